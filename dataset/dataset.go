@@ -1,0 +1,58 @@
+package dataset
+
+// Set is one labelled part of a dataset: train, validation or test.
+// Its arrays may be shared with other datasets and are to be read only.
+type Set struct {
+	Pixels  []byte // [count, rows*columns], row-major, 0..255
+	Labels  []byte // [count], each below the dataset's Classes
+	Rows    int    // height of an image, pixels
+	Columns int    // width of an image, pixels
+}
+
+// Len returns the number of images.
+func (s Set) Len() int { return len(s.Labels) }
+
+// Image returns the bytes of image i, [rows*columns], i from 0 to Len-1.
+// It is a view of Pixels, not a copy.
+func (s Set) Image(i int) []byte {
+	size := s.Rows * s.Columns
+	return s.Pixels[i*size : (i+1)*size : (i+1)*size]
+}
+
+// ClassCounts returns the number of images of each class, [classes].
+// Labels from classes upwards are not counted.
+func (s Set) ClassCounts(classes int) []int {
+	var all [MaxClasses]int
+	for _, label := range s.Labels {
+		all[label]++
+	}
+	counts := make([]int, classes)
+	copy(counts, all[:])
+	return counts
+}
+
+// Dataset is a labelled set of images in its parts. All images have the same size.
+type Dataset struct {
+	Name       string // "mnist", or the folder as given
+	Train      Set    // at least 1 image
+	Test       Set    // at least 1 image
+	Validation Set    // empty unless Split was called
+
+	// Classes is the highest train label plus one: 10 for MNIST; 2 to MaxClasses.
+	Classes int
+
+	// Mean and Deviation of the train pixels on a 0..1 scale. For MNIST the
+	// usual 0.1307 and 0.3081. Deviation is never 0: where all pixels are
+	// equal it is 1, so that normalizing gives 0 and not a division by zero.
+	Mean, Deviation float64
+
+	Files []File // the four source files: train images and labels, test images and labels
+
+	keepStatistics bool // Mean and Deviation are published values, which a split leaves
+}
+
+// File identifies a source file by its content.
+type File struct {
+	Name   string // base name, as found in the folder
+	SHA256 string // of the file as stored, 64 hex digits
+}

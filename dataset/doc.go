@@ -1,0 +1,32 @@
+// Package dataset holds labelled images and the order in which training visits them.
+//
+// It reads IDX files (the format of MNIST), carries MNIST itself, opens any
+// folder that has the four files of such a set, holds out a validation part,
+// shuffles each epoch from an explicit seed, and cuts an order into batches.
+//
+// # Where to start
+//
+// [MNIST] or [Open] give a [Dataset]. [LoadMNIST] and [Load] give its shape at
+// once and its pixels later, so that a program can be compiled while they
+// inflate. [Order] and [Batches] say which images each training step sees.
+//
+// # Stance
+//
+// A data file is hostile input until every field of it was checked: a file
+// that differs from its header in any way is refused, with an error that names
+// the file, the field, what was found and what was expected. What a header
+// claims costs no memory before the file has delivered it.
+//
+// Images stay bytes, one channel, 0 to 255. Scaling and normalizing them is
+// arithmetic of the model, which does it on its device.
+//
+// # What it does not do
+//
+// It knows no tensors, devices, flags or run folders. It downloads nothing,
+// writes nothing, and takes no time or randomness that was not passed in.
+//
+// # Neighbours
+//
+// It imports nothing of this project. Packages model, experiments and the
+// command import it.
+package dataset

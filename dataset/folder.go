@@ -1,0 +1,93 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+)
+
+// The four files of a set, in the order in which errors and [Dataset.Files] list them.
+const (
+	trainImages = iota
+	trainLabels
+	testImages
+	testLabels
+	parts
+)
+
+var partTitles = [parts]string{"train images", "train labels", "test images", "test labels"}
+
+// partEndings are how the name of each file ends, before a possible ".gz".
+// MNIST's own names come first. Its test files are "t10k", EMNIST's are "test".
+var partEndings = [parts][]string{
+	trainImages: {"train-images-idx3-ubyte", "train-images.idx3-ubyte"},
+	trainLabels: {"train-labels-idx1-ubyte", "train-labels.idx1-ubyte"},
+	testImages:  {"t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte"},
+	testLabels:  {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte"},
+}
+
+// Open reads the set of the four IDX files that lie directly in fsys.
+//
+// Each file is found by how its name ends: train-images-idx3-ubyte,
+// train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;
+// also "test" for "t10k" and ".idx" for "-idx", and with or without a ".gz"
+// behind. So MNIST, Fashion-MNIST, KMNIST and a folder with one split of EMNIST
+// are found as they are published. Files whose names begin with a dot are passed over.
+//
+// name is the Dataset's Name and appears in errors. It is an error if a file is
+// missing or found twice, if a file is not exactly what its header says (see
+// [ReadImages]), if a set has not as many labels as images, if the test images
+// have another size than the train images, or if a test label is above all
+// train labels. All files at fault are told, in the order train images, train
+// labels, test images, test labels; but pixels are read only when labels and
+// headers are sound.
+func Open(fsys fs.FS, name string) (*Dataset, error) {
+	loading, err := Load(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	return loading.Wait()
+}
+
+// findParts returns the names of the four files in the root of fsys.
+func findParts(fsys fs.FS, name string) (found [parts]string, err error) {
+	entries, err := fs.ReadDir(fsys, ".")
+	if err != nil {
+		return found, fmt.Errorf("%s: %w", name, err)
+	}
+	var errs [parts]error
+	for part, endings := range partEndings {
+		var matches []string
+		for _, entry := range entries {
+			if !entry.IsDir() && isPart(entry.Name(), endings) {
+				matches = append(matches, entry.Name())
+			}
+		}
+		switch len(matches) {
+		case 0:
+			errs[part] = fmt.Errorf("%s: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",
+				name, partTitles[part], strings.Join(endings, ", "))
+		case 1:
+			found[part] = matches[0]
+		default:
+			errs[part] = fmt.Errorf("%s: %s: found %d files, %s, expected one",
+				name, partTitles[part], len(matches), strings.Join(matches, ", "))
+		}
+	}
+	return found, errors.Join(errs[:]...)
+}
+
+func isPart(name string, endings []string) bool {
+	// macOS leaves "._" files of metadata beside the real ones.
+	if strings.HasPrefix(name, ".") {
+		return false
+	}
+	name = strings.TrimSuffix(name, ".gz")
+	for _, ending := range endings {
+		if strings.HasSuffix(name, ending) {
+			return true
+		}
+	}
+	return false
+}

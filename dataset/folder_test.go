@@ -1,0 +1,324 @@
+package dataset_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"epochal/dataset"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const (
+	trainImages = "train-images-idx3-ubyte"
+	trainLabels = "train-labels-idx1-ubyte"
+	testImages  = "t10k-images-idx3-ubyte"
+	testLabels  = "t10k-labels-idx1-ubyte"
+)
+
+// small is a sound set: 7 train and 2 test images of 3x5 pixels, 5 classes.
+func small() map[string][]byte {
+	return map[string][]byte{
+		trainImages: imagesFile(7, 3, 5, pattern(105)),
+		trainLabels: labelsFile(0, 1, 2, 3, 4, 0, 1),
+		testImages:  imagesFile(2, 3, 5, pattern(30)),
+		testLabels:  labelsFile(4, 0),
+	}
+}
+
+// with returns files with some replaced, or taken away where the content is nil.
+func with(files map[string][]byte, changes map[string][]byte) map[string][]byte {
+	files = maps.Clone(files)
+	for name, content := range changes {
+		files[name] = content
+		if content == nil {
+			delete(files, name)
+		}
+	}
+	return files
+}
+
+func folder(files map[string][]byte) fstest.MapFS {
+	fsys := fstest.MapFS{}
+	for name, content := range files {
+		fsys[name] = &fstest.MapFile{Data: content}
+	}
+	return fsys
+}
+
+func TestOpen(t *testing.T) {
+	emnist := map[string]string{
+		trainImages: "emnist-letters-train-images-idx3-ubyte.gz",
+		trainLabels: "emnist-letters-train-labels-idx1-ubyte.gz",
+		testImages:  "emnist-letters-test-images-idx3-ubyte.gz",
+		testLabels:  "emnist-letters-test-labels-idx1-ubyte.gz",
+	}
+	dotted := map[string]string{
+		trainImages: "train-images.idx3-ubyte",
+		trainLabels: "train-labels.idx1-ubyte",
+		testImages:  "t10k-images.idx3-ubyte.gz",
+		testLabels:  "t10k-labels.idx1-ubyte.gz",
+	}
+	mixed := map[string]string{
+		trainImages: trainImages + ".gz",
+		trainLabels: trainLabels,
+		testImages:  "test-images.idx3-ubyte",
+		testLabels:  "digits-test-labels-idx1-ubyte",
+	}
+	plain := map[string]string{trainImages: trainImages, trainLabels: trainLabels, testImages: testImages, testLabels: testLabels}
+	for layout, names := range map[string]map[string]string{"MNIST": plain, "EMNIST": emnist, "dotted": dotted, "mixed": mixed} {
+		t.Run(layout, func(t *testing.T) {
+			fsys := folder(map[string][]byte{
+				"README.md":                     []byte("about"),
+				"._" + names[trainImages]:       []byte("metadata of macOS"),
+				trainImages + ".txt":            []byte("not by its ending"),
+				"inner-" + testImages + "/file": []byte("a folder"),
+				"inner-train-labels.gz":         []byte("neither"),
+			})
+			var files []dataset.File
+			for _, part := range []string{trainImages, trainLabels, testImages, testLabels} {
+				content := small()[part]
+				if strings.HasSuffix(names[part], ".gz") {
+					content = pack(content)
+				}
+				fsys[names[part]] = &fstest.MapFile{Data: content}
+				sum := sha256.Sum256(content)
+				files = append(files, dataset.File{Name: names[part], SHA256: hex.EncodeToString(sum[:])})
+			}
+			mean, deviation := dataset.Statistics(pattern(105))
+			want := &dataset.Dataset{
+				Name:      "sets/small",
+				Train:     dataset.Set{Pixels: pattern(105), Labels: []byte{0, 1, 2, 3, 4, 0, 1}, Rows: 3, Columns: 5},
+				Test:      dataset.Set{Pixels: pattern(30), Labels: []byte{4, 0}, Rows: 3, Columns: 5},
+				Classes:   5,
+				Mean:      mean,
+				Deviation: deviation,
+				Files:     files,
+			}
+
+			loading, err := dataset.Load(fsys, "sets/small")
+			if err != nil {
+				t.Fatal(err)
+			}
+			shape := dataset.Loading{Name: "sets/small", TrainCount: 7, TestCount: 2, Rows: 3, Columns: 5, Classes: 5}
+			if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
+				t.Errorf("Load (-expected +found):\n%s", diff)
+			}
+			got, err := loading.Wait()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got, exportedOnly); diff != "" {
+				t.Errorf("Wait (-expected +found):\n%s", diff)
+			}
+			opened, err := dataset.Open(fsys, "sets/small")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, opened, exportedOnly); diff != "" {
+				t.Errorf("Open (-expected +found):\n%s", diff)
+			}
+		})
+	}
+}
+
+// exportedOnly leaves out what a caller cannot see.
+var exportedOnly = cmp.FilterPath(func(p cmp.Path) bool {
+	field, ok := p.Last().(cmp.StructField)
+	return ok && strings.ToLower(field.Name()[:1]) == field.Name()[:1]
+}, cmp.Ignore())
+
+func TestOpenClasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		labels []byte
+		want   int
+	}{
+		"one label only":   {[]byte{0, 0, 0, 0, 0, 0, 0}, 2},
+		"two":              {[]byte{0, 1, 0, 1, 0, 1, 0}, 2},
+		"class 0 is empty": {[]byte{1, 2, 26, 3, 4, 5, 6}, 27},
+		"the most":         {[]byte{0, 255, 1, 2, 3, 4, 5}, dataset.MaxClasses},
+	} {
+		files := with(small(), map[string][]byte{trainLabels: labelsFile(c.labels...), testLabels: labelsFile(c.labels[0], c.labels[1])})
+		d, err := dataset.Open(folder(files), "small")
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if d.Classes != c.want {
+			t.Errorf("%s: found %d classes, expected %d", name, d.Classes, c.want)
+		}
+	}
+}
+
+func TestOpenConstantImages(t *testing.T) {
+	files := with(small(), map[string][]byte{trainImages: imagesFile(7, 3, 5, bytes.Repeat([]byte{51}, 105))})
+	d, err := dataset.Open(folder(files), "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Mean != 0.2 || d.Deviation != 1 {
+		t.Errorf("found mean %v and deviation %v, expected 0.2 and 1", d.Mean, d.Deviation)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	const endings = ", or in one of these and .gz"
+	noTrainImages := "small: train images: found no file, expected one whose name ends in train-images-idx3-ubyte, train-images.idx3-ubyte" + endings
+	noTrainLabels := "small: train labels: found no file, expected one whose name ends in train-labels-idx1-ubyte, train-labels.idx1-ubyte" + endings
+	noTestImages := "small: test images: found no file, expected one whose name ends in t10k-images-idx3-ubyte, t10k-images.idx3-ubyte, test-images-idx3-ubyte, test-images.idx3-ubyte" + endings
+	noTestLabels := "small: test labels: found no file, expected one whose name ends in t10k-labels-idx1-ubyte, t10k-labels.idx1-ubyte, test-labels-idx1-ubyte, test-labels.idx1-ubyte" + endings
+
+	for name, c := range map[string]struct {
+		changes map[string][]byte
+		want    string
+	}{
+		"missing file": {
+			map[string][]byte{testLabels: nil},
+			noTestLabels,
+		},
+		"nothing there": {
+			map[string][]byte{trainImages: nil, trainLabels: nil, testImages: nil, testLabels: nil},
+			noTrainImages + "\n" + noTrainLabels + "\n" + noTestImages + "\n" + noTestLabels,
+		},
+		"plain and gz": {
+			map[string][]byte{trainImages + ".gz": pack(small()[trainImages])},
+			"small: train images: found 2 files, train-images-idx3-ubyte, train-images-idx3-ubyte.gz, expected one",
+		},
+		"two splits of EMNIST": {
+			map[string][]byte{
+				testLabels:                              nil,
+				"emnist-digits-test-labels-idx1-ubyte":  labelsFile(0),
+				"emnist-letters-test-labels-idx1-ubyte": labelsFile(0),
+			},
+			"small: test labels: found 2 files, emnist-digits-test-labels-idx1-ubyte, emnist-letters-test-labels-idx1-ubyte, expected one",
+		},
+		"one missing, one twice": {
+			map[string][]byte{trainLabels: nil, "test-images-idx3-ubyte": small()[testImages]},
+			noTrainLabels + "\nsmall: test images: found 2 files, t10k-images-idx3-ubyte, test-images-idx3-ubyte, expected one",
+		},
+		"fewer labels than images": {
+			map[string][]byte{trainLabels: labelsFile(0, 1, 2, 3, 4, 0)},
+			"train-images-idx3-ubyte: images: found 7, expected 6 as there are labels in train-labels-idx1-ubyte",
+		},
+		"more test labels than images": {
+			map[string][]byte{testLabels: labelsFile(0, 1, 2)},
+			"t10k-images-idx3-ubyte: images: found 2, expected 3 as there are labels in t10k-labels-idx1-ubyte",
+		},
+		"test images of another size": {
+			map[string][]byte{testImages: imagesFile(2, 5, 3, pattern(30))},
+			"t10k-images-idx3-ubyte: image size: found 5x3, expected 3x5 as in train-images-idx3-ubyte",
+		},
+		"test label too large": {
+			map[string][]byte{testLabels: labelsFile(4, 5)},
+			"t10k-labels-idx1-ubyte: label 5 of image 1: expected below 5 (the highest train label plus one)",
+		},
+		"parts that disagree in every way": {
+			map[string][]byte{
+				trainLabels: labelsFile(0, 1),
+				testImages:  imagesFile(1, 1, 1, []byte{0}),
+				testLabels:  labelsFile(2, 0),
+			},
+			"train-images-idx3-ubyte: images: found 7, expected 2 as there are labels in train-labels-idx1-ubyte\n" +
+				"t10k-images-idx3-ubyte: images: found 1, expected 2 as there are labels in t10k-labels-idx1-ubyte\n" +
+				"t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in train-images-idx3-ubyte\n" +
+				"t10k-labels-idx1-ubyte: label 2 of image 0: expected below 2 (the highest train label plus one)",
+		},
+		"HTML as gz": {
+			map[string][]byte{trainImages: nil, trainImages + ".gz": []byte(page)},
+			"train-images-idx3-ubyte.gz: magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		},
+		"four bad headers": {
+			map[string][]byte{
+				trainImages: []byte(page),
+				trainLabels: labelsFile(),
+				testImages:  nil, testImages + ".gz": pack(small()[testImages])[:2],
+				testLabels: {},
+			},
+			"train-images-idx3-ubyte: magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data\n" +
+				"train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
+				"t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
+				"t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",
+		},
+		"images and labels exchanged": {
+			map[string][]byte{testImages: small()[testLabels], testLabels: small()[testImages]},
+			"t10k-images-idx3-ubyte: magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)\n" +
+				"t10k-labels-idx1-ubyte: magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
+		},
+		"pixels cut": {
+			map[string][]byte{trainImages: imagesFile(7, 3, 5, pattern(104))},
+			"train-images-idx3-ubyte: pixel bytes: found 104, expected 105",
+		},
+		"both pixels bad": {
+			map[string][]byte{
+				trainImages: imagesFile(7, 3, 5, pattern(106)),
+				testImages:  nil, testImages + ".gz": flip(pack(small()[testImages]), -8, 1),
+			},
+			"train-images-idx3-ubyte: bytes after the pixels: found at least 1, expected 0\n" +
+				"t10k-images-idx3-ubyte.gz: decompress: gzip: invalid checksum",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, err := dataset.Open(folder(with(small(), c.changes)), "small")
+			if d != nil {
+				t.Errorf("found a dataset beside the error")
+			}
+			checkError(t, err, c.want)
+		})
+	}
+}
+
+func TestOpenFileSystemErrors(t *testing.T) {
+	for denied, want := range map[string]string{
+		".":         "small: open .: permission denied",
+		trainLabels: "train-labels-idx1-ubyte: open train-labels-idx1-ubyte: permission denied",
+		testImages:  "t10k-images-idx3-ubyte: open t10k-images-idx3-ubyte: permission denied",
+	} {
+		_, err := dataset.Open(unreadable{folder(small()), denied}, "small")
+		checkError(t, err, want)
+		if !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: the error does not wrap its cause", denied)
+		}
+	}
+}
+
+// unreadable is a file system that denies one name.
+type unreadable struct {
+	fs.FS
+	name string
+}
+
+func (u unreadable) Open(name string) (fs.File, error) {
+	if name == u.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return u.FS.Open(name)
+}
+
+func TestSetImage(t *testing.T) {
+	d, err := dataset.Open(folder(small()), "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	image := d.Train.Image(6)
+	if !bytes.Equal(image, pattern(105)[90:]) {
+		t.Errorf("found %v, expected the last 15 pixels", image)
+	}
+	if &image[0] != &d.Train.Pixels[90] {
+		t.Errorf("the image is a copy")
+	}
+	if cap(d.Train.Image(0)) != 15 {
+		t.Errorf("appending to an image would write to the next one")
+	}
+	if counts := d.Train.ClassCounts(6); !slices.Equal(counts, []int{2, 2, 1, 1, 1, 0}) {
+		t.Errorf("found counts %v", counts)
+	}
+	if counts := d.Train.ClassCounts(1); !slices.Equal(counts, []int{2}) {
+		t.Errorf("found counts %v", counts)
+	}
+}

@@ -1,0 +1,237 @@
+package dataset
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+)
+
+// Limits on what an IDX file may declare. They are checked before anything is
+// allocated; each is far above the sets that this program trains on.
+const (
+	MaxImages  = 2_000_000 // images, or labels, of one file
+	MaxSide    = 4096      // rows, or columns, of one image, in pixels
+	MaxBytes   = 4 << 30   // pixels of one file, one byte each
+	MaxClasses = 256       // classes of a set: a label is one byte
+)
+
+const (
+	imagesMagic = 0x00000803
+	labelsMagic = 0x00000801
+
+	imagesHeader = 16 // bytes: magic, images, rows, columns
+	labelsHeader = 8  // bytes: magic, labels
+
+	byteLimit = min(MaxBytes, math.MaxInt)
+
+	// firstChunk is what is allocated for a body when the size of its file is unknown.
+	firstChunk = 64 << 10
+
+	// inflation is how many bytes are allocated at once for each stored byte.
+	// MNIST inflates to 4.8 times its size, so it is allocated in one piece.
+	inflation = 8
+)
+
+// ReadImages reads an IDX file of unsigned bytes in three dimensions, plain or
+// gzipped (told apart by the first two bytes), to its end.
+//
+// It returns pixels [count, rows*columns], row-major, 0..255. Errors begin with
+// name and tell the field, what was found and what was expected: a wrong magic
+// number, a dimension that is 0 or above [MaxImages] or [MaxSide], more pixels
+// than [MaxBytes], too few or too many bytes, damaged or concatenated gzip data.
+// Memory grows with the bytes that r delivers, not with those the header claims.
+func ReadImages(r io.Reader, name string) (pixels []byte, count, rows, columns int, err error) {
+	s, err := newStream(r, name, 0)
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	count, rows, columns, err = s.imagesHeader()
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	pixels, err = s.body("pixel", count*rows*columns)
+	if err != nil {
+		return nil, 0, 0, 0, err
+	}
+	return pixels, count, rows, columns, nil
+}
+
+// ReadLabels reads an IDX file of unsigned bytes in one dimension, plain or
+// gzipped, to its end. It returns labels [count]. Errors are as for [ReadImages].
+func ReadLabels(r io.Reader, name string) ([]byte, error) {
+	s, err := newStream(r, name, 0)
+	if err != nil {
+		return nil, err
+	}
+	return s.labels()
+}
+
+// stream is an IDX file while it is read from front to back.
+type stream struct {
+	name   string
+	stored *bufio.Reader // the file as stored
+	data   io.Reader     // stored, or what it inflates to
+	packed bool          // data inflates stored
+	start  int           // bytes to allocate before any of a body were read
+}
+
+// newStream begins to read r. size is the number of stored bytes, 0 if unknown.
+func newStream(r io.Reader, name string, size int64) (*stream, error) {
+	stored := bufio.NewReaderSize(r, 64<<10)
+	s := &stream{name: name, stored: stored, data: stored, start: firstChunk}
+	if size > firstChunk/inflation {
+		s.start = int(min(size, byteLimit/inflation)) * inflation
+	}
+	// An error of Peek shows again at the first read.
+	if first, _ := stored.Peek(2); !bytes.Equal(first, []byte{0x1f, 0x8b}) {
+		return s, nil
+	}
+	s.packed = true
+	unpacked, err := gzip.NewReader(stored)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, s.explain(err))
+	}
+	// The checksum of a second member would vouch for bytes that no header declares.
+	unpacked.Multistream(false)
+	s.data = unpacked
+	return s, nil
+}
+
+// imagesHeader reads and checks the magic number and the three dimensions.
+func (s *stream) imagesHeader() (count, rows, columns int, err error) {
+	var header [imagesHeader]byte
+	if err := s.header(header[:], imagesMagic, "unsigned bytes, 3 dimensions"); err != nil {
+		return 0, 0, 0, err
+	}
+	if count, err = s.dimension("images", header[4:8], MaxImages); err != nil {
+		return 0, 0, 0, err
+	}
+	if rows, err = s.dimension("rows", header[8:12], MaxSide); err != nil {
+		return 0, 0, 0, err
+	}
+	if columns, err = s.dimension("columns", header[12:16], MaxSide); err != nil {
+		return 0, 0, 0, err
+	}
+	if total := int64(count) * int64(rows) * int64(columns); total > byteLimit {
+		return 0, 0, 0, fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
+			s.name, count, rows, columns, total, int64(byteLimit))
+	}
+	return count, rows, columns, nil
+}
+
+// labels reads and checks the header, and then every label.
+func (s *stream) labels() ([]byte, error) {
+	var header [labelsHeader]byte
+	if err := s.header(header[:], labelsMagic, "unsigned bytes, 1 dimension"); err != nil {
+		return nil, err
+	}
+	count, err := s.dimension("labels", header[4:8], MaxImages)
+	if err != nil {
+		return nil, err
+	}
+	return s.body("label", count)
+}
+
+// header fills header and checks that it starts with magic.
+func (s *stream) header(header []byte, magic uint32, meaning string) error {
+	n, err := s.fill(header)
+	if err != nil && err != io.EOF {
+		return fmt.Errorf("%s: header bytes: found %d, expected %d: %w", s.name, n, len(header), s.explain(err))
+	}
+	var page string
+	if start := bytes.TrimLeft(header[:n], " \t\r\n\ufeff"); len(start) > 0 && start[0] == '<' {
+		page = ": this looks like an HTML page, not IDX data"
+	}
+	if n >= 4 {
+		if found := binary.BigEndian.Uint32(header); found != magic {
+			return fmt.Errorf("%s: magic number: found %#08x, expected %#08x (%s)%s", s.name, found, magic, meaning, page)
+		}
+	}
+	if n < len(header) {
+		return fmt.Errorf("%s: header bytes: found %d, expected %d%s", s.name, n, len(header), page)
+	}
+	return nil
+}
+
+// dimension decodes one big-endian dimension and holds it against its limit.
+func (s *stream) dimension(field string, b []byte, limit uint32) (int, error) {
+	found := binary.BigEndian.Uint32(b)
+	if found < 1 || found > limit {
+		return 0, fmt.Errorf("%s: %s: found %d, expected 1 to %d", s.name, field, found, limit)
+	}
+	return int(found), nil
+}
+
+// body reads the want bytes after the header and makes sure that none follow.
+func (s *stream) body(field string, want int) ([]byte, error) {
+	buffer := make([]byte, min(want, s.start))
+	found := 0
+	for {
+		n, err := s.fill(buffer[found:])
+		found += n
+		if err == io.EOF {
+			return nil, fmt.Errorf("%s: %s bytes: found %d, expected %d", s.name, field, found, want)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s bytes: found %d, expected %d: %w", s.name, field, found, want, s.explain(err))
+		}
+		if found == want {
+			if err := s.end(field); err != nil {
+				return nil, err
+			}
+			return buffer, nil
+		}
+		// Doubling keeps the memory within a small multiple of what really came.
+		larger := make([]byte, found+min(found, want-found))
+		copy(larger, buffer)
+		buffer = larger
+	}
+}
+
+// end makes sure that the file stops here. For gzip data this is also where the
+// checksum is compared.
+func (s *stream) end(field string) error {
+	switch n, err := s.fill(make([]byte, 1)); {
+	case n > 0:
+		return fmt.Errorf("%s: bytes after the %ss: found at least 1, expected 0", s.name, field)
+	case err != io.EOF:
+		return fmt.Errorf("%s: %w", s.name, s.explain(err))
+	}
+	if !s.packed {
+		return nil
+	}
+	switch _, err := s.stored.ReadByte(); {
+	case err == nil:
+		return fmt.Errorf("%s: bytes after the gzip member: found at least 1, expected 0", s.name)
+	case err != io.EOF:
+		return fmt.Errorf("%s: %w", s.name, err)
+	}
+	return nil
+}
+
+// fill reads until p is full, whatever error comes with its last byte. Unlike
+// [io.ReadFull] it leaves io.EOF as it is, because io.ErrUnexpectedEOF is what
+// gzip reports when the compressed data is cut.
+func (s *stream) fill(p []byte) (n int, err error) {
+	for n < len(p) {
+		var more int
+		more, err = s.data.Read(p[n:])
+		n += more
+		if err != nil && n < len(p) {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// explain says where an error of data comes from.
+func (s *stream) explain(err error) error {
+	if s.packed {
+		return fmt.Errorf("decompress: %w", err)
+	}
+	return err
+}

@@ -1,0 +1,234 @@
+package dataset
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"slices"
+	"sync"
+)
+
+// Loading is a dataset whose labels and headers are read and checked, and whose
+// pixels are still being decoded in the background.
+type Loading struct {
+	Name       string // as the Dataset's
+	TrainCount int    // train images, 1 to MaxImages
+	TestCount  int    // test images, 1 to MaxImages
+	Rows       int    // height of an image, 1 to MaxSide pixels
+	Columns    int    // width of an image, 1 to MaxSide pixels
+	Classes    int    // as the Dataset's
+
+	pixels *pixels
+}
+
+// pixels is the work in the background and, once done is closed, its result.
+type pixels struct {
+	done    chan struct{}
+	dataset Dataset
+	err     error
+}
+
+// published is what is known of a set before it is read.
+type published struct {
+	checksums       map[string]string // SHA-256 by file name
+	mean, deviation float64
+}
+
+// Load reads both files of labels and the headers of both files of images, as
+// [Open] does and with its errors, and goes on to decode the pixels on
+// goroutines of its own. They end with the files, also if nobody calls Wait.
+func Load(fsys fs.FS, name string) (*Loading, error) {
+	return load(fsys, name, nil)
+}
+
+// Wait returns the dataset when all of its pixels are decoded, or the errors of
+// the files of images. It may be called any number of times, from any
+// goroutine; each call returns a Dataset value of its own, with the same arrays.
+func (l *Loading) Wait() (*Dataset, error) {
+	<-l.pixels.done
+	if l.pixels.err != nil {
+		return nil, l.pixels.err
+	}
+	d := l.pixels.dataset
+	return &d, nil
+}
+
+func load(fsys fs.FS, name string, known *published) (*Loading, error) {
+	names, err := findParts(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+
+	var train, test half
+	var errs [parts]error
+	var group sync.WaitGroup
+	group.Go(func() { errs[trainImages] = train.openImages(fsys, names[trainImages], known) })
+	group.Go(func() { errs[trainLabels] = train.readLabels(fsys, names[trainLabels], known) })
+	group.Go(func() { errs[testImages] = test.openImages(fsys, names[testImages], known) })
+	group.Go(func() { errs[testLabels] = test.readLabels(fsys, names[testLabels], known) })
+	group.Wait()
+
+	err = errors.Join(errs[:]...)
+	classes := 0
+	if err == nil {
+		classes, err = agree(&train, &test)
+	}
+	if err != nil {
+		train.close()
+		test.close()
+		return nil, err
+	}
+
+	l := &Loading{
+		Name:       name,
+		TrainCount: train.count,
+		TestCount:  test.count,
+		Rows:       train.rows,
+		Columns:    train.columns,
+		Classes:    classes,
+		pixels:     &pixels{done: make(chan struct{})},
+	}
+	go func() {
+		defer close(l.pixels.done)
+		l.pixels.dataset, l.pixels.err = decode(&train, &test, known)
+		l.pixels.dataset.Name = name
+		l.pixels.dataset.Classes = classes
+	}()
+	return l, nil
+}
+
+// agree checks the labels and headers of both halves against each other and
+// returns the number of classes.
+func agree(train, test *half) (classes int, err error) {
+	classes = max(2, int(slices.Max(train.labels))+1)
+	var sizeErr, labelErr error
+	if train.rows != test.rows || train.columns != test.columns {
+		sizeErr = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s",
+			test.images.name, test.rows, test.columns, train.rows, train.columns, train.images.name)
+	}
+	above := func(label byte) bool { return int(label) >= classes }
+	if i := slices.IndexFunc(test.labels, above); i >= 0 {
+		labelErr = fmt.Errorf("%s: label %d of image %d: expected below %d (the highest train label plus one)",
+			test.labelsFile.Name, test.labels[i], i, classes)
+	}
+	return classes, errors.Join(train.matched(), test.matched(), sizeErr, labelErr)
+}
+
+// decode reads the pixels of both halves.
+func decode(train, test *half, known *published) (Dataset, error) {
+	d := Dataset{}
+	var trainErr, testErr error
+	var trainFile, testFile File
+	var group sync.WaitGroup
+	group.Go(func() { d.Test, testFile, testErr = test.finish() })
+	group.Go(func() {
+		d.Train, trainFile, trainErr = train.finish()
+		if known != nil {
+			d.Mean, d.Deviation, d.keepStatistics = known.mean, known.deviation, true
+		} else if trainErr == nil {
+			d.Mean, d.Deviation = d.Train.normalization()
+		}
+	})
+	group.Wait()
+	d.Files = []File{trainFile, train.labelsFile, testFile, test.labelsFile}
+	return d, errors.Join(trainErr, testErr)
+}
+
+// half is the train set or the test set while it is read.
+type half struct {
+	images               *source // past its header
+	count, rows, columns int     // of images
+	labels               []byte
+	labelsFile           File
+}
+
+func (h *half) openImages(fsys fs.FS, name string, known *published) error {
+	images, err := openSource(fsys, name, known)
+	if err != nil {
+		return err
+	}
+	h.images = images
+	h.count, h.rows, h.columns, err = images.imagesHeader()
+	return err
+}
+
+func (h *half) readLabels(fsys fs.FS, name string, known *published) error {
+	source, err := openSource(fsys, name, known)
+	if err != nil {
+		return err
+	}
+	defer source.file.Close()
+	h.labels, err = source.labels()
+	h.labelsFile = source.identity()
+	return err
+}
+
+// matched checks that every image has a label.
+func (h *half) matched() error {
+	if h.count == len(h.labels) {
+		return nil
+	}
+	return fmt.Errorf("%s: images: found %d, expected %d as there are labels in %s",
+		h.images.name, h.count, len(h.labels), h.labelsFile.Name)
+}
+
+// finish reads the pixels and closes the file.
+func (h *half) finish() (Set, File, error) {
+	defer h.close()
+	pixels, err := h.images.body("pixel", h.count*h.rows*h.columns)
+	if err != nil {
+		return Set{}, File{}, err
+	}
+	return Set{Pixels: pixels, Labels: h.labels, Rows: h.rows, Columns: h.columns}, h.images.identity(), nil
+}
+
+func (h *half) close() {
+	if h.images != nil {
+		h.images.file.Close()
+	}
+}
+
+// source is a file of a set, open for reading.
+type source struct {
+	*stream
+	file     fs.File
+	checksum string    // if it is known
+	digest   hash.Hash // else, of the bytes read so far
+}
+
+func openSource(fsys fs.FS, name string, known *published) (*source, error) {
+	file, err := fsys.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var size int64
+	if info, err := file.Stat(); err == nil {
+		size = info.Size()
+	}
+	s := &source{file: file}
+	var r io.Reader = file
+	if known != nil {
+		s.checksum = known.checksums[name]
+	} else {
+		s.digest = sha256.New()
+		r = io.TeeReader(file, s.digest)
+	}
+	s.stream, err = newStream(r, name, size)
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// identity returns the file's name and checksum, once it was read to its end.
+func (s *source) identity() File {
+	if s.digest != nil {
+		return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
+	}
+	return File{Name: s.name, SHA256: s.checksum}
+}

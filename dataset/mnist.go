@@ -1,0 +1,69 @@
+package dataset
+
+import (
+	"embed"
+	"io/fs"
+	"strings"
+	"sync"
+)
+
+// Mean and standard deviation of MNIST's train pixels as everybody rounds them,
+// so that a normalized run can be compared with others.
+const (
+	mnistMean      = 0.1307
+	mnistDeviation = 0.3081
+)
+
+//go:embed mnist/*-ubyte.gz
+var mnistFiles embed.FS
+
+//go:embed mnist/SHA256SUMS
+var mnistChecksums string
+
+// mnist is decoded once per process and then kept: 55 MB.
+var mnist = sync.OnceValues(func() (*Loading, error) {
+	files, err := fs.Sub(mnistFiles, "mnist")
+	if err != nil {
+		return nil, err
+	}
+	return load(files, "mnist", &published{
+		checksums: parseChecksums(mnistChecksums),
+		mean:      mnistMean,
+		deviation: mnistDeviation,
+	})
+})
+
+// MNIST returns the MNIST database that the binary carries: 60,000 train and
+// 10,000 test images of 28x28 pixels in 10 classes.
+//
+// It is decoded once per process. Each call returns a Dataset value of its own
+// whose arrays are shared and must not be written to. Errors are as for [Open],
+// though the embedded files give none.
+func MNIST() (*Dataset, error) {
+	loading, err := LoadMNIST()
+	if err != nil {
+		return nil, err
+	}
+	return loading.Wait()
+}
+
+// LoadMNIST is to [MNIST] what [Load] is to [Open]: it returns within
+// milliseconds, while the pixels are decoded in the background.
+func LoadMNIST() (*Loading, error) {
+	loading, err := mnist()
+	if err != nil {
+		return nil, err
+	}
+	l := *loading
+	return &l, nil
+}
+
+// parseChecksums reads the output of sha256sum: a checksum and a name a line.
+func parseChecksums(list string) map[string]string {
+	checksums := make(map[string]string)
+	fields := strings.Fields(list)
+	for i := 0; i+1 < len(fields); i += 2 {
+		checksums[fields[i+1]] = fields[i]
+	}
+	return checksums
+}

@@ -1,0 +1,37 @@
+package dataset_test
+
+import (
+	"bytes"
+	"math"
+	"testing"
+
+	"epochal/dataset"
+)
+
+func TestStatistics(t *testing.T) {
+	for name, c := range map[string]struct {
+		pixels          []byte
+		mean, deviation float64
+	}{
+		"none":          {nil, 0, 0},
+		"one":           {[]byte{255}, 1, 0},
+		"constant":      {bytes.Repeat([]byte{51}, 1003), 0.2, 0},
+		"black, white":  {[]byte{0, 255}, 0.5, 0.5},
+		"five":          {[]byte{0, 0, 0, 0, 255}, 0.2, 0.4},
+		"every value":   {pattern256(), 0.5, math.Sqrt((256*256-1)/12.) / 255},
+		"of population": {[]byte{0, 51, 102}, 0.2, 0.2 * math.Sqrt(2./3)},
+	} {
+		mean, deviation := dataset.Statistics(c.pixels)
+		if math.Abs(mean-c.mean) > 1e-15 || math.Abs(deviation-c.deviation) > 1e-15 {
+			t.Errorf("%s: found %v and %v, expected %v and %v", name, mean, deviation, c.mean, c.deviation)
+		}
+	}
+}
+
+func pattern256() []byte {
+	values := make([]byte, 256)
+	for i := range values {
+		values[i] = byte(i)
+	}
+	return values
+}
