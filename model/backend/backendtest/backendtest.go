@@ -1,0 +1,58 @@
+// Package backendtest hands open backends to tests. Each is opened once per
+// process, shared by its tests, and must not be closed by them.
+package backendtest
+
+import (
+	"context"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"epochal/model/backend"
+)
+
+// Require is the environment variable that, set to 1, makes [XLA] fail a test
+// where it would skip it.
+const Require = "EPOCHAL_REQUIRE_XLA"
+
+// opened is what Open returned.
+type opened struct {
+	backend *backend.Backend
+	err     error
+}
+
+func open(name string) func() opened {
+	return sync.OnceValue(func() opened {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		b, _, err := backend.Open(ctx, name, backend.Options{AutoInstall: true})
+		return opened{b, err}
+	})
+}
+
+var xlaCPU, pureGo = open(backend.XLACPU), open(backend.Go)
+
+// XLA returns XLA on the processor, after installing its plugin if there is
+// none. If it cannot be had the test is skipped, or fails if [Require] is set.
+func XLA(t testing.TB) *backend.Backend {
+	t.Helper()
+	o := xlaCPU()
+	if o.err != nil {
+		if os.Getenv(Require) == "1" {
+			t.Fatalf("XLA on the processor, which %s=1 requires: %v", Require, o.err)
+		}
+		t.Skipf("needs XLA on the processor: %v", o.err)
+	}
+	return o.backend
+}
+
+// Go returns GoMLX in pure Go.
+func Go(t testing.TB) *backend.Backend {
+	t.Helper()
+	o := pureGo()
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	return o.backend
+}

@@ -1,0 +1,147 @@
+package backend
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gomlx/compute"
+)
+
+// The names that [Open] knows besides GoMLX's own backend strings.
+const (
+	Auto    = "auto"     // the best backend that works
+	XLACPU  = "xla:cpu"  // XLA on the processor
+	XLACUDA = "xla:cuda" // XLA on an NVIDIA card
+	Go      = "go"       // GoMLX in pure Go, on any machine
+)
+
+const expectedNames = "expected auto, xla:cpu, xla:cuda, go or a GoMLX backend string such as xla:cuda,tf32=true"
+
+// meant maps likely slips to the name that was probably meant.
+var meant = map[string]string{
+	"cpu": XLACPU, "xla-cpu": XLACPU, "xla_cpu": XLACPU,
+	"cuda": XLACUDA, "gpu": XLACUDA, "nvidia": XLACUDA, "xla-cuda": XLACUDA, "xla_cuda": XLACUDA, "xla:gpu": XLACUDA,
+	"pure-go": Go, "simplego": Go,
+}
+
+// xlaOptions are the options of go-xla's backend and what their values must be.
+var xlaOptions = map[string]string{
+	"allocator":           "",
+	"memory_fraction":     "a number",
+	"preallocate":         "true or false",
+	"shared_buffers":      "true or false",
+	"tf32":                "true or false",
+	"use_tfrt_gpu_client": "true or false",
+	"visible_devices":     "",
+}
+
+var goOptions = []string{"creation_order", "dependency_order", "ops_parallel", "ops_sequential"}
+
+// choice is a backend's name taken apart.
+type choice struct {
+	name    string // as given
+	pureGo  bool
+	plugin  string // XLA: a plugin's name or absolute path, or "" for the first that is found
+	options string // what follows the plugin, or the pure-Go backend's options
+}
+
+// Check returns an error when no backend can have this name, without opening
+// anything. The error lists what is valid and, where a slip is likely, carries
+// a hint.
+func Check(name string) error {
+	_, err := parse(name)
+	return err
+}
+
+// parse takes name apart. For auto, only the name is set.
+func parse(name string) (choice, error) {
+	c := choice{name: name}
+	if name == Auto {
+		return c, nil
+	}
+	if better, ok := meant[strings.ToLower(name)]; ok {
+		return c, hintf("did you mean "+better+"?", "backend %q is unknown, %s", name, expectedNames)
+	}
+	family, rest, _ := strings.Cut(name, ":")
+	if !slices.Contains(compute.List(), family) {
+		return c, fmt.Errorf("backend %q is unknown, %s", name, expectedNames)
+	}
+	if family == Go {
+		c.pureGo, c.options = true, rest
+		return c, checkGoOptions(name, rest)
+	}
+	c.plugin, c.options, _ = strings.Cut(rest, ",")
+	if strings.ContainsAny(c.plugin, `/\`) && !filepath.IsAbs(c.plugin) {
+		return c, fmt.Errorf("backend %q: plugin path %q is relative, expected an absolute path or a plugin's name", name, c.plugin)
+	}
+	return c, checkXLAOptions(name, c.options)
+}
+
+func checkGoOptions(name, options string) error {
+	for option := range strings.SplitSeq(options, ",") {
+		key, _, _ := strings.Cut(option, "=")
+		switch {
+		case key == "" || slices.Contains(goOptions, key):
+		case key == "parallelism":
+			// GoMLX prints a line on standard output for this one, among the results.
+			return hintf("set GOMAXPROCS to limit the threads", "backend %q: option %q is not supported, expected %s",
+				name, key, list(goOptions))
+		default:
+			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(goOptions))
+		}
+	}
+	return nil
+}
+
+func checkXLAOptions(name, options string) error {
+	for option := range strings.SplitSeq(options, ",") {
+		key, value, found := strings.Cut(option, "=")
+		if key == "" {
+			continue
+		}
+		wanted, known := xlaOptions[key]
+		if !known {
+			keys := make([]string, 0, len(xlaOptions))
+			for key := range xlaOptions {
+				keys = append(keys, key)
+			}
+			slices.Sort(keys)
+			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(keys))
+		}
+		var err error
+		switch wanted {
+		case "true or false":
+			if found && value != "" {
+				_, err = strconv.ParseBool(value)
+			}
+		case "a number":
+			_, err = strconv.ParseFloat(value, 32)
+		}
+		if err != nil {
+			return fmt.Errorf("backend %q: option %s is %q, expected %s", name, key, value, wanted)
+		}
+	}
+	return nil
+}
+
+// list joins words as "a, b or c".
+func list(words []string) string {
+	if len(words) < 2 {
+		return strings.Join(words, "")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
+// hasOption tells whether an option is among options, which are separated by commas.
+func hasOption(options, key string) bool {
+	for option := range strings.SplitSeq(options, ",") {
+		if found, _, _ := strings.Cut(option, "="); found == key {
+			return true
+		}
+	}
+	return false
+}
