@@ -1,0 +1,138 @@
+package model_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"epochal/dataset"
+	"epochal/model"
+	"epochal/model/backend/backendtest"
+)
+
+// The benchmarks train and evaluate MNIST on XLA's CPU. Every measured call ends
+// by reading a result from the device, so that device work is inside the window;
+// compilation and upload are outside. images/s counts images, GFLOP/s the
+// floating point operations of the matrix products (Topology.TrainFLOPs).
+//
+//	go test ./model -run '^$' -bench .
+
+// benchmarkNetwork is a network compiled for MNIST with weights on the device.
+func benchmarkNetwork(b *testing.B, hidden []int, batch int) (*model.Network, *model.Images, int) {
+	b.Helper()
+	device := backendtest.XLA(b)
+	data, err := dataset.MNIST()
+	if err != nil {
+		b.Fatal(err)
+	}
+	count := data.Train.Len()
+	program := model.Program{
+		Topology:  model.Topology{Inputs: 784, Hidden: hidden, Classes: data.Classes, Activation: model.ActivationReLU},
+		BatchSize: batch,
+	}
+	network, err := model.Compile(device, program, model.Sizes{
+		Rows: model.ResidentRows(count, data.Test.Len()), Epoch: count, Largest: count})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(network.Close)
+	images, err := model.Upload(device, model.Unnormalized, data.Train, data.Test)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(images.Close)
+	if err := network.SetWeights(model.Initialize(program.Topology, 0)); err != nil {
+		b.Fatal(err)
+	}
+	return network, images, count
+}
+
+// throughput reports what n images with the given operations each amount to.
+func throughput(b *testing.B, images int, flops float64) {
+	seconds := b.Elapsed().Seconds()
+	b.ReportMetric(float64(images)/seconds, "images/s")
+	b.ReportMetric(float64(images)*flops/seconds/1e9, "GFLOP/s")
+}
+
+var benchmarked = []struct {
+	hidden []int
+	batch  int
+}{{[]int{512, 512}, 64}, {[]int{128}, 32}}
+
+// BenchmarkStep is one step per call, as one dispatches without a loop on the device.
+func BenchmarkStep(b *testing.B) {
+	for _, c := range benchmarked {
+		b.Run(fmt.Sprintf("%v/batch=%d", c.hidden, c.batch), func(b *testing.B) {
+			network, images, count := benchmarkNetwork(b, c.hidden, c.batch)
+			order := dataset.Order(0, 1, count)
+			epoch, err := network.BeginEpoch(images, order)
+			if err != nil {
+				b.Fatal(err)
+			}
+			steps := 0
+			for b.Loop() {
+				if epoch.Step() == epoch.Steps() {
+					b.StopTimer()
+					epoch.Close()
+					if epoch, err = network.BeginEpoch(images, order); err != nil {
+						b.Fatal(err)
+					}
+					b.StartTimer()
+				}
+				if _, err := epoch.Train(context.Background(), 1, 1e-3); err != nil {
+					b.Fatal(err)
+				}
+				steps++
+			}
+			epoch.Close()
+			throughput(b, steps*c.batch, network.Program().Topology.TrainFLOPs())
+		})
+	}
+}
+
+// BenchmarkEpoch is an epoch of training, its order made and uploaded, at
+// several numbers of steps per call.
+func BenchmarkEpoch(b *testing.B) {
+	for _, c := range benchmarked {
+		network, images, count := benchmarkNetwork(b, c.hidden, c.batch)
+		for _, stepsPerCall := range []int{100, count} {
+			b.Run(fmt.Sprintf("%v/batch=%d/steps-per-call=%d", c.hidden, c.batch, min(stepsPerCall, dataset.BatchCount(count, c.batch))), func(b *testing.B) {
+				number := 0
+				for b.Loop() {
+					number++
+					epoch, err := network.BeginEpoch(images, dataset.Order(0, number, count))
+					if err != nil {
+						b.Fatal(err)
+					}
+					for epoch.Step() < epoch.Steps() {
+						if _, err := epoch.Train(context.Background(), stepsPerCall, 1e-3); err != nil {
+							b.Fatal(err)
+						}
+					}
+					epoch.Close()
+				}
+				throughput(b, number*count, network.Program().Topology.TrainFLOPs())
+			})
+		}
+	}
+}
+
+// BenchmarkEvaluate is the evaluation of the train and the test set.
+func BenchmarkEvaluate(b *testing.B) {
+	for _, c := range benchmarked {
+		b.Run(fmt.Sprintf("%v/batch=%d", c.hidden, c.batch), func(b *testing.B) {
+			network, images, _ := benchmarkNetwork(b, c.hidden, c.batch)
+			evaluated := 0
+			for b.Loop() {
+				for section := range 2 {
+					evaluation, err := network.Evaluate(images, section)
+					if err != nil {
+						b.Fatal(err)
+					}
+					evaluated += evaluation.Count
+				}
+			}
+			throughput(b, evaluated, network.Program().Topology.EvaluationFLOPs())
+		})
+	}
+}

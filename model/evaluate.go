@@ -1,0 +1,118 @@
+package model
+
+import (
+	"fmt"
+
+	"epochal/dataset"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Evaluation is the result of running a set through the network without training.
+type Evaluation struct {
+	Loss      float64 // mean over batches of the mean loss of a batch, as the post's eval_loop
+	Correct   int     // images whose largest logit is at their label
+	Count     int     // images in the set
+	Confusion [][]int // [classes][classes]: images of the label (row) predicted as (column)
+
+	Losses      []float32 // [count]: cross-entropy of each image
+	Predictions []uint8   // [count]: class of the largest logit
+}
+
+// Accuracy is Correct over Count, 0 to 1.
+func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.Count) }
+
+// Evaluate runs the set number `section` of images through the network.
+//
+// Images go through in chunks of a fixed size; the loss is the post's all the
+// same: batches of the program's batch size in file order, the last one short,
+// each batch's mean counted once.
+func (n *Network) Evaluate(images *Images, section int) (Evaluation, error) {
+	where := images.sections[section]
+	if where.Count == 0 {
+		return Evaluation{}, fmt.Errorf("evaluating set %d: it is empty", section)
+	}
+	chunks := ceilDivide(where.Count, evaluationChunk)
+	var losses []float32
+	var predictions []uint8
+	var err error
+	if n.backend.StepLoops() {
+		losses, predictions, err = n.evaluateLoop(images, where, chunks)
+	} else {
+		losses, predictions, err = n.evaluateChunks(images, where, chunks)
+	}
+	if err != nil {
+		return Evaluation{}, fmt.Errorf("evaluating set %d: %w", section, err)
+	}
+	return summarize(losses[:where.Count], predictions[:where.Count], images.sets[section].Labels, n.program), nil
+}
+
+// evaluateLoop evaluates all chunks in one call.
+func (n *Network) evaluateLoop(images *Images, where Section, chunks int) ([]float32, []uint8, error) {
+	outputs, err := n.run(n.evaluation, false, int32(where.First), int32(chunks), images.scale, images.offset, images.pixels, images.labels)
+	if err != nil {
+		return nil, nil, err
+	}
+	return readEvaluation(outputs)
+}
+
+// evaluateChunks evaluates the same chunks one call at a time.
+func (n *Network) evaluateChunks(images *Images, where Section, chunks int) (losses []float32, predictions []uint8, err error) {
+	rows := make([]int32, evaluationChunk)
+	for chunk := range chunks {
+		for i := range rows {
+			rows[i] = int32(where.First + chunk*evaluationChunk + i)
+		}
+		batch, err := toDevice(n.backend, rows, evaluationChunk)
+		if err != nil {
+			return nil, nil, err
+		}
+		outputs, err := n.run(n.evaluation, false, images.scale, images.offset, batch, images.pixels, images.labels)
+		batch.FinalizeAll()
+		if err != nil {
+			return nil, nil, err
+		}
+		chunkLosses, chunkPredictions, err := readEvaluation(outputs)
+		if err != nil {
+			return nil, nil, err
+		}
+		losses, predictions = append(losses, chunkLosses...), append(predictions, chunkPredictions...)
+	}
+	return losses, predictions, nil
+}
+
+// readEvaluation copies a program's two outputs to the host, which waits for
+// the device, and frees them there.
+func readEvaluation(outputs []*tensors.Tensor) (losses []float32, predictions []uint8, err error) {
+	if losses, err = tensors.CopyFlatData[float32](outputs[0]); err == nil {
+		predictions, err = tensors.CopyFlatData[uint8](outputs[1])
+	}
+	for _, output := range outputs {
+		output.FinalizeAll()
+	}
+	return losses, predictions, err
+}
+
+// summarize counts the per-image results of a set.
+func summarize(losses []float32, predictions, labels []uint8, p Program) Evaluation {
+	e := Evaluation{Count: len(losses), Losses: losses, Predictions: predictions}
+	e.Confusion = make([][]int, p.Topology.Classes)
+	for class := range e.Confusion {
+		e.Confusion[class] = make([]int, p.Topology.Classes)
+	}
+	batches := dataset.BatchCount(len(losses), p.BatchSize)
+	for batch := range batches {
+		from, to := batch*p.BatchSize, min((batch+1)*p.BatchSize, len(losses))
+		sum := 0.0
+		for i := from; i < to; i++ {
+			sum += float64(losses[i])
+			e.Confusion[labels[i]][predictions[i]]++
+			if labels[i] == predictions[i] {
+				e.Correct++
+			}
+		}
+		e.Loss += sum / float64(to-from)
+	}
+	e.Loss /= float64(batches)
+	return e
+}

@@ -1,0 +1,96 @@
+package model
+
+import (
+	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/gomlx/compute/dtypes"
+)
+
+// The functions of this file build the graph; every backend runs the same ones.
+// They panic on misuse, as graph building does in GoMLX, and are only called
+// below [build], which recovers.
+//
+// Letters in shapes: rows = images resident on the device, inputs = pixels of
+// an image, out and in = widths of a layer.
+
+// parameters are the graph's nodes for one network: weight, bias, weight, bias...
+// in the order of Topology.Layers. Weights are [out, in], biases [out].
+type parameters []*Node
+
+// normalize turns bytes [batch, inputs] into float32 values [batch, inputs]:
+// byte*scale + offset, with the two scalars of [Normalization.affine].
+func normalize(pixels, scale, offset *Node) *Node {
+	return Add(Mul(ConvertDType(pixels, dtypes.Float32), scale), offset)
+}
+
+// logits runs the network: images [batch, inputs] float32 to [batch, classes].
+func logits(images *Node, weights parameters, t Topology) *Node {
+	batch := images.Shape().Dimensions[0]
+	x := images
+	layers := t.Layers()
+	for i, layer := range layers {
+		weight, bias := weights[2*i], weights[2*i+1]
+		weight.AssertDims(layer.Out, layer.In)
+		bias.AssertDims(layer.Out)
+		x = DotGeneral(x, []int{1}, nil, weight, []int{1}, nil) // [batch, out]
+		x = Add(x, ExpandAxes(bias, 0))                         // bias as [1, out]
+		if i < len(layers)-1 {
+			x = activate(x, t.Activation)
+		}
+		x.AssertDims(batch, layer.Out)
+	}
+	return x
+}
+
+// activate applies the function between two layers.
+func activate(x *Node, a Activation) *Node {
+	switch a {
+	case ActivationSigmoid:
+		return Logistic(x)
+	case ActivationTanh:
+		return Tanh(x)
+	default:
+		// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch.
+		return Where(GreaterThan(x, ZerosLike(x)), x, ZerosLike(x))
+	}
+}
+
+// negativeLogLikelihood is the cross-entropy of each image: logits
+// [batch, classes] and labels [batch] int32 to [batch] float32. It subtracts
+// the largest logit first, so logits of any finite size give a finite loss.
+func negativeLogLikelihood(logits, labels *Node) *Node {
+	batch, classes := logits.Shape().Dimensions[0], logits.Shape().Dimensions[1]
+	labels.AssertDims(batch)
+	shifted := Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, 1))) // [batch, classes]
+	logSumExp := Log(ReduceSum(Exp(shifted), 1))                              // [batch]
+	hot := OneHot(labels, classes, dtypes.Float32)                            // [batch, classes]
+	return Sub(logSumExp, ReduceSum(Mul(hot, shifted), 1))
+}
+
+// batchLoss is the mean of the losses [batch] whose weight is 1; those of
+// padding rows have weight 0. weights is [batch] float32.
+func batchLoss(losses, weights *Node) *Node {
+	return Div(ReduceAllSum(Mul(losses, weights)), ReduceAllSum(weights))
+}
+
+// sgdStep is one step of plain SGD on one batch, without momentum or decay:
+// parameter -= rate * gradient. It returns the loss before the update, a scalar,
+// and the new parameters.
+//
+// pixels [rows, inputs] uint8 and labels [rows] uint8 are the resident data,
+// batch [batch] int32 the rows to train on, weights [batch] float32 as in
+// batchLoss; rate, scale and offset are scalars.
+func sgdStep(pixels, labels, batch, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
+	index := ExpandAxes(batch, 1)                                       // [batch, 1]
+	images := normalize(Gather(pixels, index), scale, offset)           // [batch, inputs]
+	targets := ConvertDType(Gather(labels, index), dtypes.Int32)        // [batch]
+	losses := negativeLogLikelihood(logits(images, values, t), targets) // [batch]
+	loss = batchLoss(losses, weights)
+	gradients := Gradient(loss, values...)
+	updated = make(parameters, len(values))
+	for i, value := range values {
+		updated[i] = Sub(value, Mul(rate, gradients[i]))
+	}
+	return loss, updated
+}

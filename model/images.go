@@ -1,0 +1,132 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"epochal/dataset"
+	"epochal/model/backend"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Normalization maps a pixel byte to the network's input: (byte/255 - Mean) / Deviation.
+type Normalization struct {
+	Mean      float64 // on a 0 to 1 scale; default 0
+	Deviation float64 // more than 0; 1 leaves the 0 to 1 scale as it is
+}
+
+// affine is n as one multiplication and one addition, byte*scale + offset: the
+// same as two divisions up to rounding, and far cheaper.
+func (n Normalization) affine() (scale, offset float32) {
+	return float32(1 / (255 * n.Deviation)), float32(-n.Mean / n.Deviation)
+}
+
+// Validate reports numbers that cannot normalize anything.
+func (n Normalization) Validate() error {
+	if scale, offset := n.affine(); n.Deviation <= 0 || !finite(scale) || !finite(offset) {
+		return fmt.Errorf("normalization: found mean %v and deviation %v, expected finite numbers and a deviation above 0", n.Mean, n.Deviation)
+	}
+	return nil
+}
+
+func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
+
+// Unnormalized leaves pixels on the 0 to 1 scale of PyTorch's ToTensor.
+var Unnormalized = Normalization{Mean: 0, Deviation: 1}
+
+// Images are all the sets of a dataset, resident on a device as bytes: one
+// tensor [rows, inputs] and the labels [rows], with the sets one after another.
+type Images struct {
+	pixels, labels *tensors.Tensor
+	scale, offset  float32 // from byte to input, see Normalization
+	rows           int
+	sections       []Section
+	sets           []dataset.Set
+}
+
+// Section is where one set lies among the resident rows.
+type Section struct{ First, Count int }
+
+// ResidentRows is the number of rows that sets of the given sizes take on the
+// device: their sum, and padding so that the last chunk of each can be read whole.
+func ResidentRows(counts ...int) int {
+	first, rows := 0, 0
+	for _, count := range counts {
+		rows = max(rows, first+ceilDivide(count, evaluationChunk)*evaluationChunk)
+		first += count
+	}
+	return rows
+}
+
+// Upload copies sets to the device, in the order given. They must have images
+// of one size. Whoever reads them there reads them normalized by n.
+func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	counts := make([]int, len(sets))
+	inputs := 0
+	for i, set := range sets {
+		counts[i] = set.Len()
+		size := set.Rows * set.Columns
+		if i > 0 && size != inputs {
+			return nil, fmt.Errorf("set %d: found images of %d pixels, expected %d as in the first set", i, size, inputs)
+		}
+		inputs = size
+	}
+	images := &Images{rows: ResidentRows(counts...), sets: sets}
+	images.scale, images.offset = n.affine()
+	labels := make([]uint8, images.rows)
+	first := 0
+	for _, set := range sets {
+		copy(labels[first:], set.Labels)
+		images.sections = append(images.sections, Section{First: first, Count: set.Len()})
+		first += set.Len()
+	}
+	var err error
+	if images.pixels, err = uploadPixels(b, images.rows, inputs, sets); err == nil {
+		images.labels, err = toDevice(b, labels, images.rows)
+	}
+	if err != nil {
+		images.Close()
+		return nil, fmt.Errorf("copying the images to the device: %w", err)
+	}
+	return images, nil
+}
+
+// uploadPixels copies the pixels of all sets to one device tensor [rows, inputs].
+func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*tensors.Tensor, error) {
+	fill := func(pixels []uint8) {
+		first := 0
+		for _, set := range sets {
+			first += copy(pixels[first:], set.Pixels)
+		}
+		clear(pixels[first:])
+	}
+	if !b.HasSharedBuffers() {
+		pixels := make([]uint8, rows*inputs)
+		fill(pixels)
+		return toDevice(b, pixels, rows, inputs)
+	}
+	// Where device memory is host memory, the sets are copied once instead of twice.
+	return newTensor(func() (compute.Buffer, error) {
+		buffer, flat, err := b.NewSharedBuffer(device, shapes.Make(dtypes.Uint8, rows, inputs))
+		if err == nil {
+			fill(flat.([]uint8))
+		}
+		return buffer, err
+	})
+}
+
+// Close frees the device memory.
+func (i *Images) Close() {
+	for _, tensor := range []*tensors.Tensor{i.pixels, i.labels} {
+		if tensor != nil {
+			tensor.FinalizeAll()
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+
+	"epochal/model/backend"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/graph"
+	"github.com/gomlx/gomlx/core/tensors"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// Program is everything that is compiled into a network's two programs. The
+// learning rate and the normalization are not: they are inputs of every call.
+type Program struct {
+	Topology  Topology
+	BatchSize int // images per SGD step, at least 1
+}
+
+// Validate reports what is impossible in p.
+func (p Program) Validate() error {
+	if err := p.Topology.Validate(); err != nil {
+		return err
+	}
+	if p.BatchSize < 1 {
+		return fmt.Errorf("batch size: found %d, expected at least 1", p.BatchSize)
+	}
+	return nil
+}
+
+// Network is a compiled network with its parameters on a device. It is not safe
+// for concurrent use. Close frees what it holds on the device.
+type Network struct {
+	program Program
+	backend *backend.Backend
+	sizes   Sizes
+
+	training, evaluation *graph.Graph
+	parameters           []*tensors.Tensor // weight [out, in], bias [out], ... as in [parameterNodes]
+}
+
+// Sizes are the amounts of data that a network is compiled for.
+type Sizes struct {
+	Rows    int // resident rows, see [Images]
+	Epoch   int // images in an epoch of training
+	Largest int // images in the largest section that is evaluated
+}
+
+// steps is the number of SGD steps in an epoch.
+func (n *Network) steps() int { return ceilDivide(n.sizes.Epoch, n.program.BatchSize) }
+
+func ceilDivide(a, b int) int { return (a + b - 1) / b }
+
+// Compile compiles the two programs for an open backend, side by side. The
+// network has no weights until SetWeights.
+func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
+	if err := p.Validate(); err != nil {
+		return nil, err
+	}
+	n := &Network{program: p, backend: b, sizes: sizes}
+	var trainingErr, evaluationErr error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if b.StepLoops() {
+			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, sizes.Rows, ceilDivide(sizes.Largest, evaluationChunk))
+		} else {
+			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, sizes.Rows)
+		}
+	}()
+	if b.StepLoops() {
+		n.training, trainingErr = buildTrainingLoop(b.Backend, p, sizes.Rows, n.steps())
+	} else {
+		n.training, trainingErr = buildTrainingStep(b.Backend, p, sizes.Rows)
+	}
+	<-done
+	for _, err := range []error{trainingErr, evaluationErr} {
+		if err != nil {
+			n.Close()
+			return nil, err
+		}
+	}
+	return n, nil
+}
+
+// Close frees the parameters and programs. The backend stays open.
+func (n *Network) Close() {
+	for _, parameter := range n.parameters {
+		parameter.FinalizeAll()
+	}
+	n.parameters = nil
+	for _, program := range []*graph.Graph{n.training, n.evaluation} {
+		if program != nil {
+			program.Finalize()
+		}
+	}
+	n.training, n.evaluation = nil, nil
+}
+
+// Program returns what the network was compiled from.
+func (n *Network) Program() Program { return n.program }
+
+// SetWeights copies weights to the device.
+func (n *Network) SetWeights(weights Weights) error {
+	if err := weights.check(n.program.Topology); err != nil {
+		return err
+	}
+	fresh := make([]*tensors.Tensor, 0, 2*len(weights))
+	for i, layer := range n.program.Topology.Layers() {
+		for _, part := range []struct {
+			values     []float32
+			dimensions []int
+		}{{weights[i].Weight, []int{layer.Out, layer.In}}, {weights[i].Bias, []int{layer.Out}}} {
+			tensor, err := toDevice(n.backend, part.values, part.dimensions...)
+			if err != nil {
+				return fmt.Errorf("copying weights to the device: %w", err)
+			}
+			fresh = append(fresh, tensor)
+		}
+	}
+	for _, parameter := range n.parameters {
+		parameter.FinalizeAll()
+	}
+	n.parameters = fresh
+	return nil
+}
+
+// Weights copies the parameters back to the host.
+func (n *Network) Weights() (Weights, error) {
+	weights := make(Weights, len(n.parameters)/2)
+	for i := range weights {
+		for j, values := range []*[]float32{&weights[i].Weight, &weights[i].Bias} {
+			flat, err := tensors.CopyFlatData[float32](n.parameters[2*i+j])
+			if err != nil {
+				return nil, fmt.Errorf("copying weights from the device: %w", err)
+			}
+			// A local copy left in the tensor would be stale after the next step.
+			*values = flat
+		}
+	}
+	return weights, nil
+}
+
+// toDevice copies flat values to the backend's device.
+func toDevice[T float32 | int32 | uint8](b *backend.Backend, values []T, dimensions ...int) (*tensors.Tensor, error) {
+	// Straight into a device buffer: a GoMLX tensor made on the host first would
+	// copy the values twice.
+	return newTensor(func() (compute.Buffer, error) {
+		return b.BufferFromFlatData(device, values, shapes.Make(dtypes.FromGenericsType[T](), dimensions...))
+	})
+}
+
+// newTensor wraps a device buffer and turns the panics below into errors.
+func newTensor(make func() (compute.Buffer, error)) (tensor *tensors.Tensor, err error) {
+	failed := exceptions.TryCatch[error](func() {
+		var buffer compute.Buffer
+		if buffer, err = make(); err == nil {
+			tensor, err = tensors.FromBuffer(buffer)
+		}
+	})
+	return tensor, errors.Join(failed, err)
+}
+
+// device is the only device used: the CPU client is opened with one, and a
+// network of this size gains nothing from several GPUs.
+const device = compute.DeviceNum(0)
+
+// run calls a compiled program. Parameters of the network are donated when
+// donate is set: they are updated in place and invalid afterwards.
+func (n *Network) run(program *graph.Graph, donate bool, inputs ...any) (outputs []*tensors.Tensor, err error) {
+	for _, parameter := range n.parameters {
+		if !donate {
+			inputs = append(inputs, parameter)
+			continue
+		}
+		donated, err := graph.DonateTensorBuffer(parameter, n.backend.Backend, device)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, donated)
+	}
+	err = exceptions.TryCatch[error](func() { outputs = program.Run(inputs...) })
+	return outputs, err
+}

@@ -1,0 +1,210 @@
+package model
+
+import (
+	"fmt"
+
+	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/gomlx/compute"
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/support/exceptions"
+)
+
+// evaluationChunk is the number of images evaluated at once, whatever the batch
+// size of training: large enough that the matrix products dominate.
+const evaluationChunk = 1000
+
+// build builds and compiles a graph. It is the border at which GoMLX's panics
+// become errors.
+func build(backend compute.Backend, name string, body func(g *Graph) []*Node) (compiled *Graph, err error) {
+	err = exceptions.TryCatch[error](func() {
+		g := NewGraph(backend, name)
+		outputs := body(g)
+		if err := g.Compile(outputs...); err != nil {
+			panic(err)
+		}
+		compiled = g
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compiling the %s program: %w", name, err)
+	}
+	return compiled, nil
+}
+
+// parameterNodes declares the network's parameters as inputs of the current
+// function of g. StableHLO wants every name only once in a program, closures
+// included: function tells them apart.
+func parameterNodes(g *Graph, function string, t Topology) parameters {
+	var nodes parameters
+	for i, layer := range t.Layers() {
+		nodes = append(nodes,
+			Parameter(g, fmt.Sprintf("%s_weight%d", function, i), shapes.Make(dtypes.Float32, layer.Out, layer.In)),
+			Parameter(g, fmt.Sprintf("%s_bias%d", function, i), shapes.Make(dtypes.Float32, layer.Out)))
+	}
+	return nodes
+}
+
+// batchWeights is 1 for each row of a batch that exists and 0 for the padding
+// of the last, partial one: [batch] float32. step is the batch's number from 0
+// and count the number of images in the epoch, both scalars.
+func batchWeights(step, count *Node, batch int) *Node {
+	g := step.Graph()
+	first := Mul(step, Const(g, int32(batch)))
+	position := Add(Iota(g, shapes.Make(dtypes.Int32, batch), 0), first)
+	return ConvertDType(LessThan(position, count), dtypes.Float32)
+}
+
+// buildTrainingLoop compiles the program that runs the steps start to end-1 of an epoch:
+//
+//	start, end, count, rate, scale, offset, order [steps, batch], pixels [rows, inputs], labels [rows], parameters...
+//	-> losses [steps], parameters...
+//
+// Only the losses of the steps that ran are set. start and end are inputs, so
+// one step and a whole epoch are the same program.
+func buildTrainingLoop(backend compute.Backend, p Program, rows, steps int) (*Graph, error) {
+	return build(backend, "training", func(g *Graph) []*Node {
+		state := func(g *Graph, function string) []*Node {
+			nodes := []*Node{
+				Parameter(g, function+"_step", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_end", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_count", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_rate", shapes.Make(dtypes.Float32)),
+				Parameter(g, function+"_scale", shapes.Make(dtypes.Float32)),
+				Parameter(g, function+"_offset", shapes.Make(dtypes.Float32)),
+				Parameter(g, function+"_order", shapes.Make(dtypes.Int32, steps, p.BatchSize)),
+				Parameter(g, function+"_pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs)),
+				Parameter(g, function+"_labels", shapes.Make(dtypes.Uint8, rows)),
+			}
+			return append(nodes, parameterNodes(g, function, p.Topology)...)
+		}
+		const parametersAt = 9 // in the loop's state
+		main := state(g, "main")
+		// The body goes first and every constant outside it is a plain Const:
+		// GoMLX caches scalars per graph, not per function, and one made in
+		// another closure cannot be used here.
+		body := NewClosure(g, func(g *Graph) []*Node {
+			nodes := state(g, "body")
+			losses := Parameter(g, "body_losses", shapes.Make(dtypes.Float32, steps))
+			step, end, count, rate, scale, offset := nodes[0], nodes[1], nodes[2], nodes[3], nodes[4], nodes[5]
+			order, pixels, labels := nodes[6], nodes[7], nodes[8]
+			zero := Const(g, int32(0))
+			batch := Reshape(DynamicSlice(order, []*Node{step, zero}, []int{1, p.BatchSize}), p.BatchSize)
+			weights := batchWeights(step, count, p.BatchSize)
+			loss, updated := sgdStep(pixels, labels, batch, weights, rate, scale, offset, parameters(nodes[parametersAt:]), p.Topology)
+			losses = DynamicUpdateSlice(losses, Reshape(loss, 1), []*Node{step})
+			next := Add(step, Const(g, int32(1)))
+			out := []*Node{next, end, count, rate, scale, offset, order, pixels, labels}
+			return append(append(out, updated...), losses)
+		})
+		condition := NewClosure(g, func(g *Graph) []*Node {
+			nodes := state(g, "condition")
+			Parameter(g, "condition_losses", shapes.Make(dtypes.Float32, steps))
+			return []*Node{LessThan(nodes[0], nodes[1])}
+		})
+		losses := Const(g, make([]float32, steps))
+		results := While(condition, body, append(main, losses)...)
+		return append([]*Node{results[len(results)-1]}, results[parametersAt:len(results)-1]...)
+	})
+}
+
+// buildTrainingStep compiles one step for backends without loops on the device:
+//
+//	step, count, rate, scale, offset, batch [batch], pixels [rows, inputs], labels [rows], parameters...
+//	-> loss, parameters...
+func buildTrainingStep(backend compute.Backend, p Program, rows int) (*Graph, error) {
+	return build(backend, "training step", func(g *Graph) []*Node {
+		step := Parameter(g, "step", shapes.Make(dtypes.Int32))
+		count := Parameter(g, "count", shapes.Make(dtypes.Int32))
+		rate := Parameter(g, "rate", shapes.Make(dtypes.Float32))
+		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
+		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
+		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, p.BatchSize))
+		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
+		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
+		weights := batchWeights(step, count, p.BatchSize)
+		loss, updated := sgdStep(pixels, labels, batch, weights, rate, scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
+		return append([]*Node{loss}, updated...)
+	})
+}
+
+// evaluate is the loss and the predicted class of each image of a chunk:
+// pixels [chunk, inputs] uint8, labels [chunk] uint8 to losses [chunk] float32
+// and predictions [chunk] uint8. A tie goes to the lower class, as in PyTorch.
+func evaluate(pixels, labels, scale, offset *Node, values parameters, t Topology) (losses, predictions *Node) {
+	scores := logits(normalize(pixels, scale, offset), values, t) // [chunk, classes]
+	losses = negativeLogLikelihood(scores, ConvertDType(labels, dtypes.Int32))
+	predictions = ConvertDType(ArgMax(scores, 1), dtypes.Uint8)
+	return losses, predictions
+}
+
+// buildEvaluationLoop compiles the program that evaluates `chunks` chunks of
+// the resident data from row `first` on, and leaves the rest of its outputs 0:
+//
+//	first, chunks, scale, offset, pixels [rows, inputs], labels [rows], parameters...
+//	-> losses [most, chunk], predictions [most, chunk]
+func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*Graph, error) {
+	return build(backend, "evaluation", func(g *Graph) []*Node {
+		state := func(g *Graph, function string) []*Node {
+			nodes := []*Node{
+				Parameter(g, function+"_first", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_chunks", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_scale", shapes.Make(dtypes.Float32)),
+				Parameter(g, function+"_offset", shapes.Make(dtypes.Float32)),
+				Parameter(g, function+"_pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs)),
+				Parameter(g, function+"_labels", shapes.Make(dtypes.Uint8, rows)),
+			}
+			return append(nodes, parameterNodes(g, function, p.Topology)...)
+		}
+		results := func(g *Graph, function string) []*Node {
+			return []*Node{
+				Parameter(g, function+"_chunk", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_losses", shapes.Make(dtypes.Float32, most, evaluationChunk)),
+				Parameter(g, function+"_predictions", shapes.Make(dtypes.Uint8, most, evaluationChunk)),
+			}
+		}
+		main := state(g, "main")
+		body := NewClosure(g, func(g *Graph) []*Node {
+			nodes, outputs := state(g, "body"), results(g, "body")
+			first, scale, offset, pixels, labels := nodes[0], nodes[2], nodes[3], nodes[4], nodes[5]
+			chunk, allLosses, allPredictions := outputs[0], outputs[1], outputs[2]
+			zero := Const(g, int32(0))
+			row := Add(first, Mul(chunk, Const(g, int32(evaluationChunk))))
+			images := DynamicSlice(pixels, []*Node{row, zero}, []int{evaluationChunk, p.Topology.Inputs})
+			targets := DynamicSlice(labels, []*Node{row}, []int{evaluationChunk})
+			losses, predictions := evaluate(images, targets, scale, offset, parameters(nodes[6:]), p.Topology)
+			allLosses = DynamicUpdateSlice(allLosses, ExpandAxes(losses, 0), []*Node{chunk, zero})
+			allPredictions = DynamicUpdateSlice(allPredictions, ExpandAxes(predictions, 0), []*Node{chunk, zero})
+			return append(nodes, Add(chunk, Const(g, int32(1))), allLosses, allPredictions)
+		})
+		condition := NewClosure(g, func(g *Graph) []*Node {
+			nodes, outputs := state(g, "condition"), results(g, "condition")
+			return []*Node{LessThan(outputs[0], nodes[1])}
+		})
+		initial := append(main,
+			Const(g, int32(0)),
+			BroadcastToDims(Const(g, float32(0)), most, evaluationChunk),
+			BroadcastToDims(Const(g, uint8(0)), most, evaluationChunk))
+		final := While(condition, body, initial...)
+		return final[len(final)-2:]
+	})
+}
+
+// buildEvaluationChunk compiles the evaluation of one chunk for backends
+// without loops on the device:
+//
+//	scale, offset, batch [chunk], pixels [rows, inputs], labels [rows], parameters...
+//	-> losses [chunk], predictions [chunk]
+func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*Graph, error) {
+	return build(backend, "evaluation chunk", func(g *Graph) []*Node {
+		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
+		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
+		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, evaluationChunk))
+		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
+		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
+		index := ExpandAxes(batch, 1)
+		losses, predictions := evaluate(Gather(pixels, index), Gather(labels, index), scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
+		return []*Node{losses, predictions}
+	})
+}

@@ -1,0 +1,251 @@
+package model
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+)
+
+// The safetensors format (huggingface/safetensors, README "Format"): eight bytes
+// with the length of the header, little-endian; the header, a JSON object from
+// tensor name to dtype, shape and offsets into the data; then the data.
+
+// MaxHeader is the longest safetensors header that is read, in bytes. A
+// network of MaxLayers layers needs some 20 kB.
+const MaxHeader = 1 << 20
+
+// stack is the name of the post's nn.Sequential, which prefixes every parameter.
+const stack = "linear_relu_stack"
+
+// tensorHeader describes one tensor of the file.
+type tensorHeader struct {
+	DType   string   `json:"dtype"`
+	Shape   []int64  `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"` // from the end of the header, in bytes
+}
+
+// tensorNames are the names of layer i's parameters in PyTorch's state_dict of
+// the post's class: the activations take the odd numbers.
+func tensorNames(i int) (weight, bias string) {
+	return fmt.Sprintf("%s.%d.weight", stack, 2*i), fmt.Sprintf("%s.%d.bias", stack, 2*i)
+}
+
+// WriteWeights writes weights as safetensors, float32, under the post's names:
+// linear_relu_stack.0.weight [out, in], linear_relu_stack.0.bias [out],
+// linear_relu_stack.2.weight... The same weights give the same bytes.
+func WriteWeights(w io.Writer, t Topology, weights Weights) error {
+	if err := weights.check(t); err != nil {
+		return err
+	}
+	var header, data bytes.Buffer
+	add := func(name string, values []float32, shape ...int64) error {
+		first := int64(data.Len())
+		if err := binary.Write(&data, binary.LittleEndian, values); err != nil {
+			return err
+		}
+		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: [2]int64{first, int64(data.Len())}})
+		if err != nil {
+			return err
+		}
+		if header.Len() > 0 {
+			header.WriteByte(',')
+		}
+		fmt.Fprintf(&header, "%q:%s", name, described)
+		return nil
+	}
+	for i, layer := range t.Layers() {
+		weight, bias := tensorNames(i)
+		if err := errors.Join(
+			add(weight, weights[i].Weight, int64(layer.Out), int64(layer.In)),
+			add(bias, weights[i].Bias, int64(layer.Out)),
+		); err != nil {
+			return err
+		}
+	}
+	text := "{" + header.String() + "}"
+	text += strings.Repeat(" ", -len(text)&7) // the data starts at a multiple of 8
+	length := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
+	for _, part := range [][]byte{length, []byte(text), data.Bytes()} {
+		if _, err := w.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ReadWeights reads weights for t from safetensors as [WriteWeights] or PyTorch
+// writes them. name is the file's, for errors. It accepts exactly the tensors
+// of t: an error says which tensor is missing, unknown or of another shape or
+// type, and what was expected. Nothing is allocated beyond what t needs.
+func ReadWeights(r io.Reader, name string, t Topology) (Weights, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	weights, err := readWeights(r, t)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return weights, nil
+}
+
+func readWeights(r io.Reader, t Topology) (Weights, error) {
+	tensors, err := readHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	weights := make(Weights, len(t.Hidden)+1)
+	var parts []part
+	var problems []error
+	expect := func(name string, values *[]float32, shape ...int64) {
+		found, ok := tensors[name]
+		delete(tensors, name)
+		switch {
+		case !ok:
+			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", name, shape))
+		case found.DType != "F32" || !slices.Equal(found.Shape, shape):
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", name, found.DType, found.Shape, shape))
+		default:
+			parts = append(parts, part{name, found.Offsets, elements(shape), values})
+		}
+	}
+	for i, layer := range t.Layers() {
+		weight, bias := tensorNames(i)
+		expect(weight, &weights[i].Weight, int64(layer.Out), int64(layer.In))
+		expect(bias, &weights[i].Bias, int64(layer.Out))
+	}
+	unknown := make([]string, 0, len(tensors))
+	for name := range tensors {
+		unknown = append(unknown, name)
+	}
+	slices.Sort(unknown)
+	for _, name := range unknown {
+		problems = append(problems, fmt.Errorf("tensor %s: found %s %v, but a network with layer sizes %v has none of that name",
+			name, tensors[name].DType, tensors[name].Shape, t.Hidden))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return nil, err
+	}
+	return weights, readParts(r, parts)
+}
+
+// part is one tensor of the data section and where its values go.
+type part struct {
+	name    string
+	offsets [2]int64
+	count   int64 // float32 values
+	values  *[]float32
+}
+
+// elements is the number of values of a shape, each dimension of which the
+// topology has already bounded.
+func elements(shape []int64) int64 {
+	count := int64(1)
+	for _, dimension := range shape {
+		count *= dimension
+	}
+	return count
+}
+
+// readHeader reads the length and the JSON of the header.
+func readHeader(r io.Reader) (map[string]tensorHeader, error) {
+	var prefix [8]byte
+	if n, err := io.ReadFull(r, prefix[:]); err != nil {
+		return nil, fmt.Errorf("header length: found %d bytes, expected 8: %w", n, noEOF(err))
+	}
+	length := binary.LittleEndian.Uint64(prefix[:])
+	if length > MaxHeader {
+		if prefix[0] == '<' {
+			return nil, errors.New("not safetensors: it looks like an HTML page")
+		}
+		return nil, fmt.Errorf("header length: found %d bytes, expected at most %d; not a safetensors file?", length, MaxHeader)
+	}
+	text := make([]byte, length)
+	if n, err := io.ReadFull(r, text); err != nil {
+		return nil, fmt.Errorf("header: found %d bytes, expected %d: %w", n, length, noEOF(err))
+	}
+	return parseHeader(text)
+}
+
+// parseHeader reads the JSON object, refusing names that occur twice.
+func parseHeader(text []byte) (map[string]tensorHeader, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return nil, errors.New("header: found no JSON object")
+	}
+	tensors := map[string]tensorHeader{}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return nil, fmt.Errorf("header: %w", err)
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return nil, fmt.Errorf("header: tensor %s: found twice", name)
+		}
+		seen[name] = true
+		if name == "__metadata__" {
+			var metadata map[string]string
+			if err := decoder.Decode(&metadata); err != nil {
+				return nil, fmt.Errorf("header: __metadata__: %w", err)
+			}
+			continue
+		}
+		var tensor tensorHeader
+		if err := decoder.Decode(&tensor); err != nil {
+			return nil, fmt.Errorf("header: tensor %s: %w", name, err)
+		}
+		tensors[name] = tensor
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("header: %w", noEOF(err))
+	}
+	if rest := bytes.TrimSpace(text[decoder.InputOffset():]); len(rest) > 0 {
+		return nil, fmt.Errorf("header: found %d bytes after the JSON object", len(rest))
+	}
+	return tensors, nil
+}
+
+// readParts reads the data section: the tensors one after another, in the order
+// of their offsets, without gaps or overlaps, and nothing after the last.
+func readParts(r io.Reader, parts []part) error {
+	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.offsets[0], b.offsets[0]) })
+	position := int64(0)
+	for _, p := range parts {
+		if end := position + 4*p.count; p.offsets != [2]int64{position, end} {
+			return fmt.Errorf("tensor %s: found data_offsets %v, expected %v", p.name, p.offsets, [2]int64{position, end})
+		}
+		raw := make([]byte, 4*p.count)
+		if n, err := io.ReadFull(r, raw); err != nil {
+			return fmt.Errorf("tensor %s: found %d bytes, expected %d: %w", p.name, n, len(raw), noEOF(err))
+		}
+		values := make([]float32, p.count)
+		for i := range values {
+			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
+			if !finite(values[i]) {
+				return fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", p.name, values[i], i)
+			}
+		}
+		*p.values = values
+		position += 4 * p.count
+	}
+	if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 {
+		return fmt.Errorf("found data after the last tensor, expected the end at %d bytes after the header", position)
+	}
+	return nil
+}
+
+// noEOF says what an end of file in the middle of something means.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("the file is cut short")
+	}
+	return err
+}

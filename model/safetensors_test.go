@@ -1,0 +1,153 @@
+package model_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+
+	"epochal/model"
+)
+
+var smallTopology = model.Topology{Inputs: 3, Hidden: []int{2}, Classes: 2, Activation: model.ActivationReLU}
+
+func smallFile(t testing.TB) []byte {
+	t.Helper()
+	var file bytes.Buffer
+	if err := model.WriteWeights(&file, smallTopology, model.Initialize(smallTopology, 1)); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// file builds a safetensors file from a header and a number of data bytes.
+func file(header string, data int) []byte {
+	text := binary.LittleEndian.AppendUint64(nil, uint64(len(header)))
+	return append(append(text, header...), make([]byte, data)...)
+}
+
+func TestWeightsSurviveTheRoundTrip(t *testing.T) {
+	for _, hidden := range [][]int{nil, {1}, {5, 4, 3}} {
+		topology := model.Topology{Inputs: 7, Hidden: hidden, Classes: 10, Activation: model.ActivationTanh}
+		want := model.Initialize(topology, 9)
+		var file bytes.Buffer
+		if err := model.WriteWeights(&file, topology, want); err != nil {
+			t.Fatal(err)
+		}
+		if length := binary.LittleEndian.Uint64(file.Bytes()); length%8 != 0 {
+			t.Errorf("hidden %v: found a header of %d bytes, expected a multiple of 8", hidden, length)
+		}
+		got, err := model.ReadWeights(&file, "model.safetensors", topology)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("hidden %v: found %v, expected %v", hidden, got, want)
+		}
+	}
+}
+
+func TestWeightsAreWrittenAsDocumented(t *testing.T) {
+	text := string(smallFile(t))
+	want := `{"linear_relu_stack.0.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},` +
+		`"linear_relu_stack.0.bias":{"dtype":"F32","shape":[2],"data_offsets":[24,32]},` +
+		`"linear_relu_stack.2.weight":{"dtype":"F32","shape":[2,2],"data_offsets":[32,48]},` +
+		`"linear_relu_stack.2.bias":{"dtype":"F32","shape":[2],"data_offsets":[48,56]}}`
+	if !strings.HasPrefix(text[8:], want) {
+		t.Errorf("found the header %q, expected %q", text[8:8+len(want)], want)
+	}
+}
+
+func TestReadWeightsRefuses(t *testing.T) {
+	good := smallFile(t)
+	header := string(good[8 : len(good)-56])
+	change := func(old, new string) []byte {
+		if !strings.Contains(header, old) {
+			t.Fatalf("%q is not in the header", old)
+		}
+		changed := strings.Replace(header, old, new, 1)
+		return append(file(changed, 0), good[len(good)-56:]...)
+	}
+	notFinite := bytes.Clone(good)
+	copy(notFinite[len(notFinite)-4:], []byte{0, 0, 0xc0, 0x7f})
+	for _, test := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "w: header length: found 0 bytes, expected 8: the file is cut short"},
+		{"cut in the length", good[:5], "w: header length: found 5 bytes, expected 8: the file is cut short"},
+		{"cut in the header", good[:20], "w: header: found 12 bytes, expected 320: the file is cut short"},
+		{"cut in the data", good[:len(good)-3], "w: tensor linear_relu_stack.2.bias: found 5 bytes, expected 8: the file is cut short"},
+		{"one byte more", append(bytes.Clone(good), 0), "w: found data after the last tensor, expected the end at 56 bytes after the header"},
+		{"a page", []byte("<!DOCTYPE html><html>"), "w: not safetensors: it looks like an HTML page"},
+		{"something else", bytes.Repeat([]byte{0xff}, 64), "w: header length: found 18446744073709551615 bytes, expected at most 1048576; not a safetensors file?"},
+		{"no object", file("[1]     ", 0), "w: header: found no JSON object"},
+		{"cut JSON", file(`{"a":{"dtype":"F32"`, 0), "w: header: tensor a: unexpected EOF"},
+		{"a name twice", change("linear_relu_stack.0.bias", "linear_relu_stack.0.weight"), "w: header: tensor linear_relu_stack.0.weight: found twice"},
+		{"text after the object", file("{} {}", 0), "w: header: found 2 bytes after the JSON object"},
+		{"another shape", change("[2,3]", "[3,2]"), "w: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
+		{"another type", change(`"F32","shape":[2]`, `"BF16","shape":[2]`), "w: tensor linear_relu_stack.0.bias: found BF16 [2], expected F32 [2]"},
+		{"another name", change("linear_relu_stack.2.bias", "linear_relu_stack.4.bias"),
+			"w: tensor linear_relu_stack.2.bias: not found, expected F32 [2]\ntensor linear_relu_stack.4.bias: found F32 [2], but a network with layer sizes [2] has none of that name"},
+		{"a gap", change("[48,56]", "[52,60]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [52 60], expected [48 56]"},
+		{"an overlap", change("[48,56]", "[44,52]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [44 52], expected [48 56]"},
+		{"a wrong end", change("[48,56]", "[48,60]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [48 60], expected [48 56]"},
+		{"not a number", notFinite, "w: tensor linear_relu_stack.2.bias: found NaN at position 1, expected finite numbers"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := model.ReadWeights(bytes.NewReader(test.file), "w", smallTopology)
+			if err == nil || err.Error() != test.want {
+				t.Errorf("found error %q, expected %q", fmt.Sprint(err), test.want)
+			}
+		})
+	}
+}
+
+// The order of tensors in PyTorch's files is not ours, and it adds metadata.
+func TestReadWeightsInAnyOrder(t *testing.T) {
+	topology := model.Topology{Inputs: 1, Classes: 2, Activation: model.ActivationReLU}
+	header := `{"__metadata__":{"format":"pt"},"linear_relu_stack.0.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},` +
+		`"linear_relu_stack.0.weight":{"dtype":"F32","shape":[2,1],"data_offsets":[8,16]}}  `
+	data := file(header, 16)
+	binary.Encode(data[len(data)-16:], binary.LittleEndian, []float32{1, 2, 3, 4})
+	got, err := model.ReadWeights(bytes.NewReader(data), "w", topology)
+	want := model.Weights{{Weight: []float32{3, 4}, Bias: []float32{1, 2}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("found %v and error %v, expected %v", got, err, want)
+	}
+}
+
+func FuzzReadWeights(f *testing.F) {
+	good := smallFile(f)
+	f.Add(good)
+	f.Add(good[:100])
+	f.Add(file(`{"__metadata__":{"format":"pt"}}`, 8))
+	f.Add(file(`{"linear_relu_stack.0.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[0,9223372036854775807]}}`, 8))
+	f.Add(file(`{"linear_relu_stack.0.weight":{"dtype":"F32","shape":[-2,-3],"data_offsets":[-24,0]}}`, 8))
+	f.Add([]byte("<html>"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		weights, err := model.ReadWeights(bytes.NewReader(data), "w", smallTopology)
+		runtime.ReadMemStats(&after)
+		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 32*uint64(len(data))+4*model.MaxHeader {
+			t.Errorf("allocated %d bytes for a file of %d", allocated, len(data))
+		}
+		if err != nil {
+			return
+		}
+		// What is accepted says the same when it is written and read again.
+		var again bytes.Buffer
+		if err := model.WriteWeights(&again, smallTopology, weights); err != nil {
+			t.Fatal(err)
+		}
+		reread, err := model.ReadWeights(&again, "again", smallTopology)
+		if err != nil || !reflect.DeepEqual(reread, weights) {
+			t.Errorf("found %v and error %v after writing, expected %v", reread, err, weights)
+		}
+	})
+}
