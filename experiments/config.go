@@ -1,0 +1,187 @@
+package experiments
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+// Limits of a Config. They keep a mistyped number from taking the machine down;
+// none is near anything useful.
+const (
+	MaxEpochs    = 1_000_000
+	MaxBatchSize = 65_536
+)
+
+// CallSeconds is how long a call of the device takes about if nothing else was
+// asked for: short enough for live progress and for Ctrl-C, long enough that
+// the cost of a call (about a millisecond) does not show.
+const CallSeconds = 0.25
+
+// MNIST is the Data that means the embedded dataset.
+const MNIST = "mnist"
+
+// Config is everything that decides a run. The zero value is not valid; start
+// from [Defaults]. Its JSON form is the run folder's config.json.
+type Config struct {
+	LayerSizes   []int   `json:"layer_sizes"`    // width of each hidden layer; empty is allowed
+	Activation   string  `json:"activation"`     // relu, sigmoid or tanh
+	Epochs       int     `json:"epochs"`         // passes over the training set, 1 to MaxEpochs
+	LearningRate float64 `json:"learning_rate"`  // of plain SGD, above 0
+	BatchSize    int     `json:"batch_size"`     // images per step, 1 to MaxBatchSize; the last batch of an epoch may be smaller
+	Normalize    bool    `json:"normalize"`      // inputs minus mean over deviation, instead of 0 to 1
+	Shuffle      bool    `json:"shuffle"`        // a new order every epoch, instead of the file's
+	Seed         uint64  `json:"seed"`           // of the initial weights and the orders
+	Data         string  `json:"data"`           // MNIST, or a folder with four IDX files
+	Validation   int     `json:"validation"`     // training images held out, 0 for none
+	Init         string  `json:"init"`           // safetensors file with the initial weights, "" to draw them from Seed
+	Backend      string  `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
+	TF32         bool    `json:"tf32"`           // matrix products in TF32 on CUDA
+	StepsPerCall int     `json:"steps_per_call"` // SGD steps per call of the device, 0 for as many as take CallSeconds; changes speed, never results
+}
+
+// Defaults is the post's first attempt, as published: inputs from 0 to 1.
+func Defaults() Config {
+	return Config{
+		LayerSizes:   []int{512, 512}, // "both seemed like reasonable even numbers, close-ish to the size of our input layer"
+		Activation:   string(model.ActivationReLU),
+		Epochs:       20,
+		LearningRate: 1e-3,
+		BatchSize:    64,
+		Shuffle:      true,
+		Data:         MNIST,
+		Backend:      backend.Auto,
+	}
+}
+
+// A Problem is one impossible field of a Config.
+type Problem struct {
+	Field    string // as in config.json, "learning_rate"
+	Found    string
+	Expected string
+	Reason   error // says it instead of Found and Expected, where another package found the problem
+}
+
+// Error says the field, what was found and what was expected.
+func (p Problem) Error() string {
+	if p.Reason != nil {
+		return fmt.Sprintf("%s: %v", p.Field, p.Reason)
+	}
+	return fmt.Sprintf("%s: found %s, expected %s", p.Field, p.Found, p.Expected)
+}
+
+// Unwrap returns the Reason, if there is one.
+func (p Problem) Unwrap() error { return p.Reason }
+
+// Problems are all impossible fields of a Config.
+type Problems []Problem
+
+// Error is one line per problem.
+func (p Problems) Error() string {
+	lines := make([]string, len(p))
+	for i, problem := range p {
+		lines[i] = problem.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap returns every problem.
+func (p Problems) Unwrap() []error {
+	problems := make([]error, len(p))
+	for i, problem := range p {
+		problems[i] = problem
+	}
+	return problems
+}
+
+// Validate reports every impossible field, as [Problems], without touching a
+// file or a device.
+func (c Config) Validate() error {
+	var problems Problems
+	check := func(ok bool, field, found, expected string) {
+		if !ok {
+			problems = append(problems, Problem{Field: field, Found: found, Expected: expected})
+		}
+	}
+	between := func(field string, value, least, most int) {
+		check(value >= least && value <= most, field, strconv.Itoa(value), fmt.Sprintf("%d to %d", least, most))
+	}
+	between("layer_sizes", len(c.LayerSizes), 0, model.MaxLayers)
+	for _, width := range c.LayerSizes {
+		between("layer_sizes", width, 1, model.MaxWidth)
+	}
+	activation := model.Activation(c.Activation)
+	check(activation.Validate() == nil, "activation", strconv.Quote(c.Activation), activationNames())
+	between("epochs", c.Epochs, 1, MaxEpochs)
+	check(c.LearningRate > 0 && !math.IsInf(float64(float32(c.LearningRate)), 0), "learning_rate",
+		FormatFloat(c.LearningRate), "a finite number above 0")
+	between("batch_size", c.BatchSize, 1, MaxBatchSize)
+	check(c.Data != "", "data", `""`, "mnist or a folder")
+	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
+	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (by itself) or more")
+	if err := backend.Check(c.Backend); err != nil {
+		problems = append(problems, Problem{Field: "backend", Reason: err})
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+func activationNames() string {
+	var names []string
+	for _, activation := range model.Activations() {
+		names = append(names, string(activation))
+	}
+	return strings.Join(names, ", ")
+}
+
+// FormatFloat writes x as Python's repr does, as the post's first line shows the
+// learning rate: 0.001, 1e-05, 1.0.
+func FormatFloat(x float64) string {
+	exponent := math.Floor(math.Log10(math.Abs(x)))
+	if x != 0 && (exponent < -4 || exponent >= 16) {
+		return strconv.FormatFloat(x, 'e', -1, 64)
+	}
+	text := strconv.FormatFloat(x, 'f', -1, 64)
+	if !strings.ContainsAny(text, ".NI") {
+		text += ".0"
+	}
+	return text
+}
+
+// topology is the network of c for images of the given size and classes.
+func (c Config) topology(inputs, classes int) (model.Topology, error) {
+	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+	return t, t.Validate()
+}
+
+// Diverged is the error of a training whose loss is no longer a finite number.
+type Diverged struct {
+	Epoch int     // from 1
+	Step  int     // from 0, as in metrics.jsonl; -1 when the loss of an evaluation is not finite
+	Loss  float64 // NaN or infinite
+}
+
+// Error names the epoch, the step and the loss.
+func (d Diverged) Error() string {
+	where := fmt.Sprintf("step %d of epoch %d", d.Step, d.Epoch)
+	if d.Step < 0 {
+		where = fmt.Sprintf("the evaluation after epoch %d", d.Epoch)
+	}
+	return fmt.Sprintf("training diverged: the loss is %v at %s, expected a finite number", d.Loss, where)
+}
+
+// Hint says what usually helps.
+func (d Diverged) Hint() string { return "a lower learning rate usually keeps the loss finite" }
+
+// IsDiverged reports whether err is or wraps a [Diverged].
+func IsDiverged(err error) bool {
+	var diverged Diverged
+	return errors.As(err, &diverged)
+}

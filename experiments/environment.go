@@ -1,0 +1,74 @@
+package experiments
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"epochal/dataset"
+	"epochal/model/backend"
+)
+
+// version can be set at build time: -ldflags "-X epochal/experiments.version=v1.0.0".
+var version = ""
+
+// Environment is what a run ran on: the run folder's environment.json.
+type Environment struct {
+	Version         string         `json:"version"`            // of epochal
+	Revision        string         `json:"revision,omitempty"` // of its source, where the build knows it
+	Go              string         `json:"go"`
+	GoMLX           string         `json:"gomlx"`
+	GoXLA           string         `json:"go_xla"`
+	OperatingSystem string         `json:"operating_system"`
+	Architecture    string         `json:"architecture"`
+	Cores           int            `json:"cores"` // usable by the process
+	Backend         backend.Info   `json:"backend"`
+	Data            []dataset.File `json:"data"` // the files of the dataset
+	Started         time.Time      `json:"started"`
+}
+
+// BuildEnvironment is the part of the environment that the binary knows of itself.
+func BuildEnvironment() Environment {
+	e := Environment{
+		Version:         version,
+		Go:              runtime.Version(),
+		OperatingSystem: runtime.GOOS,
+		Architecture:    runtime.GOARCH,
+		Cores:           runtime.GOMAXPROCS(0),
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return e
+	}
+	if e.Version == "" {
+		e.Version = info.Main.Version
+	}
+	if e.Version == "" {
+		e.Version = "(devel)"
+	}
+	for _, setting := range info.Settings {
+		switch setting.Key {
+		case "vcs.revision":
+			e.Revision = setting.Value
+		case "vcs.modified":
+			if setting.Value == "true" {
+				e.Revision += " (modified)"
+			}
+		}
+	}
+	for _, module := range info.Deps {
+		switch module.Path {
+		case "github.com/gomlx/gomlx":
+			e.GoMLX = module.Version
+		case "github.com/gomlx/go-xla":
+			e.GoXLA = module.Version
+		}
+	}
+	return e
+}
+
+func (r *run) environment() Environment {
+	e := BuildEnvironment()
+	e.Backend, e.Data, e.Started = r.backend.Info, r.files, r.options.Now()
+	return e
+}

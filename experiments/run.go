@@ -1,0 +1,348 @@
+package experiments
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"time"
+
+	"epochal/dataset"
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+// Options are the surroundings of a run: what does not change its result.
+type Options struct {
+	Observer Observer         // may be nil
+	Folder   string           // the run folder, which must not exist or be empty; "" keeps no record
+	Now      func() time.Time // time.Now when nil
+	Plugins  backend.Plugins  // where plugins are found and installed
+}
+
+// The sets of a dataset as sections of the resident images.
+const (
+	trainSection = iota
+	testSection
+	validationSection // only with a validation split
+)
+
+// Run trains c's network and evaluates it after every epoch.
+//
+// Nothing is opened or written before c is known to be possible, and the run
+// folder appears only when the first epoch begins. A run that is cancelled or
+// that diverges ends with an error ([Diverged], or ctx's) and leaves the metrics
+// written so far.
+func Run(ctx context.Context, c Config, o Options) (Result, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observer == nil {
+		o.Observer = func(Event) {}
+	}
+	r := &run{config: c, options: o}
+	defer r.close()
+	if err := r.prepare(ctx); err != nil {
+		return Result{}, err
+	}
+	if err := r.record(); err != nil {
+		return Result{}, err
+	}
+	if err := r.epochs(ctx); err != nil {
+		return Result{}, err
+	}
+	return r.end()
+}
+
+// run is the state of a Run.
+type run struct {
+	config  Config
+	options Options
+
+	loading  *dataset.Loading
+	topology model.Topology
+	weights  model.Weights
+	backend  *backend.Backend
+	network  *model.Network
+	images   *model.Images
+	folder   *folder
+	files    []dataset.File // of the data
+
+	trainCount  int
+	stepSeconds float64 // of a step in the last call, 0 before the first
+	result      Result
+}
+
+// epochs is the post's epoch_loop: train, evaluate both sets, report.
+func (r *run) epochs(ctx context.Context) error {
+	for epoch := 1; epoch <= r.config.Epochs; epoch++ {
+		r.observe(EpochStarted{epoch})
+		trainSeconds, err := r.train(ctx, epoch)
+		if err != nil {
+			return err
+		}
+		metrics, err := r.evaluate(epoch)
+		if err != nil {
+			return err
+		}
+		metrics.TrainSeconds = trainSeconds
+		r.result.Final = metrics
+		if err := r.folder.append(metrics); err != nil {
+			return err
+		}
+		r.observe(EpochDone{metrics})
+	}
+	return nil
+}
+
+// train is the post's train_loop: one pass over the training images, several
+// steps per call of the device. It returns the seconds it took.
+func (r *run) train(ctx context.Context, number int) (float64, error) {
+	start := r.options.Now()
+	before := r.result.TrainSeconds
+	elapsed := func() float64 { return r.options.Now().Sub(start).Seconds() }
+	order := dataset.FileOrder(r.trainCount)
+	if r.config.Shuffle {
+		order = dataset.Order(r.config.Seed, number, r.trainCount)
+	}
+	epoch, err := r.network.BeginEpoch(r.images, order)
+	if err != nil {
+		return 0, err
+	}
+	defer epoch.Close()
+	for epoch.Step() < epoch.Steps() {
+		if err := ctx.Err(); err != nil {
+			return 0, err
+		}
+		done := StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
+		called := elapsed()
+		losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
+		if len(losses) > 0 {
+			r.stepSeconds = (elapsed() - called) / float64(len(losses))
+		}
+		finite := finiteLosses(losses)
+		done.Losses, done.Samples = losses[:finite], min((done.First+finite)*r.config.BatchSize, r.trainCount)
+		done.Images = (number-1)*r.trainCount + done.Samples
+		r.result.TrainSeconds = before + elapsed()
+		done.Trained = time.Duration(r.result.TrainSeconds * float64(time.Second))
+		for _, line := range done.Reported(r.config.BatchSize) {
+			if err := r.folder.append(line); err != nil {
+				return 0, err
+			}
+		}
+		r.observe(done)
+		if finite < len(losses) {
+			return 0, Diverged{number, done.First + finite, float64(losses[finite])}
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	r.result.Images += r.trainCount
+	return elapsed(), nil
+}
+
+// stepsPerCall is the number of steps of the next call.
+func (r *run) stepsPerCall() int {
+	switch {
+	case r.config.StepsPerCall > 0:
+		return r.config.StepsPerCall
+	case r.stepSeconds > 0:
+		return int(max(1, min(CallSeconds/r.stepSeconds, math.MaxInt32)))
+	default:
+		return 1 // the first call tells how long a step takes
+	}
+}
+
+// finiteLosses is the number of losses before the first that is not finite.
+func finiteLosses(losses []float32) int {
+	for i, loss := range losses {
+		if !isFinite(float64(loss)) {
+			return i
+		}
+	}
+	return len(losses)
+}
+
+func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// evaluate is the post's eval_loop over every set.
+func (r *run) evaluate(epoch int) (EpochMetrics, error) {
+	start := r.options.Now()
+	metrics := EpochMetrics{Event: "epoch", Epoch: epoch}
+	sections := []int{trainSection, testSection}
+	if r.config.Validation > 0 {
+		sections = append(sections, validationSection)
+	}
+	for _, section := range sections {
+		evaluation, err := r.network.Evaluate(r.images, section)
+		if err != nil {
+			return metrics, err
+		}
+		loss, accuracy := evaluation.Loss, evaluation.Accuracy()
+		if !isFinite(loss) {
+			return metrics, Diverged{epoch, -1, loss}
+		}
+		switch section {
+		case trainSection:
+			metrics.TrainLoss, metrics.TrainAccuracy = loss, accuracy
+		case testSection:
+			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
+			r.result.Confusion = evaluation.Confusion
+		case validationSection:
+			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
+		}
+	}
+	metrics.EvalSeconds = r.options.Now().Sub(start).Seconds()
+	r.result.EvaluateSeconds += metrics.EvalSeconds
+	return metrics, nil
+}
+
+// prepare makes everything ready for the first epoch. The pixels inflate in the
+// background while the backend opens and the programs compile.
+func (r *run) prepare(ctx context.Context) error {
+	c := r.config
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if err := checkFolder(r.options.Folder); err != nil {
+		return err
+	}
+	if err := r.load(); err != nil {
+		return err
+	}
+	start := r.options.Now()
+	opened, warnings, err := backend.Open(ctx, c.Backend, backend.Options{
+		TF32:        c.TF32,
+		Plugins:     r.plugins(),
+		AutoInstall: true,
+	})
+	for _, warning := range warnings {
+		r.observe(Warning{warning})
+	}
+	if err != nil {
+		return err
+	}
+	r.backend = opened
+	r.result.Backend = opened.Info
+	compiling := r.options.Now()
+	r.result.OpenSeconds = compiling.Sub(start).Seconds()
+	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
+	r.network, err = model.Compile(opened, model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
+		Rows:    model.ResidentRows(counts...),
+		Epoch:   r.trainCount,
+		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
+	})
+	if err != nil {
+		return err
+	}
+	r.result.CompileSeconds = r.options.Now().Sub(compiling).Seconds()
+	if err := r.network.SetWeights(r.weights); err != nil {
+		return err
+	}
+	return r.upload()
+}
+
+// load reads the headers of the data and the initial weights, so that wrong
+// files are refused before a device opens.
+func (r *run) load() (err error) {
+	c := r.config
+	if r.loading, err = loadData(c.Data); err != nil {
+		return err
+	}
+	r.trainCount = r.loading.TrainCount - c.Validation
+	if r.trainCount < 1 {
+		return Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
+			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
+	}
+	if r.topology, err = c.topology(r.loading.Rows*r.loading.Columns, r.loading.Classes); err != nil {
+		return err
+	}
+	if c.Init == "" {
+		r.weights = model.Initialize(r.topology, c.Seed)
+		return nil
+	}
+	file, err := os.Open(c.Init)
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	defer file.Close()
+	if r.weights, err = model.ReadWeights(file, c.Init, r.topology); err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	return nil
+}
+
+// plugins reports the installation of a plugin to the observer.
+func (r *run) plugins() backend.Plugins {
+	plugins := r.options.Plugins
+	plugins.Progress = func(p backend.Progress) { r.observe(PluginProgress{p}) }
+	return plugins
+}
+
+// upload waits for the pixels and copies them to the device.
+func (r *run) upload() error {
+	data, err := r.loading.Wait()
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	r.files = data.Files
+	if err := data.Split(r.config.Validation, r.config.Seed); err != nil {
+		return fmt.Errorf("validation: %w", err)
+	}
+	normalization := model.Unnormalized
+	if r.config.Normalize {
+		normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
+	}
+	sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
+	if r.config.Validation > 0 {
+		sets = append(sets, data.Validation)
+	}
+	r.images, err = model.Upload(r.backend, normalization, sets...)
+	return err
+}
+
+// record makes the run folder and says that the run starts.
+func (r *run) record() (err error) {
+	r.folder, err = createFolder(r.options.Folder, r.config, r.environment())
+	if err != nil {
+		return err
+	}
+	r.result.Folder = r.options.Folder
+	r.observe(RunStarted{
+		Config: r.config, Topology: r.topology, Backend: r.backend.Info,
+		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.options.Folder,
+	})
+	return nil
+}
+
+// end writes the weights and says that the run is over.
+func (r *run) end() (Result, error) {
+	weights, err := r.network.Weights()
+	if err != nil {
+		return Result{}, err
+	}
+	if err := r.folder.writeWeights(r.topology, weights); err != nil {
+		return Result{}, err
+	}
+	r.observe(RunEnded{r.result})
+	return r.result, nil
+}
+
+func (r *run) observe(e Event) { r.options.Observer(e) }
+
+// close frees what the run holds, in the reverse order of its making.
+func (r *run) close() {
+	if r.folder != nil {
+		r.folder.close()
+	}
+	if r.images != nil {
+		r.images.Close()
+	}
+	if r.network != nil {
+		r.network.Close()
+	}
+	if r.backend != nil {
+		r.backend.Close()
+	}
+}
