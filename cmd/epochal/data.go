@@ -1,0 +1,93 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/report"
+
+	"github.com/google/renameio/v2"
+	"github.com/spf13/cobra"
+)
+
+// newData is `epochal data`.
+func newData(t *terminal) *cobra.Command {
+	name, image := experiments.MNIST, ""
+	count, seed := 64, uint64(0)
+	command := &cobra.Command{
+		Use:   "data",
+		Short: "Describe a dataset, or draw a random batch of it",
+		Long: `Print the counts per class, the pixel range, the mean and the deviation of a
+dataset. With --image, draw a random batch of its training images with their
+labels to a file as well.`,
+		Example: "  epochal data\n  epochal data --image batch.png",
+		Args:    noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			format := ""
+			if c.Flags().Changed("image") {
+				var err error
+				if format, err = report.FormatOf(image); err != nil {
+					return usageError{err: fmt.Errorf("--image: %w", err)}
+				}
+			}
+			if count < 1 || count > report.MaxBatch {
+				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", report.MaxBatch)}
+			}
+			d, err := experiments.OpenData(name)
+			if err != nil {
+				return err
+			}
+			if format != "" {
+				if err := drawBatch(image, format, d, count, seed); err != nil {
+					return err
+				}
+			}
+			return describe(t, d)
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&name, "data", name, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
+	flags.StringVar(&image, "image", "", "draw a random batch with its labels to this .png or .svg `file`")
+	flags.IntVar(&count, "batch-size", count, "`images` in the batch")
+	flags.Uint64Var(&seed, "seed", seed, "`number` that decides which images are drawn")
+	return command
+}
+
+// drawBatch draws the first batch of the first epoch: what training with this
+// seed sees first.
+func drawBatch(path, format string, d *dataset.Dataset, count int, seed uint64) error {
+	order := dataset.Order(seed, 1, d.Train.Len())
+	rows := order[:min(count, len(order))]
+	var picture bytes.Buffer
+	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", d.Name, len(rows), seed)
+	if err := report.Batch(&picture, format, d.Train, rows, title); err != nil {
+		return fmt.Errorf("--image: %w", err)
+	}
+	if err := renameio.WriteFile(path, picture.Bytes(), 0o644); err != nil {
+		return fmt.Errorf("--image: %w", err)
+	}
+	return nil
+}
+
+// describe prints what there is to know of d.
+func describe(t *terminal, d *dataset.Dataset) error {
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(t.out, "%s: %d training and %d test images of %dx%d pixels, %d classes\n",
+		d.Name, d.Train.Len(), d.Test.Len(), d.Train.Rows, d.Train.Columns, d.Classes)
+	fmt.Fprintln(table, "class\ttrain\ttest\t")
+	train, test := d.Train.ClassCounts(d.Classes), d.Test.ClassCounts(d.Classes)
+	for class := range d.Classes {
+		fmt.Fprintf(table, "%d\t%d\t%d\t\n", class, train[class], test[class])
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	mean, deviation := dataset.Statistics(d.Train.Pixels)
+	return t.printf("training pixels: %d to %d, mean %.4f, deviation %.4f on a 0 to 1 scale\n",
+		slices.Min(d.Train.Pixels), slices.Max(d.Train.Pixels), mean, deviation)
+}

@@ -1,0 +1,163 @@
+// Command epochal trains fully connected image classifiers, a whole run of SGD
+// steps per call of XLA, and repeats a blog post's PyTorch experiments.
+//
+// One file holds one subcommand: its flags, what it prints and nothing else. The
+// work is done by package experiments and its neighbours to the right.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"epochal/experiments"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes, as the help and the README state them.
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitWrongUse    = 2
+	exitNotMet      = 3
+	exitInterrupted = 130
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the whole program: it parses args, does the work, prints errors and
+// returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	// The first signal ends the run in good order; then the default is back, and
+	// the second one kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop()
+	}()
+	root := newRoot(&terminal{out: stdout, err: stderr})
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitDone
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		fmt.Fprintln(stderr, "epochal: interrupted")
+		return exitInterrupted
+	}
+	printError(stderr, err)
+	return exitCode(err)
+}
+
+// newRoot builds the command tree.
+func newRoot(t *terminal) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "epochal",
+		Short: "Train fully connected image classifiers through XLA",
+		Long: `epochal trains the fully connected MNIST classifier of a blog post's PyTorch
+experiments, a whole run of SGD steps per call of XLA, on a CPU or a GPU.
+
+Results go to standard output, progress and diagnostics to standard error.
+Exit codes: 0 done; 1 failed; 2 wrong use; 3 a required accuracy was not met;
+130 interrupted.`,
+		Example:       "  epochal train\n  epochal train --layer-sizes 128 --batch-size 32 --learning-rate 0.01 --epochs 5",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          noArguments,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
+	})
+	root.SuggestionsMinimumDistance = 2
+	root.AddCommand(newTrain(t), newData(t), newBackends(t), newVersion(t))
+	return root
+}
+
+// noArguments refuses arguments, with the command that was probably meant.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !c.HasSubCommands() {
+		return usageError{err: fmt.Errorf("found the argument %q, expected flags only", args[0]),
+			hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
+	}
+	hint := fmt.Sprintf("run '%s --help' for the commands", c.CommandPath())
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return usageError{err: fmt.Errorf("unknown command %q", args[0]), hint: hint}
+}
+
+// usageError is a wrong use of the command line.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+func (e usageError) Hint() string  { return e.hint }
+
+// notMet is the error of a finished run that missed what was required of it.
+type notMet struct{ error }
+
+// exitCode maps an error to the program's exit code.
+func exitCode(err error) int {
+	var usage usageError
+	var problem experiments.Problem
+	var problems experiments.Problems
+	var missed notMet
+	switch {
+	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &problems):
+		return exitWrongUse
+	case errors.As(err, &missed):
+		return exitNotMet
+	default:
+		return exitFailed
+	}
+}
+
+// printError prints an error: a line `epochal: what: why` for each part, and where
+// the error has one a line `hint: what to do`.
+func printError(stderr io.Writer, err error) {
+	for line := range strings.Lines(flagNames(err)) {
+		fmt.Fprintf(stderr, "epochal: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var hinted interface{ Hint() string }
+	if errors.As(err, &hinted) && hinted.Hint() != "" {
+		fmt.Fprintf(stderr, "hint: %s\n", hinted.Hint())
+	}
+}
+
+// flagNames is the text of err with the fields of a Config as the flags that set
+// them: learning_rate becomes --learning-rate.
+func flagNames(err error) string {
+	var problems experiments.Problems
+	var problem experiments.Problem
+	switch {
+	case errors.As(err, &problems):
+		problems = slices.Clone(problems)
+	case errors.As(err, &problem):
+		problems = experiments.Problems{problem}
+	default:
+		return err.Error()
+	}
+	for i := range problems {
+		problems[i].Field = "--" + strings.ReplaceAll(problems[i].Field, "_", "-")
+	}
+	return problems.Error()
+}

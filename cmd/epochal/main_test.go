@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"epochal/model/backend/backendtest"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// TestMain lets the scripts, and the tests that need a process of their own, run
+// this binary as epochal.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"epochal": main})
+}
+
+// TestScripts runs testdata/script/*.txtar. Besides testscript's own commands
+// they have
+//
+//	exits CODE program [arguments]   run it and expect this exit code
+//	data FOLDER [train [test]]       write a learnable dataset of 3x4 pixels and 3 classes
+//	truncate FILE BYTES              cut a file, or with -N take N bytes off its end
+//	flip FILE OFFSET                 invert one bit of a file
+//	extend FILE BYTES                append zeros to a file
+//	lines FILE COUNT                 expect that many lines
+func TestScripts(t *testing.T) {
+	home, cache := os.Getenv("HOME"), os.Getenv("XDG_CACHE_HOME")
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Condition: func(name string) (bool, error) {
+			if name == "xla" {
+				// Installs the plugin if need be; without one, skips or fails.
+				ok := t.Run("plugin", func(t *testing.T) { backendtest.XLA(t) })
+				return ok, nil
+			}
+			return false, errors.New("unknown condition " + name)
+		},
+		Setup: func(e *testscript.Env) error {
+			// The plugin is found from here.
+			e.Setenv("HOME", home)
+			e.Setenv("XDG_CACHE_HOME", cache)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":    exits,
+			"data":     makeData,
+			"truncate": changeFile(func(data []byte, n int) []byte { return data[:(n+len(data))%len(data)] }),
+			"flip":     changeFile(func(data []byte, n int) []byte { data[n] ^= 1; return data }),
+			"extend":   changeFile(func(data []byte, n int) []byte { return append(data, make([]byte, n)...) }),
+			"lines":    lines,
+		},
+	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	code := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if (code == want) == neg {
+		ts.Fatalf("found exit code %d, expected %d", code, want)
+	}
+}
+
+func makeData(ts *testscript.TestScript, neg bool, args []string) {
+	counts := []int{470, 90}
+	for i, arg := range args[1:] {
+		n, err := strconv.Atoi(arg)
+		ts.Check(err)
+		counts[i] = n
+	}
+	folder := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(folder, 0o755))
+	random := rand.New(rand.NewPCG(1, 1))
+	for i, name := range []string{"train", "t10k"} {
+		count := counts[i]
+		pixels, labels := make([]byte, count*12), make([]byte, count)
+		for i := range labels {
+			labels[i] = byte(i % 3)
+			for j := range 12 {
+				pixels[i*12+j] = byte(random.UintN(128))
+			}
+			pixels[i*12+int(labels[i])] = 255
+		}
+		write := func(kind string, data []byte, header ...uint32) {
+			var file []byte
+			for _, value := range header {
+				file = binary.BigEndian.AppendUint32(file, value)
+			}
+			ts.Check(os.WriteFile(filepath.Join(folder, name+kind), append(file, data...), 0o644))
+		}
+		write("-images-idx3-ubyte", pixels, 0x803, uint32(count), 3, 4)
+		write("-labels-idx1-ubyte", labels, 0x801, uint32(count))
+	}
+}
+
+// changeFile is a command that changes a file by a number.
+func changeFile(change func(data []byte, n int) []byte) func(*testscript.TestScript, bool, []string) {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		path := ts.MkAbs(args[0])
+		n, err := strconv.Atoi(args[1])
+		ts.Check(err)
+		data, err := os.ReadFile(path)
+		ts.Check(err)
+		ts.Check(os.WriteFile(path, change(data, n), 0o644))
+	}
+}
+
+func lines(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if found := strings.Count(ts.ReadFile(args[0]), "\n"); (found == want) == neg {
+		ts.Fatalf("%s: found %d lines, expected %d", args[0], found, want)
+	}
+}
+
+// The first Ctrl-C ends a run in good order with exit code 130.
+func TestInterruptedTrainExits130(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	command := exec.Command(os.Args[0])
+	if path, err := exec.LookPath("epochal"); err == nil {
+		command = exec.Command(path) // testscript's link to this binary
+	}
+	command.Args = append(command.Args, "train", "--backend", "go", "--layer-sizes", "8", "--epochs", "1000000", "--steps-per-call", "0", "--out", out)
+	var stderr strings.Builder
+	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(time.Minute, func() { command.Process.Kill() })
+	defer timer.Stop()
+	scanner := bufio.NewScanner(stdout)
+	for scanner.Scan() && scanner.Text() != "Epoch 1" {
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	for scanner.Scan() {
+	}
+	command.Wait()
+	if code := command.ProcessState.ExitCode(); code != 130 || command.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+		t.Errorf("found exit code %d (%v), expected 130", code, command.ProcessState)
+	}
+	if !strings.HasSuffix(stderr.String(), "epochal: interrupted\n") {
+		t.Errorf("found standard error %q", stderr.String())
+	}
+	for _, name := range []string{"config.json", "environment.json", "metrics.jsonl"} {
+		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}

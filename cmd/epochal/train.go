@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"epochal/experiments"
+	"epochal/model"
+	"epochal/model/backend"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// newTrain is `epochal train`.
+func newTrain(t *terminal) *cobra.Command {
+	config := experiments.Defaults()
+	var out string
+	var required float64
+	command := &cobra.Command{
+		Use:   "train",
+		Short: "Train a network and evaluate it after every epoch",
+		Long: `Train a fully connected network with plain SGD and evaluate it on the train
+and the test set after every epoch. Without flags this is the post's first
+attempt as published: layer sizes 512,512, 20 epochs, learning rate 0.001,
+batch size 64, inputs from 0 to 1.
+
+The backend is opened, and its plugin installed if need be, by the command
+itself. The run folder gets config.json, environment.json, metrics.jsonl and
+model.safetensors.`,
+		Example: `  epochal train
+  epochal train --normalize --epochs 5
+  epochal train --layer-sizes "" --batch-size 32 --learning-rate 0.01 --require-accuracy 0.9`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if c.Flags().Changed("require-accuracy") && !(required > 0 && required <= 1) {
+				return experiments.Problem{Field: "require_accuracy", Found: experiments.FormatFloat(required),
+					Expected: "a fraction above 0 and up to 1, such as 0.89"}
+			}
+			if out == "" {
+				out = experiments.NewFolderName("runs", time.Now())
+			}
+			printer := &trainPrinter{terminal: t}
+			result, err := experiments.Run(c.Context(), config, experiments.Options{Observer: printer.observe, Folder: out})
+			t.end()
+			if err != nil {
+				return err
+			}
+			if printer.err != nil {
+				return printer.err
+			}
+			if result.Final.TestAccuracy < required {
+				return notMet{fmt.Errorf("test accuracy: found %.4f, required at least %s",
+					result.Final.TestAccuracy, experiments.FormatFloat(required))}
+			}
+			return nil
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	addConfigFlags(flags, &config)
+	flags.StringVar(&out, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
+	flags.Float64Var(&required, "require-accuracy", 0, "exit with 3 if the final test accuracy is lower; a `fraction` such as 0.89")
+	command.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
+	var activations []string
+	for _, activation := range model.Activations() {
+		activations = append(activations, string(activation))
+	}
+	command.RegisterFlagCompletionFunc("activation", cobra.FixedCompletions(activations, cobra.ShellCompDirectiveNoFileComp))
+	return command
+}
+
+// addConfigFlags adds a flag for every field of a Config. The names are those of
+// config.json with a dash for the underscore.
+func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
+	flags.Var((*layerSizes)(&c.LayerSizes), "layer-sizes", "`widths` of the hidden layers, separated by commas; \"\" for none")
+	flags.StringVar(&c.Activation, "activation", c.Activation, "`function` after each hidden layer: relu, sigmoid, tanh")
+	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the training set")
+	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "`rate` of plain SGD")
+	flags.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`images` per SGD step; the last batch of an epoch may be smaller")
+	flags.BoolVar(&c.Normalize, "normalize", c.Normalize, "subtract the pixel mean and divide by the deviation (MNIST: 0.1307, 0.3081)")
+	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "a new order of the training set every epoch")
+	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that decides the initial weights and the orders")
+	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
+	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate apart")
+	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights (default: drawn from the seed)")
+	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
+	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 in matrix products on CUDA: faster, less exact")
+	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall, "SGD `steps` per call of the device, 0 for as many as take a quarter of a second; never changes results")
+}
+
+// layerSizes is the value of --layer-sizes.
+type layerSizes []int
+
+// String writes the widths as Set reads them.
+func (l *layerSizes) String() string {
+	parts := make([]string, len(*l))
+	for i, width := range *l {
+		parts[i] = strconv.Itoa(width)
+	}
+	return strings.Join(parts, ",")
+}
+
+// Set reads widths separated by commas; an empty text means no hidden layer.
+func (l *layerSizes) Set(text string) error {
+	*l = []int{}
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		width, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil {
+			return fmt.Errorf("found %q, expected whole numbers separated by commas", part)
+		}
+		*l = append(*l, width)
+	}
+	return nil
+}
+
+// Type names the value in help texts.
+func (l *layerSizes) Type() string { return "widths" }
+
+// trainPrinter prints a run as the post's loop prints it.
+type trainPrinter struct {
+	*terminal
+	config experiments.Config
+	total  int   // images trained on in the whole run
+	err    error // the first failure to print
+}
+
+func (p *trainPrinter) print(format string, values ...any) {
+	if err := p.printf(format, values...); err != nil && p.err == nil {
+		p.err = fmt.Errorf("standard output: %w", err)
+	}
+}
+
+// observe prints one event.
+func (p *trainPrinter) observe(event experiments.Event) {
+	switch e := event.(type) {
+	case experiments.Warning:
+		p.note("warning: %s", e.Text)
+	case experiments.PluginProgress:
+		printInstallation(p.terminal, e.Progress)
+	case experiments.RunStarted:
+		p.end()
+		p.config, p.total = e.Config, e.Config.Epochs*e.Train
+		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
+			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
+		p.print("%s\n", e.Topology)
+		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
+	case experiments.EpochStarted:
+		p.print("Epoch %d\n-------------------------------\n", e.Epoch)
+	case experiments.StepsDone:
+		p.steps(e)
+	case experiments.EpochDone:
+		p.epoch(e.Metrics)
+	case experiments.RunEnded:
+		p.end()
+		p.result(e.Result)
+	}
+}
+
+// steps prints every hundredth loss, and the live line.
+func (p *trainPrinter) steps(e experiments.StepsDone) {
+	for _, line := range e.Reported(p.config.BatchSize) {
+		p.print("loss: %7f  [%5d/%5d]\n", line.Loss, line.Samples, e.Count)
+	}
+	if len(e.Losses) == 0 {
+		return
+	}
+	p.progress(fmt.Sprintf("epoch %d/%d, step %d/%d, loss %.4f, %.0f images/s",
+		e.Epoch, p.config.Epochs, e.First+len(e.Losses), (e.Count+p.config.BatchSize-1)/p.config.BatchSize,
+		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds()),
+		int64(e.Images), int64(p.total), progressbar.OptionSetElapsedTime(false))
+}
+
+// epoch prints the post's two lines, and a third for a validation set.
+func (p *trainPrinter) epoch(m experiments.EpochMetrics) {
+	p.print("\nTrain - Accuracy: %0.1f%%, Avg loss: %8f\n", 100*m.TrainAccuracy, m.TrainLoss)
+	if m.ValidationLoss != nil {
+		p.print("Validation - Accuracy: %0.1f%%, Avg loss: %8f\n", 100**m.ValidationAccuracy, *m.ValidationLoss)
+	}
+	p.print("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
+}
+
+// result prints the closing line.
+func (p *trainPrinter) result(r experiments.Result) {
+	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; compile %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
+		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
+		r.CompileSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
+}
+
+// pythonList writes widths as Python prints a list: [512, 512].
+func pythonList(values []int) string {
+	return "[" + strings.ReplaceAll((*layerSizes)(&values).String(), ",", ", ") + "]"
+}
