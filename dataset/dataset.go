@@ -53,6 +53,6 @@ type Dataset struct {
 
 // File identifies a source file by its content.
 type File struct {
-	Name   string // base name, as found in the folder
-	SHA256 string // of the file as stored, 64 hex digits
+	Name   string `json:"name"`   // base name, as found in the folder
+	SHA256 string `json:"sha256"` // of the file as stored, 64 hex digits
 }
