@@ -52,8 +52,15 @@ func (t *terminal) clear() {
 	}
 }
 
-// progress draws the live line: description, how much of total is done, the
-// rate in unit per second and the time left. It draws nothing in a pipe.
+// barColumns is what progressbar draws beside the description: the share done
+// and a bar.
+const (
+	barWidth   = 6
+	barColumns = barWidth + 10
+)
+
+// progress draws the live line: description and how much of total is done. It
+// draws nothing in a pipe.
 func (t *terminal) progress(description string, done, total int64, options ...progressbar.Option) {
 	if !isTerminal(t.err) {
 		return
@@ -62,11 +69,16 @@ func (t *terminal) progress(description string, done, total int64, options ...pr
 		t.clear()
 		t.bar = progressbar.NewOptions64(total, append([]progressbar.Option{
 			progressbar.OptionSetWriter(t.err),
-			progressbar.OptionSetWidth(16),
+			progressbar.OptionSetWidth(barWidth),
 			progressbar.OptionThrottle(100 * time.Millisecond),
-			progressbar.OptionSetPredictTime(true),
+			progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionClearOnFinish(),
 		}, options...)...)
+	}
+	// A line that wraps cannot be cleared.
+	if width, _, err := term.GetSize(int(t.err.(*os.File).Fd())); err == nil {
+		description = description[:max(0, min(len(description), width-barColumns))]
 	}
 	t.bar.Describe(description)
 	t.bar.Set64(done)

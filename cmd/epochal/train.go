@@ -6,11 +6,11 @@ import (
 	"strings"
 	"time"
 
+	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/model"
 	"epochal/model/backend"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -126,9 +126,10 @@ func (l *layerSizes) Type() string { return "widths" }
 // trainPrinter prints a run as the post's loop prints it.
 type trainPrinter struct {
 	*terminal
-	config experiments.Config
-	total  int   // images trained on in the whole run
-	err    error // the first failure to print
+	config  experiments.Config
+	started time.Time
+	total   int   // images trained on in the whole run
+	err     error // the first failure to print
 }
 
 func (p *trainPrinter) print(format string, values ...any) {
@@ -146,7 +147,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		printInstallation(p.terminal, e.Progress)
 	case experiments.RunStarted:
 		p.end()
-		p.config, p.total = e.Config, e.Config.Epochs*e.Train
+		p.config, p.started, p.total = e.Config, time.Now(), e.Config.Epochs*e.Train
 		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
 		p.print("%s\n", e.Topology)
@@ -171,10 +172,11 @@ func (p *trainPrinter) steps(e experiments.StepsDone) {
 	if len(e.Losses) == 0 {
 		return
 	}
-	p.progress(fmt.Sprintf("epoch %d/%d, step %d/%d, loss %.4f, %.0f images/s",
-		e.Epoch, p.config.Epochs, e.First+len(e.Losses), (e.Count+p.config.BatchSize-1)/p.config.BatchSize,
-		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds()),
-		int64(e.Images), int64(p.total), progressbar.OptionSetElapsedTime(false))
+	left := time.Since(p.started) / time.Duration(e.Images) * time.Duration(p.total-e.Images)
+	p.progress(fmt.Sprintf("epoch %d/%d step %d/%d loss %.4f, %.0f images/s, %v left",
+		e.Epoch, p.config.Epochs, e.First+len(e.Losses), dataset.BatchCount(e.Count, p.config.BatchSize),
+		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds(), left.Round(time.Second)),
+		int64(e.Images), int64(p.total))
 }
 
 // epoch prints the post's two lines, and a third for a validation set.
