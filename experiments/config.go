@@ -177,6 +177,11 @@ func (d Diverged) Error() string {
 	return fmt.Sprintf("training diverged: the loss is %v at %s, expected a finite number", d.Loss, where)
 }
 
+// metrics is the line of metrics.jsonl that ends the record of the run.
+func (d Diverged) metrics() DivergedMetrics {
+	return DivergedMetrics{Event: "diverged", Epoch: d.Epoch, Step: d.Step, Loss: fmt.Sprint(d.Loss)}
+}
+
 // Hint says what usually helps.
 func (d Diverged) Hint() string { return "a lower learning rate usually keeps the loss finite" }
 

@@ -69,6 +69,6 @@ func BuildEnvironment() Environment {
 
 func (r *run) environment() Environment {
 	e := BuildEnvironment()
-	e.Backend, e.Data, e.Started = r.backend.Info, r.files, r.options.Now()
+	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
 	return e
 }

@@ -87,6 +87,15 @@ type EpochMetrics struct {
 	EvalSeconds        float64  `json:"eval_seconds"`
 }
 
+// DivergedMetrics is the last line of metrics.jsonl of a run whose loss stopped
+// being a finite number.
+type DivergedMetrics struct {
+	Event string `json:"event"` // "diverged"
+	Epoch int    `json:"epoch"` // from 1
+	Step  int    `json:"step"`  // in the epoch, from 0; -1 in an evaluation
+	Loss  string `json:"loss"`  // NaN, +Inf or -Inf, which JSON has no numbers for
+}
+
 // Reported are the losses that the post would print among those of e: the lines
 // of metrics.jsonl.
 func (e StepsDone) Reported(batch int) []StepMetrics {

@@ -21,6 +21,7 @@ const (
 	ConfigFile      = "config.json"
 	EnvironmentFile = "environment.json"
 	MetricsFile     = "metrics.jsonl"
+	EvaluationFile  = "evaluation.json"
 	WeightsFile     = "model.safetensors"
 )
 
@@ -152,8 +153,9 @@ func (f *folder) append(line any) error {
 	return nil
 }
 
-// writeWeights writes model.safetensors whole or not at all.
-func (f *folder) writeWeights(t model.Topology, weights model.Weights) error {
+// finish writes what is known when the last epoch is over. model.safetensors
+// comes last: a folder that has it is complete.
+func (f *folder) finish(test TestEvaluation, t model.Topology, weights model.Weights) error {
 	if f == nil {
 		return nil
 	}
@@ -162,6 +164,9 @@ func (f *folder) writeWeights(t model.Topology, weights model.Weights) error {
 		return err
 	}
 	if err := f.metrics.Sync(); err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	if err := f.writeJSON(EvaluationFile, test); err != nil {
 		return fmt.Errorf("out: %w", err)
 	}
 	if err := renameio.WriteFile(filepath.Join(f.path, WeightsFile), file.Bytes(), 0o644); err != nil {

@@ -119,6 +119,7 @@ func readMetrics(t *testing.T, path string) (steps []experiments.StepMetrics, ep
 		case "epoch":
 			epochs = append(epochs, experiments.EpochMetrics{})
 			err = json.Unmarshal(line, &epochs[len(epochs)-1])
+		case "diverged":
 		default:
 			t.Fatalf("%s: found the event %q", path, kind.Event)
 		}

@@ -2,6 +2,7 @@ package experiments
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -18,6 +19,7 @@ type Options struct {
 	Folder   string           // the run folder, which must not exist or be empty; "" keeps no record
 	Now      func() time.Time // time.Now when nil
 	Plugins  backend.Plugins  // where plugins are found and installed
+	Device   *Device          // where to run; nil opens c.Backend for this run alone
 }
 
 // The sets of a dataset as sections of the resident images.
@@ -49,6 +51,10 @@ func Run(ctx context.Context, c Config, o Options) (Result, error) {
 		return Result{}, err
 	}
 	if err := r.epochs(ctx); err != nil {
+		var diverged Diverged
+		if errors.As(err, &diverged) {
+			err = errors.Join(err, r.folder.append(diverged.metrics()))
+		}
 		return Result{}, err
 	}
 	return r.end()
@@ -62,11 +68,12 @@ type run struct {
 	loading  *dataset.Loading
 	topology model.Topology
 	weights  model.Weights
-	backend  *backend.Backend
-	network  *model.Network
-	images   *model.Images
+	device   *Device
+	network  *model.Network // the device's
+	images   *model.Images  // the device's
 	folder   *folder
 	files    []dataset.File // of the data
+	test     TestEvaluation // after the last epoch
 
 	trainCount  int
 	stepSeconds float64 // of a step in the last call, 0 before the first
@@ -189,6 +196,9 @@ func (r *run) evaluate(epoch int) (EpochMetrics, error) {
 		case testSection:
 			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
 			r.result.Confusion = evaluation.Confusion
+			if epoch == r.config.Epochs {
+				r.test = newTestEvaluation(evaluation, r.images.Labels(testSection))
+			}
 		case validationSection:
 			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
 		}
@@ -211,24 +221,13 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.load(); err != nil {
 		return err
 	}
-	start := r.options.Now()
-	opened, warnings, err := backend.Open(ctx, c.Backend, backend.Options{
-		TF32:        c.TF32,
-		Plugins:     r.plugins(),
-		AutoInstall: true,
-	})
-	for _, warning := range warnings {
-		r.observe(Warning{warning})
-	}
-	if err != nil {
+	if err := r.open(ctx); err != nil {
 		return err
 	}
-	r.backend = opened
-	r.result.Backend = opened.Info
-	compiling := r.options.Now()
-	r.result.OpenSeconds = compiling.Sub(start).Seconds()
+	start := r.options.Now()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
-	r.network, err = model.Compile(opened, model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
+	var err error
+	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
 		Rows:    model.ResidentRows(counts...),
 		Epoch:   r.trainCount,
 		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
@@ -236,11 +235,32 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.result.CompileSeconds = r.options.Now().Sub(compiling).Seconds()
+	r.result.CompileSeconds = r.options.Now().Sub(start).Seconds()
 	if err := r.network.SetWeights(r.weights); err != nil {
 		return err
 	}
 	return r.upload()
+}
+
+// open takes the device of the options, or opens one for this run.
+func (r *run) open(ctx context.Context) error {
+	if r.device = r.options.Device; r.device == nil {
+		start := r.options.Now()
+		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
+			TF32: r.config.TF32, Plugins: r.options.Plugins,
+			Progress: func(p backend.Progress) { r.observe(PluginProgress{p}) },
+		})
+		for _, warning := range warnings {
+			r.observe(Warning{warning})
+		}
+		if err != nil {
+			return err
+		}
+		r.device = device
+		r.result.OpenSeconds = r.options.Now().Sub(start).Seconds()
+	}
+	r.result.Backend = r.device.Info()
+	return nil
 }
 
 // load reads the headers of the data and the initial weights, so that wrong
@@ -273,32 +293,14 @@ func (r *run) load() (err error) {
 	return nil
 }
 
-// plugins reports the installation of a plugin to the observer.
-func (r *run) plugins() backend.Plugins {
-	plugins := r.options.Plugins
-	plugins.Progress = func(p backend.Progress) { r.observe(PluginProgress{p}) }
-	return plugins
-}
-
-// upload waits for the pixels and copies them to the device.
+// upload waits for the pixels and has them on the device.
 func (r *run) upload() error {
 	data, err := r.loading.Wait()
 	if err != nil {
 		return fmt.Errorf("data: %w", err)
 	}
 	r.files = data.Files
-	if err := data.Split(r.config.Validation, r.config.Seed); err != nil {
-		return fmt.Errorf("validation: %w", err)
-	}
-	normalization := model.Unnormalized
-	if r.config.Normalize {
-		normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
-	}
-	sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
-	if r.config.Validation > 0 {
-		sets = append(sets, data.Validation)
-	}
-	r.images, err = model.Upload(r.backend, normalization, sets...)
+	r.images, err = r.device.images(data, r.config)
 	return err
 }
 
@@ -310,7 +312,7 @@ func (r *run) record() (err error) {
 	}
 	r.result.Folder = r.options.Folder
 	r.observe(RunStarted{
-		Config: r.config, Topology: r.topology, Backend: r.backend.Info,
+		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
 		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.options.Folder,
 	})
 	return nil
@@ -322,7 +324,7 @@ func (r *run) end() (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if err := r.folder.writeWeights(r.topology, weights); err != nil {
+	if err := r.folder.finish(r.test, r.topology, weights); err != nil {
 		return Result{}, err
 	}
 	r.observe(RunEnded{r.result})
@@ -331,18 +333,12 @@ func (r *run) end() (Result, error) {
 
 func (r *run) observe(e Event) { r.options.Observer(e) }
 
-// close frees what the run holds, in the reverse order of its making.
+// close ends the record, and the device if it was opened for this run.
 func (r *run) close() {
 	if r.folder != nil {
 		r.folder.close()
 	}
-	if r.images != nil {
-		r.images.Close()
-	}
-	if r.network != nil {
-		r.network.Close()
-	}
-	if r.backend != nil {
-		r.backend.Close()
+	if r.device != nil && r.options.Device == nil {
+		r.device.Close()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -176,7 +177,7 @@ func TestSameSeedSameBytes(t *testing.T) {
 // The config.json of a run is enough to repeat it.
 func TestRunRepeatsFromItsFolder(t *testing.T) {
 	c := small(t, backend.Go)
-	c.Normalize, c.Activation, c.Seed = true, "tanh", 1<<63+3
+	c.Normalize, c.Activation, c.Seed, c.LearningRate = true, "tanh", 1<<63+3, 0.01
 	out := filepath.Join(t.TempDir(), "a", "b")
 	if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out}); err != nil {
 		t.Fatal(err)
@@ -199,8 +200,41 @@ func TestRunRepeatsFromItsFolder(t *testing.T) {
 		t.Errorf("found the environment %+v", environment)
 	}
 	entries, err := os.ReadDir(out)
-	if err != nil || len(entries) != 4 {
-		t.Errorf("found %v in the run folder (%v), expected four files", entries, err)
+	if err != nil || len(entries) != 5 {
+		t.Errorf("found %v in the run folder (%v), expected five files", entries, err)
+	}
+	checkRecord(t, out, c)
+}
+
+// checkRecord reads a run folder back.
+func checkRecord(t *testing.T, out string, c experiments.Config) {
+	t.Helper()
+	record, err := experiments.ReadRecord(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if fmt.Sprint(record.Config) != fmt.Sprint(c) || len(record.Epochs) != c.Epochs || record.Diverged != nil || record.Seconds <= 0 {
+		t.Errorf("found the record %+v", record)
+	}
+	wrong := 0
+	for label, row := range record.Test.Confusion {
+		for predicted, count := range row {
+			if label != predicted {
+				wrong += count
+			}
+		}
+	}
+	if accuracy := 1 - float64(wrong)/90; math.Abs(accuracy-record.Epochs[c.Epochs-1].TestAccuracy) > 1e-9 {
+		t.Errorf("found %d wrong images in the confusion matrix and the accuracy %v", wrong, record.Epochs[c.Epochs-1].TestAccuracy)
+	}
+	if len(record.Test.Mistakes) != min(wrong, experiments.MaxMistakes) {
+		t.Errorf("found %d mistakes, expected %d", len(record.Test.Mistakes), wrong)
+	}
+	for i, mistake := range record.Test.Mistakes {
+		if mistake.Label == mistake.Predicted || mistake.Confidence <= 1.0/3-1e-6 || mistake.Confidence > 1 ||
+			i > 0 && mistake.Confidence > record.Test.Mistakes[i-1].Confidence {
+			t.Errorf("mistake %d: found %+v", i, mistake)
+		}
 	}
 }
 
@@ -223,6 +257,10 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 		if len(steps) != 1 || len(epochs) != 0 {
 			t.Errorf("found %d step lines and %d epoch lines, expected 1 and none", len(steps), len(epochs))
 		}
+		record, err := experiments.ReadRecord(out)
+		if err != nil || record.Diverged == nil || fmt.Sprint(*record.Diverged) != fmt.Sprint(diverged) {
+			t.Errorf("found the record %+v (%v), expected it to have diverged", record, err)
+		}
 		if _, err := os.Stat(filepath.Join(out, experiments.WeightsFile)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("found weights of a diverged run (%v)", err)
 		}
@@ -244,6 +282,9 @@ func TestCancelledRunEndsWithTheContextsError(t *testing.T) {
 	}
 	if _, epochs := readMetrics(t, filepath.Join(out, experiments.MetricsFile)); len(epochs) != 2 {
 		t.Errorf("found %d epochs, expected 2", len(epochs))
+	}
+	if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
+		t.Errorf("found error %v for an interrupted run, expected %v", err, experiments.ErrUnfinished)
 	}
 }
 
@@ -324,4 +365,38 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 	if err != nil || len(entries) != 1 {
 		t.Errorf("found %v in the folder (%v), expected the one file that was there", entries, err)
 	}
+}
+
+// Runs on one device share what they can and give what they give alone.
+func TestRunsShareADevice(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, backend string) {
+		device, _, err := experiments.OpenDevice(context.Background(), backend, experiments.DeviceOptions{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer device.Close()
+		plain := small(t, backend)
+		normalized, split := plain, plain
+		normalized.Normalize = true
+		split.Validation, split.Seed = 70, 5
+		for _, c := range []experiments.Config{plain, normalized, split, plain} {
+			alone, shared := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "shared")
+			if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: alone}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: shared, Device: device}); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{experiments.WeightsFile, experiments.EvaluationFile, experiments.ConfigFile} {
+				a, err := os.ReadFile(filepath.Join(alone, name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := os.ReadFile(filepath.Join(shared, name))
+				if err != nil || !bytes.Equal(a, b) {
+					t.Errorf("%s: found other bytes on a shared device (%v)", name, err)
+				}
+			}
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 
 	"epochal/dataset"
@@ -17,6 +18,7 @@ type Evaluation struct {
 
 	Losses      []float32 // [count]: cross-entropy of each image
 	Predictions []uint8   // [count]: class of the largest logit
+	Confidences []float32 // [count]: softmax probability of that class, 0 to 1
 }
 
 // Accuracy is Correct over Count, 0 to 1.
@@ -33,31 +35,37 @@ func (n *Network) Evaluate(images *Images, section int) (Evaluation, error) {
 		return Evaluation{}, fmt.Errorf("evaluating set %d: it is empty", section)
 	}
 	chunks := ceilDivide(where.Count, evaluationChunk)
-	var losses []float32
-	var predictions []uint8
+	var results perImage
 	var err error
 	if n.backend.StepLoops() {
-		losses, predictions, err = n.evaluateLoop(images, where, chunks)
+		results, err = n.evaluateLoop(images, where, chunks)
 	} else {
-		losses, predictions, err = n.evaluateChunks(images, where, chunks)
+		results, err = n.evaluateChunks(images, where, chunks)
 	}
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("evaluating set %d: %w", section, err)
 	}
-	return summarize(losses[:where.Count], predictions[:where.Count], images.sets[section].Labels, n.program), nil
+	return summarize(results, images.sets[section].Labels, n.program), nil
+}
+
+// perImage are the outputs of an evaluation program, an element per image and
+// whatever padding follows.
+type perImage struct {
+	losses, confidences []float32
+	predictions         []uint8
 }
 
 // evaluateLoop evaluates all chunks in one call.
-func (n *Network) evaluateLoop(images *Images, where Section, chunks int) ([]float32, []uint8, error) {
+func (n *Network) evaluateLoop(images *Images, where Section, chunks int) (perImage, error) {
 	outputs, err := n.run(n.evaluation, false, int32(where.First), int32(chunks), images.scale, images.offset, images.pixels, images.labels)
 	if err != nil {
-		return nil, nil, err
+		return perImage{}, err
 	}
 	return readEvaluation(outputs)
 }
 
 // evaluateChunks evaluates the same chunks one call at a time.
-func (n *Network) evaluateChunks(images *Images, where Section, chunks int) (losses []float32, predictions []uint8, err error) {
+func (n *Network) evaluateChunks(images *Images, where Section, chunks int) (all perImage, err error) {
 	rows := make([]int32, evaluationChunk)
 	for chunk := range chunks {
 		for i := range rows {
@@ -65,37 +73,42 @@ func (n *Network) evaluateChunks(images *Images, where Section, chunks int) (los
 		}
 		batch, err := toDevice(n.backend, rows, evaluationChunk)
 		if err != nil {
-			return nil, nil, err
+			return perImage{}, err
 		}
 		outputs, err := n.run(n.evaluation, false, images.scale, images.offset, batch, images.pixels, images.labels)
 		batch.FinalizeAll()
 		if err != nil {
-			return nil, nil, err
+			return perImage{}, err
 		}
-		chunkLosses, chunkPredictions, err := readEvaluation(outputs)
+		some, err := readEvaluation(outputs)
 		if err != nil {
-			return nil, nil, err
+			return perImage{}, err
 		}
-		losses, predictions = append(losses, chunkLosses...), append(predictions, chunkPredictions...)
+		all.losses = append(all.losses, some.losses...)
+		all.predictions = append(all.predictions, some.predictions...)
+		all.confidences = append(all.confidences, some.confidences...)
 	}
-	return losses, predictions, nil
+	return all, nil
 }
 
-// readEvaluation copies a program's two outputs to the host, which waits for
-// the device, and frees them there.
-func readEvaluation(outputs []*tensors.Tensor) (losses []float32, predictions []uint8, err error) {
-	if losses, err = tensors.CopyFlatData[float32](outputs[0]); err == nil {
-		predictions, err = tensors.CopyFlatData[uint8](outputs[1])
-	}
+// readEvaluation copies a program's outputs to the host, which waits for the
+// device, and frees them there.
+func readEvaluation(outputs []*tensors.Tensor) (results perImage, err error) {
+	var errs [3]error
+	results.losses, errs[0] = tensors.CopyFlatData[float32](outputs[0])
+	results.predictions, errs[1] = tensors.CopyFlatData[uint8](outputs[1])
+	results.confidences, errs[2] = tensors.CopyFlatData[float32](outputs[2])
 	for _, output := range outputs {
 		output.FinalizeAll()
 	}
-	return losses, predictions, err
+	return results, errors.Join(errs[:]...)
 }
 
-// summarize counts the per-image results of a set.
-func summarize(losses []float32, predictions, labels []uint8, p Program) Evaluation {
-	e := Evaluation{Count: len(losses), Losses: losses, Predictions: predictions}
+// summarize counts the per-image results of a set with the given labels.
+func summarize(results perImage, labels []uint8, p Program) Evaluation {
+	count := len(labels)
+	losses, predictions := results.losses[:count], results.predictions[:count]
+	e := Evaluation{Count: count, Losses: losses, Predictions: predictions, Confidences: results.confidences[:count]}
 	e.Confusion = make([][]int, p.Topology.Classes)
 	for class := range e.Confusion {
 		e.Confusion[class] = make([]int, p.Topology.Classes)

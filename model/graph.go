@@ -56,16 +56,20 @@ func activate(x *Node, a Activation) *Node {
 	}
 }
 
-// negativeLogLikelihood is the cross-entropy of each image: logits
-// [batch, classes] and labels [batch] int32 to [batch] float32. It subtracts
-// the largest logit first, so logits of any finite size give a finite loss.
-func negativeLogLikelihood(logits, labels *Node) *Node {
-	batch, classes := logits.Shape().Dimensions[0], logits.Shape().Dimensions[1]
-	labels.AssertDims(batch)
-	shifted := Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, 1))) // [batch, classes]
-	logSumExp := Log(ReduceSum(Exp(shifted), 1))                              // [batch]
-	hot := OneHot(labels, classes, dtypes.Float32)                            // [batch, classes]
-	return Sub(logSumExp, ReduceSum(Mul(hot, shifted), 1))
+// shiftedLogits subtracts from the logits [batch, classes] the largest of each
+// image, so that logits of any finite size give a finite loss, and returns the
+// sum of their exponentials [batch] as well: the softmax is exp(shifted) / sum.
+func shiftedLogits(logits *Node) (shifted, sum *Node) {
+	shifted = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, 1)))
+	return shifted, ReduceSum(Exp(shifted), 1)
+}
+
+// negativeLogLikelihood is the cross-entropy of each image: the results of
+// shiftedLogits and labels [batch] int32 to [batch] float32.
+func negativeLogLikelihood(shifted, sum, labels *Node) *Node {
+	labels.AssertDims(shifted.Shape().Dimensions[0])
+	hot := OneHot(labels, shifted.Shape().Dimensions[1], dtypes.Float32) // [batch, classes]
+	return Sub(Log(sum), ReduceSum(Mul(hot, shifted), 1))
 }
 
 // batchLoss is the mean of the losses [batch] whose weight is 1; those of
@@ -82,10 +86,11 @@ func batchLoss(losses, weights *Node) *Node {
 // batch [batch] int32 the rows to train on, weights [batch] float32 as in
 // batchLoss; rate, scale and offset are scalars.
 func sgdStep(pixels, labels, batch, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
-	index := ExpandAxes(batch, 1)                                       // [batch, 1]
-	images := normalize(Gather(pixels, index), scale, offset)           // [batch, inputs]
-	targets := ConvertDType(Gather(labels, index), dtypes.Int32)        // [batch]
-	losses := negativeLogLikelihood(logits(images, values, t), targets) // [batch]
+	index := ExpandAxes(batch, 1)                                // [batch, 1]
+	images := normalize(Gather(pixels, index), scale, offset)    // [batch, inputs]
+	targets := ConvertDType(Gather(labels, index), dtypes.Int32) // [batch]
+	shifted, sum := shiftedLogits(logits(images, values, t))
+	losses := negativeLogLikelihood(shifted, sum, targets) // [batch]
 	loss = batchLoss(losses, weights)
 	gradients := Gradient(loss, values...)
 	updated = make(parameters, len(values))

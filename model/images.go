@@ -48,6 +48,9 @@ type Images struct {
 	sets           []dataset.Set
 }
 
+// Labels are the labels of a set, [count], on the host.
+func (i *Images) Labels(section int) []byte { return i.sets[section].Labels }
+
 // Section is where one set lies among the resident rows.
 type Section struct{ First, Count int }
 
@@ -120,6 +123,17 @@ func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*te
 		}
 		return buffer, err
 	})
+}
+
+// Normalized is a view of the same images on the device that whoever reads it
+// reads normalized by n. Only the images themselves are to be closed.
+func (i *Images) Normalized(n Normalization) (*Images, error) {
+	if err := n.Validate(); err != nil {
+		return nil, err
+	}
+	view := *i
+	view.scale, view.offset = n.affine()
+	return &view, nil
 }
 
 // Close frees the device memory.

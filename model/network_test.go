@@ -148,7 +148,7 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 	if err != nil {
 		t.Fatal(err)
 	}
-	loss, predictions := want.evaluate(set, n, f.Program().BatchSize)
+	loss, predictions, confidences := want.evaluate(set, n, f.Program().BatchSize)
 	if !(math.Abs(got.Loss-loss) < 2e-6) {
 		t.Errorf("section %d: found loss %v, expected %v", section, got.Loss, loss)
 	}
@@ -161,6 +161,9 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 		confusion[set.Labels[i]][prediction]++
 		if int(set.Labels[i]) == prediction {
 			correct++
+		}
+		if got := float64(got.Confidences[i]); !(math.Abs(got-confidences[i]) < 2e-6) {
+			t.Errorf("section %d image %d: found confidence %v, expected %v", section, i, got, confidences[i])
 		}
 		if int(got.Predictions[i]) != prediction {
 			t.Errorf("section %d image %d: found class %d, expected %d", section, i, got.Predictions[i], prediction)

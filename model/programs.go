@@ -129,21 +129,24 @@ func buildTrainingStep(backend compute.Backend, p Program, rows int) (*Graph, er
 	})
 }
 
-// evaluate is the loss and the predicted class of each image of a chunk:
-// pixels [chunk, inputs] uint8, labels [chunk] uint8 to losses [chunk] float32
-// and predictions [chunk] uint8. A tie goes to the lower class, as in PyTorch.
-func evaluate(pixels, labels, scale, offset *Node, values parameters, t Topology) (losses, predictions *Node) {
+// evaluate is what is to be known of each image of a chunk: pixels
+// [chunk, inputs] uint8, labels [chunk] uint8 to losses [chunk] float32,
+// predictions [chunk] uint8 and confidences [chunk] float32, the softmax
+// probability of the prediction. A tie goes to the lower class, as in PyTorch.
+func evaluate(pixels, labels, scale, offset *Node, values parameters, t Topology) (losses, predictions, confidences *Node) {
 	scores := logits(normalize(pixels, scale, offset), values, t) // [chunk, classes]
-	losses = negativeLogLikelihood(scores, ConvertDType(labels, dtypes.Int32))
+	shifted, sum := shiftedLogits(scores)
+	losses = negativeLogLikelihood(shifted, sum, ConvertDType(labels, dtypes.Int32))
 	predictions = ConvertDType(ArgMax(scores, 1), dtypes.Uint8)
-	return losses, predictions
+	confidences = Reciprocal(sum) // the largest shifted logit is 0
+	return losses, predictions, confidences
 }
 
 // buildEvaluationLoop compiles the program that evaluates `chunks` chunks of
 // the resident data from row `first` on, and leaves the rest of its outputs 0:
 //
 //	first, chunks, scale, offset, pixels [rows, inputs], labels [rows], parameters...
-//	-> losses [most, chunk], predictions [most, chunk]
+//	-> losses, predictions, confidences, each [most, chunk]
 func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*Graph, error) {
 	return build(backend, "evaluation", func(g *Graph) []*Node {
 		state := func(g *Graph, function string) []*Node {
@@ -162,21 +165,24 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 				Parameter(g, function+"_chunk", shapes.Make(dtypes.Int32)),
 				Parameter(g, function+"_losses", shapes.Make(dtypes.Float32, most, evaluationChunk)),
 				Parameter(g, function+"_predictions", shapes.Make(dtypes.Uint8, most, evaluationChunk)),
+				Parameter(g, function+"_confidences", shapes.Make(dtypes.Float32, most, evaluationChunk)),
 			}
 		}
 		main := state(g, "main")
 		body := NewClosure(g, func(g *Graph) []*Node {
 			nodes, outputs := state(g, "body"), results(g, "body")
 			first, scale, offset, pixels, labels := nodes[0], nodes[2], nodes[3], nodes[4], nodes[5]
-			chunk, allLosses, allPredictions := outputs[0], outputs[1], outputs[2]
+			chunk := outputs[0]
 			zero := Const(g, int32(0))
 			row := Add(first, Mul(chunk, Const(g, int32(evaluationChunk))))
 			images := DynamicSlice(pixels, []*Node{row, zero}, []int{evaluationChunk, p.Topology.Inputs})
 			targets := DynamicSlice(labels, []*Node{row}, []int{evaluationChunk})
-			losses, predictions := evaluate(images, targets, scale, offset, parameters(nodes[6:]), p.Topology)
-			allLosses = DynamicUpdateSlice(allLosses, ExpandAxes(losses, 0), []*Node{chunk, zero})
-			allPredictions = DynamicUpdateSlice(allPredictions, ExpandAxes(predictions, 0), []*Node{chunk, zero})
-			return append(nodes, Add(chunk, Const(g, int32(1))), allLosses, allPredictions)
+			losses, predictions, confidences := evaluate(images, targets, scale, offset, parameters(nodes[6:]), p.Topology)
+			for i, values := range []*Node{losses, predictions, confidences} {
+				outputs[i+1] = DynamicUpdateSlice(outputs[i+1], ExpandAxes(values, 0), []*Node{chunk, zero})
+			}
+			outputs[0] = Add(chunk, Const(g, int32(1)))
+			return append(nodes, outputs...)
 		})
 		condition := NewClosure(g, func(g *Graph) []*Node {
 			nodes, outputs := state(g, "condition"), results(g, "condition")
@@ -185,9 +191,10 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 		initial := append(main,
 			Const(g, int32(0)),
 			BroadcastToDims(Const(g, float32(0)), most, evaluationChunk),
-			BroadcastToDims(Const(g, uint8(0)), most, evaluationChunk))
+			BroadcastToDims(Const(g, uint8(0)), most, evaluationChunk),
+			BroadcastToDims(Const(g, float32(0)), most, evaluationChunk))
 		final := While(condition, body, initial...)
-		return final[len(final)-2:]
+		return final[len(final)-3:]
 	})
 }
 
@@ -195,7 +202,7 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 // without loops on the device:
 //
 //	scale, offset, batch [chunk], pixels [rows, inputs], labels [rows], parameters...
-//	-> losses [chunk], predictions [chunk]
+//	-> losses, predictions, confidences, each [chunk]
 func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*Graph, error) {
 	return build(backend, "evaluation chunk", func(g *Graph) []*Node {
 		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
@@ -204,7 +211,7 @@ func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*Graph,
 		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
 		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
 		index := ExpandAxes(batch, 1)
-		losses, predictions := evaluate(Gather(pixels, index), Gather(labels, index), scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
-		return []*Node{losses, predictions}
+		losses, predictions, confidences := evaluate(Gather(pixels, index), Gather(labels, index), scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
+		return []*Node{losses, predictions, confidences}
 	})
 }

@@ -143,14 +143,14 @@ func (r *reference) step(set dataset.Set, rows []int32, n model.Normalization, r
 }
 
 // evaluate is the post's eval_loop.
-func (r *reference) evaluate(set dataset.Set, n model.Normalization, batch int) (loss float64, predictions []int) {
+func (r *reference) evaluate(set dataset.Set, n model.Normalization, batch int) (loss float64, predictions []int, confidences []float64) {
 	batches := 0
 	for from := 0; from < set.Len(); from += batch {
 		to := min(from+batch, set.Len())
 		sum := 0.0
 		for i := from; i < to; i++ {
 			_, _, logits := r.forward(set.Image(i), n)
-			one, _ := softmax(logits, set.Labels[i])
+			one, probabilities := softmax(logits, set.Labels[i])
 			sum += one
 			best := 0
 			for class, logit := range logits {
@@ -159,11 +159,12 @@ func (r *reference) evaluate(set dataset.Set, n model.Normalization, batch int) 
 				}
 			}
 			predictions = append(predictions, best)
+			confidences = append(confidences, probabilities[best])
 		}
 		loss += sum / float64(to-from)
 		batches++
 	}
-	return loss / float64(batches), predictions
+	return loss / float64(batches), predictions, confidences
 }
 
 // randomSet is a made-up set of small images whose class can be learned.

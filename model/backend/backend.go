@@ -26,6 +26,7 @@ type Options struct {
 	Plugins     Plugins             // where plugins are looked for and installed
 	Environment func(string) string // default os.Getenv; GOMLX_BACKEND, XLA_FLAGS and what Plugins reads
 	AutoInstall bool                // install the CPU plugin when auto or xla:cpu finds none
+	Threads     int                 // XLA on the processor: threads of the client; default 0 for one per core
 }
 
 // Backend is an open backend. Hand GoMLX the embedded field, b.Backend, and
@@ -44,6 +45,7 @@ type Info struct {
 	PluginFile   string `json:"plugin_file,omitempty"`   // absolute path; XLA only
 	PluginSHA256 string `json:"plugin_sha256,omitempty"` // hexadecimal; XLA only
 	TF32         bool   `json:"tf32"`                    // matrix products in TF32
+	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, where fewer than the device has were asked for
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
 }
 
@@ -220,6 +222,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	var opened *xla.Backend
 	flags, err := withFlags(file, composeFlags(o.Environment(xlaFlags), sha), kind == "cuda", func() (err error) {
 		defer recovered(&err)
+		if kind == "cpu" && o.Threads > 0 {
+			defer withThreads(o.Threads)()
+		}
 		opened, err = xla.NewWithOptions(config, settings)
 		return err
 	})
@@ -235,7 +240,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		TF32:         opened.DotGeneralUseTF32 && opened.IsCUDA(),
 		XLAFlags:     flags,
 	}}
-	if kind != "cpu" {
+	if kind == "cpu" {
+		b.Info.Threads = o.Threads
+	} else {
 		b.Info.Device = opened.DeviceDescription(0)
 	}
 	plugin, err := pjrt.GetPlugin(opened.PluginName())

@@ -202,7 +202,7 @@ func TestOpenPrintsNothing(t *testing.T) {
 }
 
 func TestInfoJSON(t *testing.T) {
-	content, err := json.Marshal(Info{"xla:cuda", "PJRT 0.115", "NVIDIA H200", "/p.so", "ab", true, "--a"})
+	content, err := json.Marshal(Info{Name: "xla:cuda", Version: "PJRT 0.115", Device: "NVIDIA H200", PluginFile: "/p.so", PluginSHA256: "ab", TF32: true, XLAFlags: "--a"})
 	want := `{"name":"xla:cuda","version":"PJRT 0.115","device":"NVIDIA H200","plugin_file":"/p.so","plugin_sha256":"ab","tf32":true,"xla_flags":"--a"}`
 	if err != nil || string(content) != want {
 		t.Errorf("%s, %v, want %s", content, err, want)

@@ -3,6 +3,7 @@ package backend
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -69,4 +70,30 @@ func withFlags(plugin, flags string, keep bool, open func() error) (inForce stri
 		flagsRead[plugin] = after
 	}
 	return flagsRead[plugin], nil
+}
+
+// threadVariables are where XLA's CPU client reads the number of its threads,
+// each time that one is made; the older name first.
+var threadVariables = []string{"NPROC", "PJRT_NPROC"}
+
+// withThreads sets the number of threads of the next CPU client, and returns
+// the function that puts the variables back.
+func withThreads(threads int) (restore func()) {
+	var undo []func()
+	for _, name := range threadVariables {
+		before, wasSet := os.LookupEnv(name)
+		os.Setenv(name, strconv.Itoa(threads))
+		undo = append(undo, func() {
+			if wasSet {
+				os.Setenv(name, before)
+			} else {
+				os.Unsetenv(name)
+			}
+		})
+	}
+	return func() {
+		for _, put := range undo {
+			put()
+		}
+	}
 }

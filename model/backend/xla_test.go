@@ -12,6 +12,8 @@ import (
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
 )
@@ -99,5 +101,39 @@ func TestXLAFlagsReachThePlugin(t *testing.T) {
 	content, err := os.ReadFile(dumps[0])
 	if err != nil || !strings.Contains(string(content), "xla_cpu_copy_insertion_use_region_analysis: true") {
 		t.Errorf("options %s, %v, want the extra flag", content, err)
+	}
+}
+
+// Two clients of one process with their own numbers of threads, and the same
+// bits from both.
+func TestThreadsAreTheClientsOwn(t *testing.T) {
+	backendtest.XLA(t)
+	product := func(threads int) []float32 {
+		t.Helper()
+		b, _, err := backend.Open(context.Background(), backend.XLACPU, backend.Options{Threads: threads})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if b.Info.Threads != threads {
+			t.Errorf("found %d threads in Info, expected %d", b.Info.Threads, threads)
+		}
+		result, err := graph.ExecOnce(b.Backend, func(g *graph.Graph) *graph.Node {
+			x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 300, 300)))
+			return graph.MatMul(x, graph.Cos(x))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tensors.MustCopyFlatData[float32](result)
+	}
+	one, all := product(1), product(0)
+	if !slices.Equal(one, all) {
+		t.Error("found other bits with one thread than with all")
+	}
+	for _, name := range []string{"NPROC", "PJRT_NPROC"} {
+		if value, set := os.LookupEnv(name); set {
+			t.Errorf("found %s=%s after opening, expected it to be put back", name, value)
+		}
 	}
 }

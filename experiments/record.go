@@ -1,0 +1,147 @@
+package experiments
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"epochal/model"
+)
+
+// Mistake is a test image that the network got wrong.
+type Mistake struct {
+	Image      int     `json:"image"`      // its number in the test set, from 0
+	Label      int     `json:"label"`      // what it is
+	Predicted  int     `json:"predicted"`  // the class of the largest logit
+	Confidence float64 `json:"confidence"` // softmax probability of the predicted class, 0 to 1
+}
+
+// TestEvaluation is the test set after the last epoch: the run folder's
+// evaluation.json.
+type TestEvaluation struct {
+	Confusion [][]int   `json:"confusion"` // [label][predicted], in images
+	Mistakes  []Mistake `json:"mistakes"`  // the MaxMistakes most confident ones, the most confident first
+}
+
+// MaxMistakes is how many wrong test images a run records.
+const MaxMistakes = 64
+
+// newTestEvaluation picks from an evaluation of the test set what is recorded.
+func newTestEvaluation(e model.Evaluation, labels []byte) TestEvaluation {
+	test := TestEvaluation{Confusion: e.Confusion, Mistakes: []Mistake{}}
+	for i, predicted := range e.Predictions {
+		if predicted != labels[i] {
+			test.Mistakes = append(test.Mistakes, Mistake{i, int(labels[i]), int(predicted), float64(e.Confidences[i])})
+		}
+	}
+	slices.SortStableFunc(test.Mistakes, func(a, b Mistake) int { return cmp.Compare(b.Confidence, a.Confidence) })
+	test.Mistakes = test.Mistakes[:min(len(test.Mistakes), MaxMistakes)]
+	return test
+}
+
+// Record is what a run folder tells of a run that ended.
+type Record struct {
+	Config      Config
+	Environment Environment
+	Epochs      []EpochMetrics // complete epochs, in order; fewer than Config.Epochs if the run diverged
+	Test        TestEvaluation // empty if the run diverged
+	Diverged    *Diverged      // nil unless the loss stopped being a finite number
+	Seconds     float64        // training and evaluation of all epochs
+}
+
+// ErrUnfinished is the error of ReadRecord for a run that did not come to an end.
+var ErrUnfinished = errors.New("the run did not come to its end")
+
+// maxRecord is the largest file of a run folder that ReadRecord reads, in bytes.
+const maxRecord = 256 << 20
+
+// ReadRecord reads a run folder. An error names the file and what is wrong with
+// it; it wraps [ErrUnfinished] if the run was interrupted.
+func ReadRecord(path string) (Record, error) {
+	var r Record
+	if err := errors.Join(
+		readJSONFile(filepath.Join(path, ConfigFile), &r.Config),
+		readJSONFile(filepath.Join(path, EnvironmentFile), &r.Environment),
+	); err != nil {
+		return Record{}, err
+	}
+	metrics := filepath.Join(path, MetricsFile)
+	if err := r.readMetrics(metrics); err != nil {
+		return Record{}, err
+	}
+	if r.Diverged != nil {
+		return r, nil
+	}
+	if len(r.Epochs) != r.Config.Epochs {
+		return Record{}, fmt.Errorf("%s: found %d epochs, expected %d: %w", metrics, len(r.Epochs), r.Config.Epochs, ErrUnfinished)
+	}
+	if _, err := os.Stat(filepath.Join(path, WeightsFile)); err != nil {
+		return Record{}, errors.Join(err, ErrUnfinished)
+	}
+	return r, readJSONFile(filepath.Join(path, EvaluationFile), &r.Test)
+}
+
+// readJSONFile reads one JSON value, of known fields only.
+func readJSONFile(path string, into any) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	decoder := json.NewDecoder(io.LimitReader(file, maxRecord))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}
+
+// readMetrics reads the lines of metrics.jsonl that matter here.
+func (r *Record) readMetrics(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	scanner := bufio.NewScanner(io.LimitReader(file, maxRecord))
+	for number := 1; scanner.Scan(); number++ {
+		if err := r.readLine(scanner.Bytes()); err != nil {
+			return fmt.Errorf("%s:%d: %w", path, number, err)
+		}
+	}
+	return scanner.Err()
+}
+
+func (r *Record) readLine(line []byte) error {
+	switch {
+	case bytes.HasPrefix(line, []byte(`{"event":"epoch"`)):
+		var epoch EpochMetrics
+		if err := json.Unmarshal(line, &epoch); err != nil {
+			return err
+		}
+		if epoch.Epoch != len(r.Epochs)+1 {
+			return fmt.Errorf("found epoch %d, expected %d", epoch.Epoch, len(r.Epochs)+1)
+		}
+		r.Epochs = append(r.Epochs, epoch)
+		r.Seconds += epoch.TrainSeconds + epoch.EvalSeconds
+	case bytes.HasPrefix(line, []byte(`{"event":"diverged"`)):
+		var diverged DivergedMetrics
+		if err := json.Unmarshal(line, &diverged); err != nil {
+			return err
+		}
+		loss, err := strconv.ParseFloat(diverged.Loss, 64)
+		if err != nil {
+			return err
+		}
+		r.Diverged = &Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+	}
+	return nil
+}
