@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -118,8 +117,8 @@ func (c Config) Validate() error {
 	activation := model.Activation(c.Activation)
 	check(activation.Validate() == nil, "activation", strconv.Quote(c.Activation), activationNames())
 	between("epochs", c.Epochs, 1, MaxEpochs)
-	check(c.LearningRate > 0 && !math.IsInf(float64(float32(c.LearningRate)), 0), "learning_rate",
-		FormatFloat(c.LearningRate), "a finite number above 0")
+	rate := float64(float32(c.LearningRate)) // what the device gets
+	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")
 	between("batch_size", c.BatchSize, 1, MaxBatchSize)
 	check(c.Data != "", "data", `""`, "mnist or a folder")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
@@ -158,7 +157,10 @@ func FormatFloat(x float64) string {
 // topology is the network of c for images of the given size and classes.
 func (c Config) topology(inputs, classes int) (model.Topology, error) {
 	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
-	return t, t.Validate()
+	if err := t.Validate(); err != nil {
+		return t, Problem{Field: "layer_sizes", Reason: err}
+	}
+	return t, nil
 }
 
 // Diverged is the error of a training whose loss is no longer a finite number.
@@ -177,16 +179,10 @@ func (d Diverged) Error() string {
 	return fmt.Sprintf("training diverged: the loss is %v at %s, expected a finite number", d.Loss, where)
 }
 
-// metrics is the line of metrics.jsonl that ends the record of the run.
-func (d Diverged) metrics() DivergedMetrics {
+// Metrics is the line of metrics.jsonl that ends the record of the run.
+func (d Diverged) Metrics() DivergedMetrics {
 	return DivergedMetrics{Event: "diverged", Epoch: d.Epoch, Step: d.Step, Loss: fmt.Sprint(d.Loss)}
 }
 
 // Hint says what usually helps.
 func (d Diverged) Hint() string { return "a lower learning rate usually keeps the loss finite" }
-
-// IsDiverged reports whether err is or wraps a [Diverged].
-func IsDiverged(err error) bool {
-	var diverged Diverged
-	return errors.As(err, &diverged)
-}

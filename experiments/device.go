@@ -12,10 +12,17 @@ import (
 // Device is an open backend and what one run after another can share on it:
 // compiled networks and resident images. It serves one run at a time.
 type Device struct {
-	backend  *backend.Backend
+	backend *backend.Backend
+	name    string // that it was asked for by
+	tf32    bool
+
 	networks map[networkKey]*model.Network
-	resident map[imagesKey]residentImages
+	key      imagesKey // of what is resident
+	resident residentImages
 }
+
+// maxNetworks is how many compiled networks a device keeps.
+const maxNetworks = 16
 
 // DeviceOptions say how a device is opened.
 type DeviceOptions struct {
@@ -34,7 +41,7 @@ type networkKey struct {
 
 // imagesKey is what the resident images depend on.
 type imagesKey struct {
-	data       string
+	files      string // their names and hashes
 	validation int
 	seed       uint64 // that decides the validation split, 0 without one
 }
@@ -58,7 +65,16 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 	if err != nil {
 		return nil, warnings, err
 	}
-	return &Device{backend: opened, networks: map[networkKey]*model.Network{}, resident: map[imagesKey]residentImages{}}, warnings, nil
+	return &Device{backend: opened, name: name, tf32: o.TF32, networks: map[networkKey]*model.Network{}}, warnings, nil
+}
+
+// serves reports a config that asks for another device.
+func (d *Device) serves(c Config) error {
+	if c.Backend != d.name || c.TF32 != d.tf32 {
+		return Problem{Field: "backend", Found: fmt.Sprintf("%s with tf32 %t", c.Backend, c.TF32),
+			Expected: fmt.Sprintf("%s with tf32 %t, as the device was opened", d.name, d.tf32)}
+	}
+	return nil
 }
 
 // Info describes the backend.
@@ -69,9 +85,7 @@ func (d *Device) Close() {
 	for _, network := range d.networks {
 		network.Close()
 	}
-	for _, resident := range d.resident {
-		resident.images.Close()
-	}
+	d.evict()
 	d.backend.Close()
 }
 
@@ -81,6 +95,12 @@ func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, er
 	if network, ok := d.networks[key]; ok {
 		return network, nil
 	}
+	if len(d.networks) == maxNetworks {
+		for key, network := range d.networks {
+			network.Close()
+			delete(d.networks, key)
+		}
+	}
 	network, err := model.Compile(d.backend, p, sizes)
 	if err == nil {
 		d.networks[key] = network
@@ -88,14 +108,22 @@ func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, er
 	return network, err
 }
 
+// evict frees the resident images.
+func (d *Device) evict() {
+	if d.resident.images != nil {
+		d.resident.images.Close()
+	}
+	d.key, d.resident = imagesKey{}, residentImages{}
+}
+
 // images returns data's sets on the device, split and normalized as c says.
 func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) {
-	key := imagesKey{data: c.Data, validation: c.Validation}
+	key := imagesKey{files: fmt.Sprint(data.Files), validation: c.Validation}
 	if c.Validation > 0 {
 		key.seed = c.Seed
 	}
-	resident, ok := d.resident[key]
-	if !ok {
+	if d.resident.images == nil || d.key != key {
+		d.evict()
 		if err := data.Split(c.Validation, c.Seed); err != nil {
 			return nil, fmt.Errorf("validation: %w", err)
 		}
@@ -103,15 +131,15 @@ func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) 
 		if c.Validation > 0 {
 			sets = append(sets, data.Validation)
 		}
-		var err error
-		resident.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
-		if resident.images, err = model.Upload(d.backend, model.Unnormalized, sets...); err != nil {
+		images, err := model.Upload(d.backend, model.Unnormalized(), sets...)
+		if err != nil {
 			return nil, err
 		}
-		d.resident[key] = resident
+		d.key = key
+		d.resident = residentImages{images, model.Normalization{Mean: data.Mean, Deviation: data.Deviation}}
 	}
 	if c.Normalize {
-		return resident.images.Normalized(resident.normalization)
+		return d.resident.images.Normalized(d.resident.normalization)
 	}
-	return resident.images, nil
+	return d.resident.images, nil
 }

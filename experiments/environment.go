@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -23,7 +24,9 @@ type Environment struct {
 	Architecture    string         `json:"architecture"`
 	Cores           int            `json:"cores"` // usable by the process
 	Backend         backend.Info   `json:"backend"`
-	Data            []dataset.File `json:"data"` // the files of the dataset
+	Data            []dataset.File `json:"data"`                  // the files of the dataset
+	Folder          string         `json:"folder"`                // that relative paths in config.json are relative to
+	InitSHA256      string         `json:"init_sha256,omitempty"` // of the file with the initial weights
 	Started         time.Time      `json:"started"`
 }
 
@@ -67,8 +70,13 @@ func BuildEnvironment() Environment {
 	return e
 }
 
-func (r *run) environment() Environment {
+func (r *run) environment() (Environment, error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return Environment{}, err
+	}
 	e := BuildEnvironment()
 	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
-	return e
+	e.Folder, e.InitSHA256 = folder, r.initSHA256
+	return e, nil
 }

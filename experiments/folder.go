@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
 
 	"epochal/model"
 
@@ -25,21 +24,16 @@ const (
 	WeightsFile     = "model.safetensors"
 )
 
-// NewFolderName is a folder below parent that does not exist yet, named after
-// the time.
-func NewFolderName(parent string, now time.Time) string {
-	name := filepath.Join(parent, now.Format("2006-01-02_15-04-05"))
-	for i, candidate := 2, name; ; i++ {
-		if _, err := os.Lstat(candidate); err != nil {
-			return candidate // not there, or not to be had: then making it says why
-		}
-		candidate = name + "-" + strconv.Itoa(i)
-	}
-}
-
-// checkFolder reports why path cannot become a run folder: it holds something
+// checkFolder reports why a run folder cannot be made: it holds something
 // already, or nothing can be written there. It leaves nothing behind.
-func checkFolder(path string) error {
+func (o Options) checkFolder() error {
+	path := o.Folder
+	if path == "" && o.Parent != "" {
+		path = filepath.Join(o.Parent, "run")
+		if _, err := os.Lstat(path); err == nil {
+			return probe(o.Parent) // somebody's own folder of that name
+		}
+	}
 	if path == "" {
 		return nil
 	}
@@ -89,43 +83,78 @@ type folder struct {
 
 // createFolder makes the run folder with the files that are known at the start.
 // If it fails, it leaves nothing that was not there before.
-func createFolder(path string, c Config, e Environment) (*folder, error) {
-	if path == "" {
+func (o Options) createFolder(c Config, e Environment) (*folder, error) {
+	if o.Folder != "" {
+		return newFolder(o.Folder, c, e)
+	}
+	if o.Parent == "" {
 		return nil, nil
 	}
-	made, err := makeFolder(path)
+	name := filepath.Join(o.Parent, o.Now().Format("2006-01-02_15-04-05"))
+	for i := 2; ; i++ {
+		candidate := name
+		if i > 2 {
+			candidate += "-" + strconv.Itoa(i-1)
+		}
+		f, err := newFolder(candidate, c, e)
+		if !errors.Is(err, errTaken) {
+			return f, err
+		}
+	}
+}
+
+// errTaken is the error of a folder that another run made in the meantime.
+var errTaken = errors.New("another run is using the folder")
+
+// newFolder makes path a run folder. Of several processes that try at once one
+// gets it, the one that makes metrics.jsonl; the others leave it alone.
+func newFolder(path string, c Config, e Environment) (f *folder, err error) {
+	made, err := missingFolders(path)
 	if err != nil {
 		return nil, fmt.Errorf("out: %w", err)
 	}
-	f := &folder{path: path}
-	err = errors.Join(f.writeJSON(ConfigFile, c), f.writeJSON(EnvironmentFile, e))
-	if err == nil {
-		f.metrics, err = os.OpenFile(filepath.Join(path, MetricsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	var written []string
+	defer func() {
+		if err != nil {
+			for _, name := range written {
+				os.Remove(filepath.Join(path, name))
+			}
+			// The innermost first; one in which another process made something stays.
+			for _, folder := range made {
+				os.Remove(folder)
+			}
+			err = fmt.Errorf("out: %s: %w", path, err)
+		}
+	}()
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		for _, name := range []string{ConfigFile, EnvironmentFile, MetricsFile} {
-			os.Remove(filepath.Join(path, name))
-		}
-		for i := len(made) - 1; i >= 0; i-- {
-			os.Remove(made[i])
-		}
-		return nil, fmt.Errorf("out: %w", err)
+	metrics, err := os.OpenFile(filepath.Join(path, MetricsFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, errTaken
+	} else if err != nil {
+		return nil, err
+	}
+	f = &folder{path: path, metrics: metrics}
+	written = []string{MetricsFile, ConfigFile, EnvironmentFile}
+	if err := errors.Join(f.writeJSON(ConfigFile, c), f.writeJSON(EnvironmentFile, e)); err != nil {
+		metrics.Close()
+		return nil, err
 	}
 	return f, nil
 }
 
-// makeFolder makes path and its parents, and returns those that it made, the
-// outermost first. It fails if path itself is there and not empty.
-func makeFolder(path string) (made []string, err error) {
-	for parent := filepath.Clean(path); ; parent = filepath.Dir(parent) {
-		if _, err := os.Stat(parent); err == nil {
-			break
+// missingFolders are path and its parents as far as they do not exist, the
+// innermost first.
+func missingFolders(path string) (missing []string, err error) {
+	for folder := filepath.Clean(path); ; folder = filepath.Dir(folder) {
+		if _, err := os.Stat(folder); err == nil {
+			return missing, nil
 		} else if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
-		made = append([]string{parent}, made...)
+		missing = append(missing, folder)
 	}
-	return made, os.MkdirAll(path, 0o755)
 }
 
 // writeJSON writes one file of the folder whole or not at all.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,11 +36,11 @@ type TestEvaluation struct {
 const MaxMistakes = 64
 
 // newTestEvaluation picks from an evaluation of the test set what is recorded.
-func newTestEvaluation(e model.Evaluation, labels []byte) TestEvaluation {
+func newTestEvaluation(e model.Evaluation) TestEvaluation {
 	test := TestEvaluation{Confusion: e.Confusion, Mistakes: []Mistake{}}
 	for i, predicted := range e.Predictions {
-		if predicted != labels[i] {
-			test.Mistakes = append(test.Mistakes, Mistake{i, int(labels[i]), int(predicted), float64(e.Confidences[i])})
+		if predicted != e.Labels[i] {
+			test.Mistakes = append(test.Mistakes, Mistake{i, int(e.Labels[i]), int(predicted), float64(e.Confidences[i])})
 		}
 	}
 	slices.SortStableFunc(test.Mistakes, func(a, b Mistake) int { return cmp.Compare(b.Confidence, a.Confidence) })
@@ -101,23 +102,42 @@ func readJSONFile(path string, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("%s: found more after the JSON value, expected the end", path)
+	}
 	return nil
 }
 
-// readMetrics reads the lines of metrics.jsonl that matter here.
+// readMetrics reads the lines of metrics.jsonl that matter here. A last line
+// without its end was cut when the run was.
 func (r *Record) readMetrics(path string) error {
 	file, err := os.Open(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return errors.Join(err, ErrUnfinished)
+	} else if err != nil {
 		return err
 	}
 	defer file.Close()
-	scanner := bufio.NewScanner(io.LimitReader(file, maxRecord))
-	for number := 1; scanner.Scan(); number++ {
-		if err := r.readLine(scanner.Bytes()); err != nil {
+	lines := bufio.NewReader(io.LimitReader(file, maxRecord+1))
+	size := 0
+	for number := 1; ; number++ {
+		line, err := lines.ReadBytes('\n')
+		if size += len(line); size > maxRecord {
+			return fmt.Errorf("%s: found more than %d bytes, expected at most that", path, maxRecord)
+		}
+		if err == io.EOF && len(line) == 0 {
+			return nil
+		}
+		if err == io.EOF {
+			return fmt.Errorf("%s:%d: found half a line: %w", path, number, ErrUnfinished)
+		}
+		if err == nil {
+			err = r.readLine(line)
+		}
+		if err != nil {
 			return fmt.Errorf("%s:%d: %w", path, number, err)
 		}
 	}
-	return scanner.Err()
 }
 
 func (r *Record) readLine(line []byte) error {
@@ -142,6 +162,8 @@ func (r *Record) readLine(line []byte) error {
 			return err
 		}
 		r.Diverged = &Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+	case !bytes.HasPrefix(line, []byte(`{"event":"step"`)):
+		return errors.New("found neither a step, an epoch nor a diverged event")
 	}
 	return nil
 }

@@ -2,8 +2,11 @@ package experiments
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"time"
@@ -16,7 +19,8 @@ import (
 // Options are the surroundings of a run: what does not change its result.
 type Options struct {
 	Observer Observer         // may be nil
-	Folder   string           // the run folder, which must not exist or be empty; "" keeps no record
+	Folder   string           // the run folder, which must not exist or be empty
+	Parent   string           // without Folder: where a run folder named after the time is made; "" keeps no record
 	Now      func() time.Time // time.Now when nil
 	Plugins  backend.Plugins  // where plugins are found and installed
 	Device   *Device          // where to run; nil opens c.Backend for this run alone
@@ -47,13 +51,16 @@ func Run(ctx context.Context, c Config, o Options) (Result, error) {
 	if err := r.prepare(ctx); err != nil {
 		return Result{}, err
 	}
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
 	if err := r.record(); err != nil {
 		return Result{}, err
 	}
 	if err := r.epochs(ctx); err != nil {
 		var diverged Diverged
 		if errors.As(err, &diverged) {
-			err = errors.Join(err, r.folder.append(diverged.metrics()))
+			err = errors.Join(err, r.folder.append(diverged.Metrics()))
 		}
 		return Result{}, err
 	}
@@ -73,7 +80,9 @@ type run struct {
 	images   *model.Images  // the device's
 	folder   *folder
 	files    []dataset.File // of the data
-	test     TestEvaluation // after the last epoch
+
+	initSHA256 string         // of the file with the initial weights, "" without one
+	test       TestEvaluation // after the last epoch
 
 	trainCount  int
 	stepSeconds float64 // of a step in the last call, 0 before the first
@@ -88,7 +97,7 @@ func (r *run) epochs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		metrics, err := r.evaluate(epoch)
+		metrics, err := r.evaluate(ctx, epoch)
 		if err != nil {
 			return err
 		}
@@ -103,34 +112,37 @@ func (r *run) epochs(ctx context.Context) error {
 }
 
 // train is the post's train_loop: one pass over the training images, several
-// steps per call of the device. It returns the seconds it took.
-func (r *run) train(ctx context.Context, number int) (float64, error) {
-	start := r.options.Now()
-	before := r.result.TrainSeconds
-	elapsed := func() float64 { return r.options.Now().Sub(start).Seconds() }
+// steps per call of the device. It returns the seconds that the device took:
+// the observer and the files are outside of them.
+func (r *run) train(ctx context.Context, number int) (seconds float64, err error) {
 	order := dataset.FileOrder(r.trainCount)
 	if r.config.Shuffle {
 		order = dataset.Order(r.config.Seed, number, r.trainCount)
 	}
+	start := r.options.Now()
 	epoch, err := r.network.BeginEpoch(r.images, order)
 	if err != nil {
 		return 0, err
 	}
 	defer epoch.Close()
+	seconds = r.options.Now().Sub(start).Seconds()
+	before := r.result.TrainSeconds
 	for epoch.Step() < epoch.Steps() {
 		if err := ctx.Err(); err != nil {
 			return 0, err
 		}
 		done := StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
-		called := elapsed()
+		start := r.options.Now()
 		losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
+		call := r.options.Now().Sub(start).Seconds()
 		if len(losses) > 0 {
-			r.stepSeconds = (elapsed() - called) / float64(len(losses))
+			r.stepSeconds = call / float64(len(losses))
 		}
+		seconds += call
+		r.result.TrainSeconds = before + seconds
 		finite := finiteLosses(losses)
 		done.Losses, done.Samples = losses[:finite], min((done.First+finite)*r.config.BatchSize, r.trainCount)
 		done.Images = (number-1)*r.trainCount + done.Samples
-		r.result.TrainSeconds = before + elapsed()
 		done.Trained = time.Duration(r.result.TrainSeconds * float64(time.Second))
 		for _, line := range done.Reported(r.config.BatchSize) {
 			if err := r.folder.append(line); err != nil {
@@ -146,7 +158,7 @@ func (r *run) train(ctx context.Context, number int) (float64, error) {
 		}
 	}
 	r.result.Images += r.trainCount
-	return elapsed(), nil
+	return seconds, nil
 }
 
 // stepsPerCall is the number of steps of the next call.
@@ -174,7 +186,7 @@ func finiteLosses(losses []float32) int {
 func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // evaluate is the post's eval_loop over every set.
-func (r *run) evaluate(epoch int) (EpochMetrics, error) {
+func (r *run) evaluate(ctx context.Context, epoch int) (EpochMetrics, error) {
 	start := r.options.Now()
 	metrics := EpochMetrics{Event: "epoch", Epoch: epoch}
 	sections := []int{trainSection, testSection}
@@ -182,7 +194,7 @@ func (r *run) evaluate(epoch int) (EpochMetrics, error) {
 		sections = append(sections, validationSection)
 	}
 	for _, section := range sections {
-		evaluation, err := r.network.Evaluate(r.images, section)
+		evaluation, err := r.network.Evaluate(ctx, r.images, section)
 		if err != nil {
 			return metrics, err
 		}
@@ -197,7 +209,7 @@ func (r *run) evaluate(epoch int) (EpochMetrics, error) {
 			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
 			r.result.Confusion = evaluation.Confusion
 			if epoch == r.config.Epochs {
-				r.test = newTestEvaluation(evaluation, r.images.Labels(testSection))
+				r.test = newTestEvaluation(evaluation)
 			}
 		case validationSection:
 			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
@@ -215,7 +227,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	if err := checkFolder(r.options.Folder); err != nil {
+	if err := r.options.checkFolder(); err != nil {
 		return err
 	}
 	if err := r.load(); err != nil {
@@ -225,6 +237,9 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	start := r.options.Now()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	var err error
 	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
@@ -260,7 +275,7 @@ func (r *run) open(ctx context.Context) error {
 		r.result.OpenSeconds = r.options.Now().Sub(start).Seconds()
 	}
 	r.result.Backend = r.device.Info()
-	return nil
+	return r.device.serves(r.config)
 }
 
 // load reads the headers of the data and the initial weights, so that wrong
@@ -287,9 +302,11 @@ func (r *run) load() (err error) {
 		return fmt.Errorf("init: %w", err)
 	}
 	defer file.Close()
-	if r.weights, err = model.ReadWeights(file, c.Init, r.topology); err != nil {
+	hash := sha256.New()
+	if r.weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
+	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))
 	return nil
 }
 
@@ -306,14 +323,19 @@ func (r *run) upload() error {
 
 // record makes the run folder and says that the run starts.
 func (r *run) record() (err error) {
-	r.folder, err = createFolder(r.options.Folder, r.config, r.environment())
+	environment, err := r.environment()
 	if err != nil {
 		return err
 	}
-	r.result.Folder = r.options.Folder
+	if r.folder, err = r.options.createFolder(r.config, environment); err != nil {
+		return err
+	}
+	if r.folder != nil {
+		r.result.Folder = r.folder.path
+	}
 	r.observe(RunStarted{
 		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
-		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.options.Folder,
+		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.result.Folder,
 	})
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -305,7 +306,7 @@ func TestValidateReportsEveryProblem(t *testing.T) {
 layer_sizes: found 70000, expected 1 to 65536
 activation: found "gelu", expected relu, sigmoid, tanh
 epochs: found 0, expected 1 to 1000000
-learning_rate: found -1.0, expected a finite number above 0
+learning_rate: found -1.0, expected a finite number above 0 in float32
 batch_size: found 100000, expected 1 to 65536
 data: found "", expected mnist or a folder
 validation: found -1, expected 0 or more
@@ -399,4 +400,111 @@ func TestRunsShareADevice(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of two runs that are given one folder, one gets it and the other leaves it alone.
+func TestTwoRunsNeverShareAFolder(t *testing.T) {
+	c := small(t, backend.Go)
+	parent := t.TempDir()
+	run := func(o experiments.Options) []error {
+		var group sync.WaitGroup
+		errs := make([]error, 2)
+		for i := range errs {
+			group.Go(func() { _, errs[i] = experiments.Run(context.Background(), c, o) })
+		}
+		group.Wait()
+		return errs
+	}
+	folder := filepath.Join(parent, "a", "b")
+	errs := run(experiments.Options{Folder: folder})
+	if (errs[0] == nil) == (errs[1] == nil) {
+		t.Fatalf("found errors %v, expected exactly one", errs)
+	}
+	if _, err := experiments.ReadRecord(folder); err != nil {
+		t.Errorf("the run that got the folder: %v", err)
+	}
+	// Named after the time, both get one.
+	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+	if errs := run(experiments.Options{Parent: filepath.Join(parent, "runs"), Now: now}); errs[0] != nil || errs[1] != nil {
+		t.Fatalf("found errors %v", errs)
+	}
+	for _, name := range []string{"2026-01-02_03-04-05", "2026-01-02_03-04-05-2"} {
+		if _, err := experiments.ReadRecord(filepath.Join(parent, "runs", name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestFailedFolderLeavesNothing(t *testing.T) {
+	parent := t.TempDir()
+	_, err := experiments.Run(context.Background(), small(t, backend.Go), experiments.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))})
+	if err == nil || !strings.Contains(err.Error(), "file name too long") {
+		t.Errorf("found error %v", err)
+	}
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 0 {
+		t.Errorf("found %v left behind (%v)", entries, err)
+	}
+}
+
+func TestCancelledBeforeTheFirstEpochLeavesNoFolder(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	out := filepath.Join(t.TempDir(), "run")
+	_, err := experiments.Run(ctx, small(t, backend.Go), experiments.Options{Folder: out})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, expected %v", err, context.Canceled)
+	}
+	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found a run folder (%v)", err)
+	}
+}
+
+// A slow observer, such as a slow terminal, is not slow training.
+func TestTheObserverIsOutsideTheClock(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	result, err := experiments.Run(context.Background(), small(t, backend.Go), experiments.Options{
+		Now:      func() time.Time { now = now.Add(time.Millisecond); return now },
+		Observer: func(experiments.Event) { now = now.Add(time.Hour) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.TrainSeconds > 60 || result.EvaluateSeconds > 60 {
+		t.Errorf("found %v s of training and %v s of evaluation", result.TrainSeconds, result.EvaluateSeconds)
+	}
+}
+
+func TestADeviceRefusesAConfigOfAnother(t *testing.T) {
+	device, _, err := experiments.OpenDevice(context.Background(), backend.Go, experiments.DeviceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	_, err = experiments.Run(context.Background(), small(t, backend.XLACPU), experiments.Options{Device: device})
+	want := "backend: found xla:cpu with tf32 false, expected go with tf32 false, as the device was opened"
+	if err == nil || err.Error() != want {
+		t.Errorf("found error %v, expected %q", err, want)
+	}
+}
+
+// Data that changed in place is not mistaken for what is resident.
+func TestADeviceNoticesChangedData(t *testing.T) {
+	device, _, err := experiments.OpenDevice(context.Background(), backend.Go, experiments.DeviceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer device.Close()
+	c := small(t, backend.Go)
+	losses := func(o experiments.Options) float64 {
+		result, err := experiments.Run(context.Background(), c, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return result.Final.TestLoss
+	}
+	before := losses(experiments.Options{Device: device})
+	writeIDX(t, filepath.Join(c.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
+	if after, alone := losses(experiments.Options{Device: device}), losses(experiments.Options{}); after != alone || after == before {
+		t.Errorf("found the test loss %v, expected %v (before the change: %v)", after, alone, before)
+	}
 }

@@ -36,7 +36,7 @@ func benchmarkNetwork(b *testing.B, hidden []int, batch int) (*model.Network, *m
 		b.Fatal(err)
 	}
 	b.Cleanup(network.Close)
-	images, err := model.Upload(device, model.Unnormalized, data.Train, data.Test)
+	images, err := model.Upload(device, model.Unnormalized(), data.Train, data.Test)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -125,7 +125,7 @@ func BenchmarkEvaluate(b *testing.B) {
 			evaluated := 0
 			for b.Loop() {
 				for section := range 2 {
-					evaluation, err := network.Evaluate(images, section)
+					evaluation, err := network.Evaluate(context.Background(), images, section)
 					if err != nil {
 						b.Fatal(err)
 					}

@@ -1,8 +1,10 @@
 package model
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"epochal/dataset"
 
@@ -16,6 +18,7 @@ type Evaluation struct {
 	Count     int     // images in the set
 	Confusion [][]int // [classes][classes]: images of the label (row) predicted as (column)
 
+	Labels      []uint8   // [count]: what each image is, not a copy
 	Losses      []float32 // [count]: cross-entropy of each image
 	Predictions []uint8   // [count]: class of the largest logit
 	Confidences []float32 // [count]: softmax probability of that class, 0 to 1
@@ -29,23 +32,37 @@ func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.C
 // Images go through in chunks of a fixed size; the loss is the post's all the
 // same: batches of the program's batch size in file order, the last one short,
 // each batch's mean counted once.
-func (n *Network) Evaluate(images *Images, section int) (Evaluation, error) {
-	where := images.sections[section]
-	if where.Count == 0 {
-		return Evaluation{}, fmt.Errorf("evaluating set %d: it is empty", section)
+//
+// ctx ends it between two calls of the device, with its error.
+func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Evaluation, error) {
+	if section < 0 || section >= len(images.sections) {
+		return Evaluation{}, fmt.Errorf("evaluating set %d: found %d sets", section, len(images.sections))
 	}
-	chunks := ceilDivide(where.Count, evaluationChunk)
+	where, labels := images.sections[section], images.sets[section].Labels
+	if where.count == 0 || where.count > n.sizes.Largest {
+		return Evaluation{}, fmt.Errorf("evaluating set %d: found %d images, expected 1 to the %d the network was compiled for", section, where.count, n.sizes.Largest)
+	}
+	if most := slices.Max(labels); int(most) >= n.program.Topology.Classes {
+		return Evaluation{}, fmt.Errorf("evaluating set %d: found the label %d, expected below %d", section, most, n.program.Topology.Classes)
+	}
+	chunks := ceilDivide(where.count, evaluationChunk)
+	if err := ctx.Err(); err != nil {
+		return Evaluation{}, err
+	}
 	var results perImage
 	var err error
 	if n.backend.StepLoops() {
 		results, err = n.evaluateLoop(images, where, chunks)
 	} else {
-		results, err = n.evaluateChunks(images, where, chunks)
+		results, err = n.evaluateChunks(ctx, images, where, chunks)
+	}
+	if err != nil && ctx.Err() != nil {
+		return Evaluation{}, err
 	}
 	if err != nil {
 		return Evaluation{}, fmt.Errorf("evaluating set %d: %w", section, err)
 	}
-	return summarize(results, images.sets[section].Labels, n.program), nil
+	return summarize(results, labels, n.program), nil
 }
 
 // perImage are the outputs of an evaluation program, an element per image and
@@ -56,8 +73,8 @@ type perImage struct {
 }
 
 // evaluateLoop evaluates all chunks in one call.
-func (n *Network) evaluateLoop(images *Images, where Section, chunks int) (perImage, error) {
-	outputs, err := n.run(n.evaluation, false, int32(where.First), int32(chunks), images.scale, images.offset, images.pixels, images.labels)
+func (n *Network) evaluateLoop(images *Images, where section, chunks int) (perImage, error) {
+	outputs, err := n.run(n.evaluation, false, int32(where.first), int32(chunks), images.scale, images.offset, images.pixels, images.labels)
 	if err != nil {
 		return perImage{}, err
 	}
@@ -65,18 +82,21 @@ func (n *Network) evaluateLoop(images *Images, where Section, chunks int) (perIm
 }
 
 // evaluateChunks evaluates the same chunks one call at a time.
-func (n *Network) evaluateChunks(images *Images, where Section, chunks int) (all perImage, err error) {
+func (n *Network) evaluateChunks(ctx context.Context, images *Images, where section, chunks int) (all perImage, err error) {
 	rows := make([]int32, evaluationChunk)
 	for chunk := range chunks {
+		if err := ctx.Err(); err != nil {
+			return perImage{}, err
+		}
 		for i := range rows {
-			rows[i] = int32(where.First + chunk*evaluationChunk + i)
+			rows[i] = int32(where.first + chunk*evaluationChunk + i)
 		}
 		batch, err := toDevice(n.backend, rows, evaluationChunk)
 		if err != nil {
 			return perImage{}, err
 		}
 		outputs, err := n.run(n.evaluation, false, images.scale, images.offset, batch, images.pixels, images.labels)
-		batch.FinalizeAll()
+		finalize(batch)
 		if err != nil {
 			return perImage{}, err
 		}
@@ -98,9 +118,7 @@ func readEvaluation(outputs []*tensors.Tensor) (results perImage, err error) {
 	results.losses, errs[0] = tensors.CopyFlatData[float32](outputs[0])
 	results.predictions, errs[1] = tensors.CopyFlatData[uint8](outputs[1])
 	results.confidences, errs[2] = tensors.CopyFlatData[float32](outputs[2])
-	for _, output := range outputs {
-		output.FinalizeAll()
-	}
+	finalize(outputs...)
 	return results, errors.Join(errs[:]...)
 }
 
@@ -108,7 +126,7 @@ func readEvaluation(outputs []*tensors.Tensor) (results perImage, err error) {
 func summarize(results perImage, labels []uint8, p Program) Evaluation {
 	count := len(labels)
 	losses, predictions := results.losses[:count], results.predictions[:count]
-	e := Evaluation{Count: count, Losses: losses, Predictions: predictions, Confidences: results.confidences[:count]}
+	e := Evaluation{Count: count, Labels: labels, Losses: losses, Predictions: predictions, Confidences: results.confidences[:count]}
 	e.Confusion = make([][]int, p.Topology.Classes)
 	for class := range e.Confusion {
 		e.Confusion[class] = make([]int, p.Topology.Classes)

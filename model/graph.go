@@ -51,8 +51,9 @@ func activate(x *Node, a Activation) *Node {
 	case ActivationTanh:
 		return Tanh(x)
 	default:
-		// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch.
-		return Where(GreaterThan(x, ZerosLike(x)), x, ZerosLike(x))
+		// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch. And
+		// less-or-equal, not greater: a NaN stays one, so that divergence shows.
+		return Where(LessOrEqual(x, ZerosLike(x)), ZerosLike(x), x)
 	}
 }
 

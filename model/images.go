@@ -36,7 +36,7 @@ func (n Normalization) Validate() error {
 func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
 
 // Unnormalized leaves pixels on the 0 to 1 scale of PyTorch's ToTensor.
-var Unnormalized = Normalization{Mean: 0, Deviation: 1}
+func Unnormalized() Normalization { return Normalization{Mean: 0, Deviation: 1} }
 
 // Images are all the sets of a dataset, resident on a device as bytes: one
 // tensor [rows, inputs] and the labels [rows], with the sets one after another.
@@ -44,15 +44,12 @@ type Images struct {
 	pixels, labels *tensors.Tensor
 	scale, offset  float32 // from byte to input, see Normalization
 	rows           int
-	sections       []Section
+	sections       []section
 	sets           []dataset.Set
 }
 
-// Labels are the labels of a set, [count], on the host.
-func (i *Images) Labels(section int) []byte { return i.sets[section].Labels }
-
-// Section is where one set lies among the resident rows.
-type Section struct{ First, Count int }
+// section is where one set lies among the resident rows.
+type section struct{ first, count int }
 
 // ResidentRows is the number of rows that sets of the given sizes take on the
 // device: their sum, and padding so that the last chunk of each can be read whole.
@@ -74,6 +71,9 @@ func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, 
 	counts := make([]int, len(sets))
 	inputs := 0
 	for i, set := range sets {
+		if len(set.Pixels) != set.Len()*set.Rows*set.Columns {
+			return nil, fmt.Errorf("set %d: found %d pixels, expected %d images of %dx%d", i, len(set.Pixels), set.Len(), set.Rows, set.Columns)
+		}
 		counts[i] = set.Len()
 		size := set.Rows * set.Columns
 		if i > 0 && size != inputs {
@@ -87,7 +87,7 @@ func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, 
 	first := 0
 	for _, set := range sets {
 		copy(labels[first:], set.Labels)
-		images.sections = append(images.sections, Section{First: first, Count: set.Len()})
+		images.sections = append(images.sections, section{first: first, count: set.Len()})
 		first += set.Len()
 	}
 	var err error
@@ -138,9 +138,5 @@ func (i *Images) Normalized(n Normalization) (*Images, error) {
 
 // Close frees the device memory.
 func (i *Images) Close() {
-	for _, tensor := range []*tensors.Tensor{i.pixels, i.labels} {
-		if tensor != nil {
-			tensor.FinalizeAll()
-		}
-	}
+	finalize(i.pixels, i.labels)
 }

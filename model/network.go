@@ -11,7 +11,6 @@ import (
 	"github.com/gomlx/compute/shapes"
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/gomlx/gomlx/core/tensors"
-	"github.com/gomlx/gomlx/support/exceptions"
 )
 
 // Program is everything that is compiled into a network's two programs. The
@@ -89,9 +88,7 @@ func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
 
 // Close frees the parameters and programs. The backend stays open.
 func (n *Network) Close() {
-	for _, parameter := range n.parameters {
-		parameter.FinalizeAll()
-	}
+	finalize(n.parameters...)
 	n.parameters = nil
 	for _, program := range []*graph.Graph{n.training, n.evaluation} {
 		if program != nil {
@@ -105,32 +102,48 @@ func (n *Network) Close() {
 func (n *Network) Program() Program { return n.program }
 
 // SetWeights copies weights to the device.
-func (n *Network) SetWeights(weights Weights) error {
+func (n *Network) SetWeights(weights Weights) (err error) {
 	if err := weights.check(n.program.Topology); err != nil {
 		return err
 	}
-	fresh := make([]*tensors.Tensor, 0, 2*len(weights))
-	for i, layer := range n.program.Topology.Layers() {
-		for _, part := range []struct {
-			values     []float32
-			dimensions []int
-		}{{weights[i].Weight, []int{layer.Out, layer.In}}, {weights[i].Bias, []int{layer.Out}}} {
-			tensor, err := toDevice(n.backend, part.values, part.dimensions...)
-			if err != nil {
-				return fmt.Errorf("copying weights to the device: %w", err)
-			}
-			fresh = append(fresh, tensor)
+	var fresh []*tensors.Tensor
+	defer func() {
+		if err != nil {
+			finalize(fresh...)
+			err = fmt.Errorf("copying weights to the device: %w", err)
 		}
+	}()
+	for i, layer := range n.program.Topology.Layers() {
+		weight, err := toDevice(n.backend, weights[i].Weight, layer.Out, layer.In)
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, weight)
+		bias, err := toDevice(n.backend, weights[i].Bias, layer.Out)
+		if err != nil {
+			return err
+		}
+		fresh = append(fresh, bias)
 	}
-	for _, parameter := range n.parameters {
-		parameter.FinalizeAll()
-	}
+	finalize(n.parameters...)
 	n.parameters = fresh
 	return nil
 }
 
+// finalize frees tensors on the device; nil ones are left alone.
+func finalize(all ...*tensors.Tensor) {
+	for _, tensor := range all {
+		if tensor != nil {
+			tensor.FinalizeAll()
+		}
+	}
+}
+
 // Weights copies the parameters back to the host.
 func (n *Network) Weights() (Weights, error) {
+	if err := n.ready(); err != nil {
+		return nil, err
+	}
 	weights := make(Weights, len(n.parameters)/2)
 	for i := range weights {
 		for j, values := range []*[]float32{&weights[i].Weight, &weights[i].Bias} {
@@ -154,25 +167,45 @@ func toDevice[T float32 | int32 | uint8](b *backend.Backend, values []T, dimensi
 	})
 }
 
-// newTensor wraps a device buffer and turns the panics below into errors.
+// newTensor wraps a device buffer.
 func newTensor(make func() (compute.Buffer, error)) (tensor *tensors.Tensor, err error) {
-	failed := exceptions.TryCatch[error](func() {
-		var buffer compute.Buffer
-		if buffer, err = make(); err == nil {
-			tensor, err = tensors.FromBuffer(buffer)
-		}
-	})
-	return tensor, errors.Join(failed, err)
+	defer recovered(&err)
+	buffer, err := make()
+	if err != nil {
+		return nil, err
+	}
+	if tensor, err = tensors.FromBuffer(buffer); err != nil {
+		return nil, errors.Join(err, buffer.Finalize())
+	}
+	return tensor, nil
 }
 
 // device is the only device used: the CPU client is opened with one, and a
 // network of this size gains nothing from several GPUs.
 const device = compute.DeviceNum(0)
 
-// run calls a compiled program. Parameters of the network are donated when
-// donate is set: they are updated in place and invalid afterwards.
+// ready reports a network without weights: none were set, or a call that had
+// them donated failed.
+func (n *Network) ready() error {
+	if len(n.parameters) == 0 {
+		return errors.New("the network has no weights: expected SetWeights first")
+	}
+	return nil
+}
+
+// run calls a compiled program. When donate is set the network's parameters are
+// given to the call, to be updated in place, and the network has none until the
+// caller sets the new ones.
 func (n *Network) run(program *graph.Graph, donate bool, inputs ...any) (outputs []*tensors.Tensor, err error) {
-	for _, parameter := range n.parameters {
+	defer recovered(&err)
+	if err := n.ready(); err != nil {
+		return nil, err
+	}
+	given := n.parameters
+	if donate {
+		n.parameters = nil
+	}
+	for _, parameter := range given {
 		if !donate {
 			inputs = append(inputs, parameter)
 			continue
@@ -183,6 +216,5 @@ func (n *Network) run(program *graph.Graph, donate bool, inputs ...any) (outputs
 		}
 		inputs = append(inputs, donated)
 	}
-	err = exceptions.TryCatch[error](func() { outputs = program.Run(inputs...) })
-	return outputs, err
+	return program.Run(inputs...), nil
 }

@@ -144,7 +144,7 @@ func compareWeights(t *testing.T, f fixture, want *reference) {
 
 func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, want *reference, n model.Normalization) {
 	t.Helper()
-	got, err := f.Evaluate(f.images, section)
+	got, err := f.Evaluate(context.Background(), f.images, section)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,17 +181,17 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 func TestEvaluationInChunks(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		program := model.Program{Topology: model.Topology{Hidden: []int{5}, Classes: 4, Activation: model.ActivationReLU}, BatchSize: 7}
-		f := newFixture(t, b, program, model.Unnormalized, 2503, 1001)
+		f := newFixture(t, b, program, model.Unnormalized(), 2503, 1001)
 		want := newReference(f.Program().Topology, f.weights)
-		compareEvaluation(t, f, 0, f.train, want, model.Unnormalized)
-		compareEvaluation(t, f, 1, f.test, want, model.Unnormalized)
+		compareEvaluation(t, f, 0, f.train, want, model.Unnormalized())
+		compareEvaluation(t, f, 1, f.test, want, model.Unnormalized())
 	})
 }
 
 func TestStepsPerCallNeverChangeTheResult(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		program := model.Program{Topology: model.Topology{Hidden: []int{16}, Classes: 3, Activation: model.ActivationReLU}, BatchSize: 4}
-		f := newFixture(t, b, program, model.Unnormalized, 487, 10)
+		f := newFixture(t, b, program, model.Unnormalized(), 487, 10)
 		var first []byte
 		for _, stepsPerCall := range []int{1, 7, 100, 122} {
 			if err := f.SetWeights(f.weights); err != nil {
@@ -220,12 +220,12 @@ func TestStepsPerCallNeverChangeTheResult(t *testing.T) {
 func TestLossIsStableForHugeLogits(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		topology := model.Topology{Inputs: 12, Classes: 2, Activation: model.ActivationReLU}
-		f := newFixture(t, b, model.Program{Topology: topology, BatchSize: 5}, model.Unnormalized, 5, 5)
+		f := newFixture(t, b, model.Program{Topology: topology, BatchSize: 5}, model.Unnormalized(), 5, 5)
 		bias := []float32{1e4, -1e4}
 		if err := f.SetWeights(model.Weights{{Weight: make([]float32, 24), Bias: bias}}); err != nil {
 			t.Fatal(err)
 		}
-		evaluation, err := f.Evaluate(f.images, 0)
+		evaluation, err := f.Evaluate(context.Background(), f.images, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -250,10 +250,32 @@ func TestLossIsStableForHugeLogits(t *testing.T) {
 	})
 }
 
+// A weight that is not a number must show in the loss, as in PyTorch: a ReLU
+// that turned NaN into 0 would hide that a training diverged.
+func TestNaNReachesTheLoss(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+		for _, activation := range model.Activations() {
+			program := model.Program{Topology: model.Topology{Hidden: []int{4, 3}, Classes: 2, Activation: activation}, BatchSize: 2}
+			f := newFixture(t, b, program, model.Unnormalized(), 4, 2)
+			f.weights[0].Bias[0] = float32(math.NaN())
+			if err := f.SetWeights(f.weights); err != nil {
+				t.Fatal(err)
+			}
+			evaluation, err := f.Evaluate(context.Background(), f.images, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if losses := f.epoch(t, dataset.FileOrder(4), 1, 0.1); !math.IsNaN(evaluation.Loss) || !math.IsNaN(float64(losses[0])) {
+				t.Errorf("%s: found the losses %v and %v, expected NaN", activation, evaluation.Loss, losses[0])
+			}
+		}
+	})
+}
+
 func TestCancelledTrainingStopsBetweenSteps(t *testing.T) {
 	b := backendtest.Go(t)
 	program := model.Program{Topology: model.Topology{Classes: 2, Activation: model.ActivationReLU}, BatchSize: 1}
-	f := newFixture(t, b, program, model.Unnormalized, 10, 2)
+	f := newFixture(t, b, program, model.Unnormalized(), 10, 2)
 	epoch, err := f.BeginEpoch(f.images, dataset.FileOrder(10))
 	if err != nil {
 		t.Fatal(err)
@@ -270,7 +292,7 @@ func TestCancelledTrainingStopsBetweenSteps(t *testing.T) {
 func TestNetworkRefusesWhatItWasNotCompiledFor(t *testing.T) {
 	b := backendtest.Go(t)
 	program := model.Program{Topology: model.Topology{Hidden: []int{5}, Classes: 3, Activation: model.ActivationReLU}, BatchSize: 4}
-	f := newFixture(t, b, program, model.Unnormalized, 10, 2)
+	f := newFixture(t, b, program, model.Unnormalized(), 10, 2)
 	expect := func(err error, want string) {
 		t.Helper()
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -279,13 +301,17 @@ func TestNetworkRefusesWhatItWasNotCompiledFor(t *testing.T) {
 	}
 	_, err := f.BeginEpoch(f.images, dataset.FileOrder(9))
 	expect(err, "order: found 9 images, expected the 10 the network was compiled for")
+	_, err = f.BeginEpoch(f.images, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 10})
+	expect(err, "order: found image 10 at place 9, expected 0 to 9")
+	_, err = f.Evaluate(context.Background(), f.images, 2)
+	expect(err, "evaluating set 2: found 2 sets")
 	expect(f.SetWeights(f.weights[:1]), "weights: found 1 layers, expected 2")
 	wrong := slices.Clone(f.weights)
 	wrong[1].Bias = wrong[1].Bias[:2]
 	expect(f.SetWeights(wrong), "weights of layer 1: found 15 weights and 2 biases, expected [3, 5] and [3]")
 	_, err = model.Upload(b, model.Normalization{}, f.train)
 	expect(err, "normalization: found mean 0 and deviation 0, expected finite numbers and a deviation above 0")
-	_, err = model.Upload(b, model.Unnormalized, f.train, randomSet(1, 2, 5, 5, 3))
+	_, err = model.Upload(b, model.Unnormalized(), f.train, randomSet(1, 2, 5, 5, 3))
 	expect(err, "set 1: found images of 25 pixels, expected 12 as in the first set")
 	_, err = model.Compile(b, model.Program{Topology: f.Program().Topology}, model.Sizes{Rows: 1000, Epoch: 10, Largest: 10})
 	expect(err, "batch size: found 0, expected at least 1")

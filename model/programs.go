@@ -9,28 +9,38 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
-	"github.com/gomlx/gomlx/support/exceptions"
 )
 
 // evaluationChunk is the number of images evaluated at once, whatever the batch
 // size of training: large enough that the matrix products dominate.
 const evaluationChunk = 1000
 
-// build builds and compiles a graph. It is the border at which GoMLX's panics
-// become errors.
+// build builds and compiles a graph.
 func build(backend compute.Backend, name string, body func(g *Graph) []*Node) (compiled *Graph, err error) {
-	err = exceptions.TryCatch[error](func() {
-		g := NewGraph(backend, name)
-		outputs := body(g)
-		if err := g.Compile(outputs...); err != nil {
-			panic(err)
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("compiling the %s program: %w", name, err)
 		}
-		compiled = g
-	})
-	if err != nil {
-		return nil, fmt.Errorf("compiling the %s program: %w", name, err)
+	}()
+	defer recovered(&err)
+	g := NewGraph(backend, name)
+	if err := g.Compile(body(g)...); err != nil {
+		g.Finalize()
+		return nil, err
 	}
-	return compiled, nil
+	return g, nil
+}
+
+// recovered turns a panic of GoMLX or below into an error: the border at which
+// the package's promise of errors begins.
+func recovered(err *error) {
+	switch thrown := recover().(type) {
+	case nil:
+	case error:
+		*err = thrown
+	default:
+		*err = fmt.Errorf("%v", thrown)
+	}
 }
 
 // parameterNodes declares the network's parameters as inputs of the current

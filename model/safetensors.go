@@ -26,9 +26,9 @@ const stack = "linear_relu_stack"
 
 // tensorHeader describes one tensor of the file.
 type tensorHeader struct {
-	DType   string   `json:"dtype"`
-	Shape   []int64  `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"` // from the end of the header, in bytes
+	DType   string  `json:"dtype"`
+	Shape   []int64 `json:"shape"`
+	Offsets []int64 `json:"data_offsets"` // first and end, from the end of the header, in bytes
 }
 
 // tensorNames are the names of layer i's parameters in PyTorch's state_dict of
@@ -46,11 +46,14 @@ func WriteWeights(w io.Writer, t Topology, weights Weights) error {
 	}
 	var header, data bytes.Buffer
 	add := func(name string, values []float32, shape ...int64) error {
+		if i := slices.IndexFunc(values, func(x float32) bool { return !finite(x) }); i >= 0 {
+			return fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", name, values[i], i)
+		}
 		first := int64(data.Len())
 		if err := binary.Write(&data, binary.LittleEndian, values); err != nil {
 			return err
 		}
-		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: [2]int64{first, int64(data.Len())}})
+		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: []int64{first, int64(data.Len())}})
 		if err != nil {
 			return err
 		}
@@ -83,7 +86,7 @@ func WriteWeights(w io.Writer, t Topology, weights Weights) error {
 // ReadWeights reads weights for t from safetensors as [WriteWeights] or PyTorch
 // writes them. name is the file's, for errors. It accepts exactly the tensors
 // of t: an error says which tensor is missing, unknown or of another shape or
-// type, and what was expected. Nothing is allocated beyond what t needs.
+// type, and what was expected. What is allocated is bounded by twice what t needs.
 func ReadWeights(r io.Reader, name string, t Topology) (Weights, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
@@ -112,7 +115,7 @@ func readWeights(r io.Reader, t Topology) (Weights, error) {
 		case found.DType != "F32" || !slices.Equal(found.Shape, shape):
 			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", name, found.DType, found.Shape, shape))
 		default:
-			parts = append(parts, part{name, found.Offsets, elements(shape), values})
+			parts = append(parts, part{name, [2]int64(found.Offsets), elements(shape), values})
 		}
 	}
 	for i, layer := range t.Layers() {
@@ -173,44 +176,74 @@ func readHeader(r io.Reader) (map[string]tensorHeader, error) {
 	return parseHeader(text)
 }
 
-// parseHeader reads the JSON object, refusing names that occur twice.
+// parseHeader reads the JSON object and nothing else.
 func parseHeader(text []byte) (map[string]tensorHeader, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
-		return nil, errors.New("header: found no JSON object")
-	}
 	tensors := map[string]tensorHeader{}
-	seen := map[string]bool{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
-			return nil, fmt.Errorf("header: %w", err)
-		}
-		name, _ := token.(string)
-		if seen[name] {
-			return nil, fmt.Errorf("header: tensor %s: found twice", name)
-		}
-		seen[name] = true
+	err := readObject(decoder, func(name string) error {
 		if name == "__metadata__" {
 			var metadata map[string]string
-			if err := decoder.Decode(&metadata); err != nil {
-				return nil, fmt.Errorf("header: __metadata__: %w", err)
-			}
-			continue
+			return decoder.Decode(&metadata)
 		}
-		var tensor tensorHeader
-		if err := decoder.Decode(&tensor); err != nil {
-			return nil, fmt.Errorf("header: tensor %s: %w", name, err)
-		}
+		tensor, err := readTensor(decoder)
 		tensors[name] = tensor
-	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, fmt.Errorf("header: %w", noEOF(err))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", err)
 	}
 	if rest := bytes.TrimSpace(text[decoder.InputOffset():]); len(rest) > 0 {
 		return nil, fmt.Errorf("header: found %d bytes after the JSON object", len(rest))
 	}
 	return tensors, nil
+}
+
+// readTensor reads the object of one tensor: dtype, shape and data_offsets, each once.
+func readTensor(decoder *json.Decoder) (t tensorHeader, err error) {
+	err = readObject(decoder, func(key string) error {
+		switch key {
+		case "dtype":
+			return decoder.Decode(&t.DType)
+		case "shape":
+			return decoder.Decode(&t.Shape)
+		case "data_offsets":
+			return decoder.Decode(&t.Offsets)
+		default:
+			return errors.New("expected dtype, shape or data_offsets")
+		}
+	})
+	if err == nil && len(t.Offsets) != 2 {
+		err = fmt.Errorf("data_offsets: found %d numbers, expected 2", len(t.Offsets))
+	}
+	return t, err
+}
+
+// readObject reads a JSON object, calling member to read the value of each
+// name, and refuses a name that occurs twice. encoding/json alone would take
+// the last one, and names that differ in case.
+func readObject(decoder *json.Decoder, member func(name string) error) error {
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return errors.New("found no JSON object")
+	}
+	seen := map[string]bool{}
+	for decoder.More() {
+		token, err := decoder.Token()
+		if err != nil {
+			return err
+		}
+		name, _ := token.(string)
+		if seen[name] {
+			return fmt.Errorf("%s: found twice", name)
+		}
+		seen[name] = true
+		if err := member(name); err != nil {
+			return fmt.Errorf("%s: %w", name, noEOF(err))
+		}
+	}
+	if _, err := decoder.Token(); err != nil {
+		return noEOF(err)
+	}
+	return nil
 }
 
 // readParts reads the data section: the tensors one after another, in the order

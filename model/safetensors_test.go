@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"math"
 	"reflect"
 	"runtime"
 	"strings"
@@ -86,8 +88,11 @@ func TestReadWeightsRefuses(t *testing.T) {
 		{"a page", []byte("<!DOCTYPE html><html>"), "w: not safetensors: it looks like an HTML page"},
 		{"something else", bytes.Repeat([]byte{0xff}, 64), "w: header length: found 18446744073709551615 bytes, expected at most 1048576; not a safetensors file?"},
 		{"no object", file("[1]     ", 0), "w: header: found no JSON object"},
-		{"cut JSON", file(`{"a":{"dtype":"F32"`, 0), "w: header: tensor a: unexpected EOF"},
-		{"a name twice", change("linear_relu_stack.0.bias", "linear_relu_stack.0.weight"), "w: header: tensor linear_relu_stack.0.weight: found twice"},
+		{"cut JSON", file(`{"a":{"dtype":"F32"`, 0), "w: header: a: the file is cut short"},
+		{"a name twice", change("linear_relu_stack.0.bias", "linear_relu_stack.0.weight"), "w: header: linear_relu_stack.0.weight: found twice"},
+		{"a key twice", change(`"dtype":"F32",`, `"dtype":"F32","dtype":"F32",`), "w: header: linear_relu_stack.0.weight: dtype: found twice"},
+		{"an unknown key", change(`"dtype"`, `"DTYPE"`), "w: header: linear_relu_stack.0.weight: DTYPE: expected dtype, shape or data_offsets"},
+		{"three offsets", change("[48,56]", "[48,56,99]"), "w: header: linear_relu_stack.2.bias: data_offsets: found 3 numbers, expected 2"},
 		{"text after the object", file("{} {}", 0), "w: header: found 2 bytes after the JSON object"},
 		{"another shape", change("[2,3]", "[3,2]"), "w: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
 		{"another type", change(`"F32","shape":[2]`, `"BF16","shape":[2]`), "w: tensor linear_relu_stack.0.bias: found BF16 [2], expected F32 [2]"},
@@ -104,6 +109,16 @@ func TestReadWeightsRefuses(t *testing.T) {
 				t.Errorf("found error %q, expected %q", fmt.Sprint(err), test.want)
 			}
 		})
+	}
+}
+
+func TestWriteWeightsRefusesWhatIsNotFinite(t *testing.T) {
+	weights := model.Initialize(smallTopology, 1)
+	weights[1].Weight[2] = float32(math.NaN())
+	err := model.WriteWeights(io.Discard, smallTopology, weights)
+	want := "tensor linear_relu_stack.2.weight: found NaN at position 2, expected finite numbers"
+	if err == nil || err.Error() != want {
+		t.Errorf("found error %v, expected %q", err, want)
 	}
 }
 

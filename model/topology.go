@@ -59,7 +59,7 @@ func (t Topology) Validate() error {
 	if t.Classes < 2 {
 		problems = append(problems, fmt.Errorf("classes: found %d, expected at least 2", t.Classes))
 	}
-	if err := ValidateHidden(t.Hidden); err != nil {
+	if err := validateHidden(t.Hidden); err != nil {
 		problems = append(problems, err)
 	}
 	if err := t.Activation.Validate(); err != nil {
@@ -73,8 +73,8 @@ func (t Topology) Validate() error {
 	return errors.Join(problems...)
 }
 
-// ValidateHidden reports the first impossible width in a list of hidden layers.
-func ValidateHidden(widths []int) error {
+// validateHidden reports the first impossible width in a list of hidden layers.
+func validateHidden(widths []int) error {
 	if len(widths) > MaxLayers {
 		return fmt.Errorf("layer sizes: found %d hidden layers, expected at most %d", len(widths), MaxLayers)
 	}

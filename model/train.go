@@ -26,6 +26,11 @@ func (n *Network) BeginEpoch(images *Images, order []int32) (*Epoch, error) {
 	if len(order) != n.sizes.Epoch {
 		return nil, fmt.Errorf("order: found %d images, expected the %d the network was compiled for", len(order), n.sizes.Epoch)
 	}
+	for i, row := range order {
+		if row < 0 || int(row) >= images.sections[0].count {
+			return nil, fmt.Errorf("order: found image %d at place %d, expected 0 to %d", row, i, images.sections[0].count-1)
+		}
+	}
 	if images.rows != n.sizes.Rows {
 		return nil, fmt.Errorf("images: found %d resident rows, expected the %d the network was compiled for", images.rows, n.sizes.Rows)
 	}
@@ -89,25 +94,14 @@ func (e *Epoch) Train(ctx context.Context, steps int, learningRate float64) ([]f
 
 // Close frees the order on the device.
 func (e *Epoch) Close() {
-	if e.order != nil {
-		e.order.FinalizeAll()
-	}
-	for _, batch := range e.batches {
-		batch.FinalizeAll()
-	}
+	finalize(e.order)
+	finalize(e.batches...)
 	e.order, e.batches = nil, nil
 }
 
 // trainLoop runs steps start to end-1 in one call.
 func (n *Network) trainLoop(e *Epoch, start, end int, rate float32) ([]float32, error) {
-	outputs, err := n.run(n.training, true, int32(start), int32(end), int32(e.count), rate, e.images.scale, e.images.offset, e.order, e.images.pixels, e.images.labels)
-	if err != nil {
-		return nil, err
-	}
-	n.parameters = outputs[1:]
-	// Reading the losses waits for the device: the whole call is done then.
-	losses, err := tensors.CopyFlatData[float32](outputs[0])
-	outputs[0].FinalizeAll()
+	losses, err := n.trainCall(int32(start), int32(end), int32(e.count), rate, e.images.scale, e.images.offset, e.order, e.images.pixels, e.images.labels)
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +115,23 @@ func (n *Network) trainSteps(ctx context.Context, e *Epoch, start, end int, rate
 		if err := ctx.Err(); err != nil {
 			return losses, err
 		}
-		outputs, err := n.run(n.training, true, int32(step), int32(e.count), rate, e.images.scale, e.images.offset, e.batches[step], e.images.pixels, e.images.labels)
+		loss, err := n.trainCall(int32(step), int32(e.count), rate, e.images.scale, e.images.offset, e.batches[step], e.images.pixels, e.images.labels)
 		if err != nil {
-			return nil, err
+			return losses, err
 		}
-		n.parameters = outputs[1:]
-		losses = append(losses, tensors.ToScalar[float32](outputs[0]))
-		outputs[0].FinalizeAll()
+		losses = append(losses, loss...)
 	}
 	return losses, nil
+}
+
+// trainCall calls the training program, keeps the new parameters and returns
+// the losses. Reading them waits for the device: the whole call is done then.
+func (n *Network) trainCall(inputs ...any) ([]float32, error) {
+	outputs, err := n.run(n.training, true, inputs...)
+	if err != nil {
+		return nil, err
+	}
+	n.parameters = outputs[1:]
+	defer finalize(outputs[0])
+	return tensors.CopyFlatData[float32](outputs[0])
 }

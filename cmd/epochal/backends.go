@@ -84,9 +84,5 @@ func printInstallation(t *terminal, p backend.Progress) {
 		}
 		return
 	}
-	total := p.Total
-	if total == 0 {
-		total = -1
-	}
-	t.progress(fmt.Sprintf("%s %s", p.Stage, p.File), p.Done, total, progressbar.OptionShowBytes(true))
+	t.progress(fmt.Sprintf("%s %s", p.Stage, p.File), p.Done, p.Total, progressbar.OptionShowBytes(true))
 }

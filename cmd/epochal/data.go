@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"text/tabwriter"
 
@@ -64,7 +65,8 @@ func drawBatch(path, format string, d *dataset.Dataset, count int, seed uint64) 
 	order := dataset.Order(seed, 1, d.Train.Len())
 	rows := order[:min(count, len(order))]
 	var picture bytes.Buffer
-	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", d.Name, len(rows), seed)
+	name := filepath.Base(d.Name)
+	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", name[:min(len(name), 60)], len(rows), seed)
 	if err := report.Batch(&picture, format, d.Train, rows, title); err != nil {
 		return fmt.Errorf("--image: %w", err)
 	}

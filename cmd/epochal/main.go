@@ -49,9 +49,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	started := false // whether the command line was understood
+	root.PersistentPreRun = func(*cobra.Command, []string) { started = true }
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitDone
+	}
+	if !started && !errors.As(err, new(usageError)) {
+		err = usageError{err: err, hint: "run 'epochal --help' for the commands"}
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		fmt.Fprintln(stderr, "epochal: interrupted")

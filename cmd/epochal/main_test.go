@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	data FOLDER [train [test]]       write a learnable dataset of 3x4 pixels and 3 classes
 //	truncate FILE BYTES              cut a file, or with -N take N bytes off its end
 //	flip FILE OFFSET                 invert one bit of a file
+//	setbyte FILE OFFSET VALUE        change one byte of a file
 //	extend FILE BYTES                append zeros to a file
 //	lines FILE COUNT                 expect that many lines
 func TestScripts(t *testing.T) {
@@ -43,8 +44,12 @@ func TestScripts(t *testing.T) {
 		Condition: func(name string) (bool, error) {
 			if name == "xla" {
 				// Installs the plugin if need be; without one, skips or fails.
-				ok := t.Run("plugin", func(t *testing.T) { backendtest.XLA(t) })
-				return ok, nil
+				ready := false
+				t.Run("plugin", func(t *testing.T) {
+					backendtest.XLA(t)
+					ready = true
+				})
+				return ready, nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},
@@ -61,6 +66,7 @@ func TestScripts(t *testing.T) {
 			"flip":     changeFile(func(data []byte, n int) []byte { data[n] ^= 1; return data }),
 			"extend":   changeFile(func(data []byte, n int) []byte { return append(data, make([]byte, n)...) }),
 			"lines":    lines,
+			"setbyte":  setByte,
 		},
 	})
 }
@@ -122,6 +128,18 @@ func changeFile(change func(data []byte, n int) []byte) func(*testscript.TestScr
 		ts.Check(err)
 		ts.Check(os.WriteFile(path, change(data, n), 0o644))
 	}
+}
+
+func setByte(ts *testscript.TestScript, neg bool, args []string) {
+	path := ts.MkAbs(args[0])
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	value, err := strconv.ParseUint(args[2], 10, 8)
+	ts.Check(err)
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	data[offset] = byte(value)
+	ts.Check(os.WriteFile(path, data, 0o644))
 }
 
 func lines(ts *testscript.TestScript, neg bool, args []string) {

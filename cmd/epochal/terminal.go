@@ -24,6 +24,7 @@ import (
 type terminal struct {
 	out, err io.Writer
 	bar      *progressbar.ProgressBar // nil while there is no live line
+	total    int64                    // of bar
 }
 
 // isTerminal tells whether w is a terminal.
@@ -59,14 +60,19 @@ const (
 	barColumns = barWidth + 10
 )
 
-// progress draws the live line: description and how much of total is done. It
-// draws nothing in a pipe.
+// progress draws the live line: description and how much of total is done; a
+// total of 0 is not known. It draws nothing in a pipe.
 func (t *terminal) progress(description string, done, total int64, options ...progressbar.Option) {
 	if !isTerminal(t.err) {
 		return
 	}
-	if t.bar == nil || t.bar.GetMax64() != total {
+	if total <= 0 {
+		// progressbar would draw a spinner of its own accord, and never stop.
+		done, total = 0, 1
+	}
+	if t.bar == nil || t.total != total {
 		t.clear()
+		t.total = total
 		t.bar = progressbar.NewOptions64(total, append([]progressbar.Option{
 			progressbar.OptionSetWriter(t.err),
 			progressbar.OptionSetWidth(barWidth),
@@ -77,7 +83,7 @@ func (t *terminal) progress(description string, done, total int64, options ...pr
 		}, options...)...)
 	}
 	// A line that wraps cannot be cleared.
-	if width, _, err := term.GetSize(int(t.err.(*os.File).Fd())); err == nil {
+	if width, _, err := term.GetSize(int(t.err.(*os.File).Fd())); err == nil && width > 0 {
 		description = description[:max(0, min(len(description), width-barColumns))]
 	}
 	t.bar.Describe(description)

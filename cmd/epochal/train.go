@@ -29,8 +29,8 @@ attempt as published: layer sizes 512,512, 20 epochs, learning rate 0.001,
 batch size 64, inputs from 0 to 1.
 
 The backend is opened, and its plugin installed if need be, by the command
-itself. The run folder gets config.json, environment.json, metrics.jsonl and
-model.safetensors.`,
+itself. The run folder gets config.json, environment.json, metrics.jsonl,
+evaluation.json and model.safetensors.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
   epochal train --layer-sizes "" --batch-size 32 --learning-rate 0.01 --require-accuracy 0.9`,
@@ -40,11 +40,8 @@ model.safetensors.`,
 				return experiments.Problem{Field: "require_accuracy", Found: experiments.FormatFloat(required),
 					Expected: "a fraction above 0 and up to 1, such as 0.89"}
 			}
-			if out == "" {
-				out = experiments.NewFolderName("runs", time.Now())
-			}
 			printer := &trainPrinter{terminal: t}
-			result, err := experiments.Run(c.Context(), config, experiments.Options{Observer: printer.observe, Folder: out})
+			result, err := experiments.Run(c.Context(), config, experiments.Options{Observer: printer.observe, Folder: out, Parent: "runs"})
 			t.end()
 			if err != nil {
 				return err
