@@ -1,0 +1,139 @@
+package published_test
+
+import (
+	"math"
+	"testing"
+
+	"epochal/experiments"
+	"epochal/experiments/published"
+)
+
+func TestClaimWords(t *testing.T) {
+	for _, c := range []struct {
+		claim             published.Claim
+		what, published   string
+		value             float64
+		formatted, negate string // of value and of -value
+	}{
+		{published.Claim{Kind: published.FinalTestAccuracy, Value: 0.894, Tolerance: 0.004},
+			"final test accuracy", "89.4% ± 0.4", 0.89344, "89.34%", "-89.34%"},
+		{published.Claim{Kind: published.FinalTestAccuracy, Value: 0.29, Tolerance: 0.07},
+			"final test accuracy", "29% ± 7", 0.29, "29.00%", "-29.00%"},
+		{published.Claim{Kind: published.TrainTestGap, Value: -0.004, Tolerance: 0.002},
+			"train minus test accuracy", "-0.4 ± 0.2 points", 0.00456, "+0.46 points", "-0.46 points"},
+		{published.Claim{Kind: published.TrainTestGap, Value: 0.1, Tolerance: 0.03},
+			"train minus test accuracy", "+10 ± 3 points", 0.000001, "0.00 points", "0.00 points"},
+		{published.Claim{Kind: published.NoOverfitting, Over: 20},
+			"least lead of test over train accuracy, last 20 epochs", "above 0", 0.004, "+0.40 points", "-0.40 points"},
+		{published.Claim{Kind: published.ClassAccuracy, Class: 5, Digits: true, Value: 0.82, Tolerance: 0.03},
+			"accuracy of digit 5", "82% ± 3", 0.8, "80.00%", "-80.00%"},
+		{published.Claim{Kind: published.ClassAccuracy, Class: 5, Value: 0.82, Tolerance: 0.03},
+			"accuracy of class 5", "82% ± 3", 1, "100.00%", "-100.00%"},
+		{published.Claim{Kind: published.CrossoverEpoch, Value: 7, Tolerance: 1, Epochs: 20},
+			"crossover of train over test accuracy", "epoch 7 ± 1", 6.8333, "epoch 6.8", "epoch -6.8"},
+		{published.Claim{Kind: published.CrossoverEpoch, Value: 7, Tolerance: 1.5, Epochs: 20},
+			"crossover of train over test accuracy", "epoch 7 ± 1.5", 21, "never", "epoch -21"},
+		{published.Claim{Kind: published.CrossoverEpoch, Value: 7, Tolerance: 1.5, Epochs: 20},
+			"crossover of train over test accuracy", "epoch 7 ± 1.5", 20, "epoch 20", "epoch -20"},
+		{published.Claim{Kind: published.StillRising, Over: 1},
+			"rise of both accuracies, last 1 epoch", "above 0", 0.0005, "+0.05 points", "-0.05 points"},
+		{published.Claim{Kind: published.BetterThan, Reference: "attempt-1"},
+			"final test accuracy against attempt-1", "above attempt-1", 0.0789, "+7.89 points", "-7.89 points"},
+		{published.Claim{Kind: published.CloseTo, Reference: "attempt-1", Tolerance: 0.03},
+			"final test accuracy against attempt-1", "within 3 points of attempt-1", 0.0789, "+7.89 points", "-7.89 points"},
+	} {
+		if got := c.claim.String(); got != c.what {
+			t.Errorf("found %q, expected %q", got, c.what)
+		}
+		if got := c.claim.Published(); got != c.published {
+			t.Errorf("found %q, expected %q", got, c.published)
+		}
+		if got := c.claim.Format(c.value); got != c.formatted {
+			t.Errorf("%v of %v: found %q, expected %q", c.claim, c.value, got, c.formatted)
+		}
+		if got := c.claim.Format(-c.value); got != c.negate {
+			t.Errorf("%v of %v: found %q, expected %q", c.claim, -c.value, got, c.negate)
+		}
+	}
+}
+
+// record is a complete run with the given train and test accuracies.
+func record(train, test []float64) experiments.Record {
+	r := experiments.Record{Config: experiments.Defaults()}
+	r.Config.Epochs = len(test)
+	for i := range test {
+		r.Epochs = append(r.Epochs, experiments.EpochMetrics{Epoch: i + 1, TrainAccuracy: train[i], TestAccuracy: test[i]})
+	}
+	r.Test.Confusion = [][]int{{97, 3, 0}, {0, 0, 0}, {1, 2, 5}}
+	return r
+}
+
+func TestMeasure(t *testing.T) {
+	lagging := record([]float64{0.5, 0.6, 0.7, 0.8}, []float64{0.55, 0.62, 0.73, 0.81})
+	crossing := record([]float64{0.9, 0.90, 0.95, 0.97}, []float64{0.8, 0.91, 0.94, 0.93})
+	equal := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	ahead := record([]float64{0.6, 0.7}, []float64{0.5, 0.6})
+	one := record([]float64{0.6}, []float64{0.7})
+	diverged := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	diverged.Diverged = &experiments.Diverged{Epoch: 2, Loss: math.NaN()}
+	interrupted := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	interrupted.Config.Epochs = 3
+	broken := record([]float64{0.5}, []float64{math.NaN()})
+	unevaluated := record([]float64{0.5}, []float64{0.5})
+	unevaluated.Test = experiments.TestEvaluation{}
+	none := experiments.Record{}
+
+	final := published.Claim{Kind: published.FinalTestAccuracy}
+	gap := published.Claim{Kind: published.TrainTestGap}
+	crossover := published.Claim{Kind: published.CrossoverEpoch}
+	better := published.Claim{Kind: published.BetterThan, Reference: "a"}
+	class := func(n int) published.Claim { return published.Claim{Kind: published.ClassAccuracy, Class: n} }
+	rising := func(n int) published.Claim { return published.Claim{Kind: published.StillRising, Over: n} }
+	lead := func(n int) published.Claim { return published.Claim{Kind: published.NoOverfitting, Over: n} }
+	for i, c := range []struct {
+		claim          published.Claim
+		run, reference experiments.Record
+		want           float64 // NaN for not ok
+	}{
+		{final, lagging, none, 0.81},
+		{final, diverged, none, math.NaN()},
+		{final, interrupted, none, math.NaN()},
+		{final, broken, none, math.NaN()},
+		{final, none, none, math.NaN()},
+		{gap, lagging, none, -0.01},
+		{gap, crossing, none, 0.04},
+		{lead(1), lagging, none, 0.01},
+		{lead(4), lagging, none, 0.01},
+		{lead(4), crossing, none, -0.1},
+		{lead(2), crossing, none, -0.04},
+		{lead(5), lagging, none, math.NaN()},
+		{class(0), lagging, none, 0.97},
+		{class(1), lagging, none, math.NaN()}, // no images
+		{class(2), lagging, none, 0.625},
+		{class(3), lagging, none, math.NaN()},
+		{class(0), unevaluated, none, math.NaN()},
+		{crossover, lagging, none, 5}, // never
+		{crossover, crossing, none, 3},
+		{crossover, equal, none, 3}, // equal is not above
+		{crossover, ahead, none, 1},
+		{crossover, diverged, none, math.NaN()},
+		{rising(1), lagging, none, 0.08},
+		{rising(3), lagging, none, 0.26},
+		{rising(1), crossing, none, -0.01},
+		{rising(4), lagging, none, math.NaN()},
+		{rising(1), one, none, math.NaN()},
+		{better, lagging, ahead, 0.21},
+		{better, ahead, lagging, -0.21},
+		{published.Claim{Kind: published.CloseTo, Reference: "a", Tolerance: 0.1}, ahead, lagging, -0.21},
+		{better, lagging, diverged, math.NaN()},
+		{better, lagging, interrupted, math.NaN()},
+		{better, lagging, none, math.NaN()},
+		{better, diverged, lagging, math.NaN()},
+		{published.Claim{}, lagging, lagging, math.NaN()},
+	} {
+		got, ok := c.claim.Measure(c.run, c.reference)
+		if ok == math.IsNaN(c.want) || ok && math.Abs(got-c.want) > 1e-12 || !ok && got != 0 {
+			t.Errorf("case %d, %v: found %v, %v, expected %v", i, c.claim, got, ok, c.want)
+		}
+	}
+}
