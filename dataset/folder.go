@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,8 @@ var partEndings = [parts][]string{
 // train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;
 // also "test" for "t10k" and ".idx" for "-idx", and with or without a ".gz"
 // behind. So MNIST, Fashion-MNIST, KMNIST and a folder with one split of EMNIST
-// are found as they are published. Files whose names begin with a dot are passed over.
+// are found as they are published. Of a file and the same file with .gz the
+// plain one is read. Files whose names begin with a dot are passed over.
 //
 // name is the Dataset's Name and appears in errors. It is an error if a file is
 // missing or found twice, if a file is not exactly what its header says (see
@@ -64,6 +66,11 @@ func findParts(fsys fs.FS, name string) (found [parts]string, err error) {
 				matches = append(matches, entry.Name())
 			}
 		}
+		// torchvision leaves the .gz beside what it unpacked from it.
+		matches = slices.DeleteFunc(matches, func(name string) bool {
+			plain, packed := strings.CutSuffix(name, ".gz")
+			return packed && slices.Contains(matches, plain)
+		})
 		switch len(matches) {
 		case 0:
 			errs[part] = fmt.Errorf("%s: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",

@@ -186,10 +186,6 @@ func TestOpenRefuses(t *testing.T) {
 			map[string][]byte{trainImages: nil, trainLabels: nil, testImages: nil, testLabels: nil},
 			noTrainImages + "\n" + noTrainLabels + "\n" + noTestImages + "\n" + noTestLabels,
 		},
-		"plain and gz": {
-			map[string][]byte{trainImages + ".gz": pack(small()[trainImages])},
-			"small: train images: found 2 files, train-images-idx3-ubyte, train-images-idx3-ubyte.gz, expected one",
-		},
 		"two splits of EMNIST": {
 			map[string][]byte{
 				testLabels:                              nil,
@@ -320,5 +316,20 @@ func TestSetImage(t *testing.T) {
 	}
 	if counts := d.Train.ClassCounts(1); !slices.Equal(counts, []int{2}) {
 		t.Errorf("found counts %v", counts)
+	}
+}
+
+// torchvision leaves the packed files beside the plain ones, which are read.
+func TestOpenPrefersThePlainFile(t *testing.T) {
+	files := small()
+	for name := range small() {
+		files[name+".gz"] = []byte("not even gzip")
+	}
+	d, err := dataset.Open(folder(files), "small")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Files[0].Name != trainImages || d.Train.Len() != 7 {
+		t.Errorf("found %d images of %s", d.Train.Len(), d.Files[0].Name)
 	}
 }

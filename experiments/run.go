@@ -243,7 +243,7 @@ func (r *run) prepare(ctx context.Context) error {
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	var err error
 	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
-		Rows:    model.ResidentRows(counts...),
+		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
 		Epoch:   r.trainCount,
 		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
 	})
@@ -275,6 +275,9 @@ func (r *run) open(ctx context.Context) error {
 		r.result.OpenSeconds = r.options.Now().Sub(start).Seconds()
 	}
 	r.result.Backend = r.device.Info()
+	if r.config.TF32 && !r.result.Backend.TF32 {
+		r.observe(Warning{"tf32 has no effect on " + r.result.Backend.Name})
+	}
 	return r.device.serves(r.config)
 }
 

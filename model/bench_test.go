@@ -31,7 +31,7 @@ func benchmarkNetwork(b *testing.B, hidden []int, batch int) (*model.Network, *m
 		BatchSize: batch,
 	}
 	network, err := model.Compile(device, program, model.Sizes{
-		Rows: model.ResidentRows(count, data.Test.Len()), Epoch: count, Largest: count})
+		Rows: model.ResidentRows(784, count, data.Test.Len()), Epoch: count, Largest: count})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Ev
 	if most := slices.Max(labels); int(most) >= n.program.Topology.Classes {
 		return Evaluation{}, fmt.Errorf("evaluating set %d: found the label %d, expected below %d", section, most, n.program.Topology.Classes)
 	}
-	chunks := ceilDivide(where.count, evaluationChunk)
+	chunks := ceilDivide(where.count, evaluationChunk(n.program.Topology.Inputs))
 	if err := ctx.Err(); err != nil {
 		return Evaluation{}, err
 	}
@@ -83,15 +83,16 @@ func (n *Network) evaluateLoop(images *Images, where section, chunks int) (perIm
 
 // evaluateChunks evaluates the same chunks one call at a time.
 func (n *Network) evaluateChunks(ctx context.Context, images *Images, where section, chunks int) (all perImage, err error) {
-	rows := make([]int32, evaluationChunk)
+	size := evaluationChunk(n.program.Topology.Inputs)
+	rows := make([]int32, size)
 	for chunk := range chunks {
 		if err := ctx.Err(); err != nil {
 			return perImage{}, err
 		}
 		for i := range rows {
-			rows[i] = int32(where.first + chunk*evaluationChunk + i)
+			rows[i] = int32(where.first + chunk*size + i)
 		}
-		batch, err := toDevice(n.backend, rows, evaluationChunk)
+		batch, err := toDevice(n.backend, rows, size)
 		if err != nil {
 			return perImage{}, err
 		}

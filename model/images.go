@@ -52,11 +52,12 @@ type Images struct {
 type section struct{ first, count int }
 
 // ResidentRows is the number of rows that sets of the given sizes take on the
-// device: their sum, and padding so that the last chunk of each can be read whole.
-func ResidentRows(counts ...int) int {
-	first, rows := 0, 0
+// device: their sum, and padding so that the last chunk of each can be read
+// whole. inputs is the number of pixels of an image.
+func ResidentRows(inputs int, counts ...int) int {
+	first, rows, chunk := 0, 0, evaluationChunk(inputs)
 	for _, count := range counts {
-		rows = max(rows, first+ceilDivide(count, evaluationChunk)*evaluationChunk)
+		rows = max(rows, first+ceilDivide(count, chunk)*chunk)
 		first += count
 	}
 	return rows
@@ -81,7 +82,7 @@ func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, 
 		}
 		inputs = size
 	}
-	images := &Images{rows: ResidentRows(counts...), sets: sets}
+	images := &Images{rows: ResidentRows(inputs, counts...), sets: sets}
 	images.scale, images.offset = n.affine()
 	labels := make([]uint8, images.rows)
 	first := 0

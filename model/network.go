@@ -66,7 +66,7 @@ func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
 	go func() {
 		defer close(done)
 		if b.StepLoops() {
-			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, sizes.Rows, ceilDivide(sizes.Largest, evaluationChunk))
+			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, sizes.Rows, ceilDivide(sizes.Largest, evaluationChunk(p.Topology.Inputs)))
 		} else {
 			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, sizes.Rows)
 		}

@@ -39,7 +39,7 @@ func newFixture(t *testing.T, b *backend.Backend, p model.Program, n model.Norma
 		weights: model.Initialize(p.Topology, 3),
 	}
 	var err error
-	f.Network, err = model.Compile(b, p, model.Sizes{Rows: model.ResidentRows(train, test), Epoch: train, Largest: max(train, test)})
+	f.Network, err = model.Compile(b, p, model.Sizes{Rows: model.ResidentRows(rows*columns, train, test), Epoch: train, Largest: max(train, test)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -315,4 +315,24 @@ func TestNetworkRefusesWhatItWasNotCompiledFor(t *testing.T) {
 	expect(err, "set 1: found images of 25 pixels, expected 12 as in the first set")
 	_, err = model.Compile(b, model.Program{Topology: f.Program().Topology}, model.Sizes{Rows: 1000, Epoch: 10, Largest: 10})
 	expect(err, "batch size: found 0, expected at least 1")
+}
+
+// Small images are evaluated a thousand at a time, huge ones few, so that
+// padding and activations do not fill the memory.
+func TestResidentRows(t *testing.T) {
+	for _, test := range []struct {
+		inputs int
+		counts []int
+		want   int
+	}{
+		{784, []int{60000, 10000}, 70000},
+		{784, []int{60000, 10001}, 71000},
+		{784, []int{7}, 1000},
+		{2000 * 2000, []int{4, 2}, 8}, // chunks of 4
+		{4096 * 4096, []int{3, 2}, 5}, // chunks of 1
+	} {
+		if got := model.ResidentRows(test.inputs, test.counts...); got != test.want {
+			t.Errorf("%d inputs, sets of %v: found %d rows, expected %d", test.inputs, test.counts, got, test.want)
+		}
+	}
 }

@@ -11,9 +11,17 @@ import (
 	"github.com/gomlx/compute/shapes"
 )
 
-// evaluationChunk is the number of images evaluated at once, whatever the batch
-// size of training: large enough that the matrix products dominate.
-const evaluationChunk = 1000
+// chunkImages and chunkInputs bound how many images are evaluated at once,
+// whatever the batch size of training: enough that the matrix products dominate,
+// and not so many that the inputs of large images, as float32, fill the memory.
+const (
+	chunkImages = 1000
+	chunkInputs = 1 << 24
+)
+
+// evaluationChunk is the number of images of that many inputs that are
+// evaluated at once.
+func evaluationChunk(inputs int) int { return max(1, min(chunkImages, chunkInputs/inputs)) }
 
 // build builds and compiles a graph.
 func build(backend compute.Backend, name string, body func(g *Graph) []*Node) (compiled *Graph, err error) {
@@ -158,6 +166,7 @@ func evaluate(pixels, labels, scale, offset *Node, values parameters, t Topology
 //	first, chunks, scale, offset, pixels [rows, inputs], labels [rows], parameters...
 //	-> losses, predictions, confidences, each [most, chunk]
 func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*Graph, error) {
+	chunk := evaluationChunk(p.Topology.Inputs)
 	return build(backend, "evaluation", func(g *Graph) []*Node {
 		state := func(g *Graph, function string) []*Node {
 			nodes := []*Node{
@@ -172,26 +181,26 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 		}
 		results := func(g *Graph, function string) []*Node {
 			return []*Node{
-				Parameter(g, function+"_chunk", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_losses", shapes.Make(dtypes.Float32, most, evaluationChunk)),
-				Parameter(g, function+"_predictions", shapes.Make(dtypes.Uint8, most, evaluationChunk)),
-				Parameter(g, function+"_confidences", shapes.Make(dtypes.Float32, most, evaluationChunk)),
+				Parameter(g, function+"_number", shapes.Make(dtypes.Int32)),
+				Parameter(g, function+"_losses", shapes.Make(dtypes.Float32, most, chunk)),
+				Parameter(g, function+"_predictions", shapes.Make(dtypes.Uint8, most, chunk)),
+				Parameter(g, function+"_confidences", shapes.Make(dtypes.Float32, most, chunk)),
 			}
 		}
 		main := state(g, "main")
 		body := NewClosure(g, func(g *Graph) []*Node {
 			nodes, outputs := state(g, "body"), results(g, "body")
 			first, scale, offset, pixels, labels := nodes[0], nodes[2], nodes[3], nodes[4], nodes[5]
-			chunk := outputs[0]
+			number := outputs[0]
 			zero := Const(g, int32(0))
-			row := Add(first, Mul(chunk, Const(g, int32(evaluationChunk))))
-			images := DynamicSlice(pixels, []*Node{row, zero}, []int{evaluationChunk, p.Topology.Inputs})
-			targets := DynamicSlice(labels, []*Node{row}, []int{evaluationChunk})
+			row := Add(first, Mul(number, Const(g, int32(chunk))))
+			images := DynamicSlice(pixels, []*Node{row, zero}, []int{chunk, p.Topology.Inputs})
+			targets := DynamicSlice(labels, []*Node{row}, []int{chunk})
 			losses, predictions, confidences := evaluate(images, targets, scale, offset, parameters(nodes[6:]), p.Topology)
 			for i, values := range []*Node{losses, predictions, confidences} {
-				outputs[i+1] = DynamicUpdateSlice(outputs[i+1], ExpandAxes(values, 0), []*Node{chunk, zero})
+				outputs[i+1] = DynamicUpdateSlice(outputs[i+1], ExpandAxes(values, 0), []*Node{number, zero})
 			}
-			outputs[0] = Add(chunk, Const(g, int32(1)))
+			outputs[0] = Add(number, Const(g, int32(1)))
 			return append(nodes, outputs...)
 		})
 		condition := NewClosure(g, func(g *Graph) []*Node {
@@ -200,9 +209,9 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 		})
 		initial := append(main,
 			Const(g, int32(0)),
-			BroadcastToDims(Const(g, float32(0)), most, evaluationChunk),
-			BroadcastToDims(Const(g, uint8(0)), most, evaluationChunk),
-			BroadcastToDims(Const(g, float32(0)), most, evaluationChunk))
+			BroadcastToDims(Const(g, float32(0)), most, chunk),
+			BroadcastToDims(Const(g, uint8(0)), most, chunk),
+			BroadcastToDims(Const(g, float32(0)), most, chunk))
 		final := While(condition, body, initial...)
 		return final[len(final)-3:]
 	})
@@ -214,10 +223,11 @@ func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*G
 //	scale, offset, batch [chunk], pixels [rows, inputs], labels [rows], parameters...
 //	-> losses, predictions, confidences, each [chunk]
 func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*Graph, error) {
+	chunk := evaluationChunk(p.Topology.Inputs)
 	return build(backend, "evaluation chunk", func(g *Graph) []*Node {
 		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
 		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
-		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, evaluationChunk))
+		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, chunk))
 		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
 		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
 		index := ExpandAxes(batch, 1)

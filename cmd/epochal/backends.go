@@ -6,7 +6,6 @@ import (
 
 	"epochal/model/backend"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 )
 
@@ -84,5 +83,9 @@ func printInstallation(t *terminal, p backend.Progress) {
 		}
 		return
 	}
-	t.progress(fmt.Sprintf("%s %s", p.Stage, p.File), p.Done, p.Total, progressbar.OptionShowBytes(true))
+	done := ""
+	if p.Total > 0 && p.Done > 0 {
+		done = fmt.Sprintf("%d%% of %d MB ", 100*p.Done/p.Total, (p.Total+500_000)/1_000_000)
+	}
+	t.progress("%s %s%s", p.Stage, done, p.File)
 }

@@ -4,9 +4,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
@@ -23,9 +23,13 @@ import (
 // else is printed, since both streams usually end on one screen.
 type terminal struct {
 	out, err io.Writer
-	bar      *progressbar.ProgressBar // nil while there is no live line
-	total    int64                    // of bar
+	mutex    sync.Mutex
+	live     bool      // whether there is a live line on the screen
+	drawn    time.Time // when it was drawn last
 }
+
+// redraw is how long a live line stands at least.
+const redraw = 100 * time.Millisecond
 
 // isTerminal tells whether w is a terminal.
 func isTerminal(w io.Writer) bool {
@@ -35,6 +39,8 @@ func isTerminal(w io.Writer) bool {
 
 // printf prints a result.
 func (t *terminal) printf(format string, values ...any) error {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
 	t.clear()
 	_, err := fmt.Fprintf(t.out, format, values...)
 	return err
@@ -42,56 +48,42 @@ func (t *terminal) printf(format string, values ...any) error {
 
 // note prints a diagnostic line.
 func (t *terminal) note(format string, values ...any) {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
 	t.clear()
 	fmt.Fprintf(t.err, "epochal: "+format+"\n", values...)
 }
 
-// clear removes the live line until the next progress.
-func (t *terminal) clear() {
-	if t.bar != nil {
-		t.bar.Clear()
-	}
-}
-
-// barColumns is what progressbar draws beside the description: the share done
-// and a bar.
-const (
-	barWidth   = 6
-	barColumns = barWidth + 10
-)
-
-// progress draws the live line: description and how much of total is done; a
-// total of 0 is not known. It draws nothing in a pipe.
-func (t *terminal) progress(description string, done, total int64, options ...progressbar.Option) {
+// progress draws the live line, the most important first: what does not fit the
+// width of the terminal is cut, because a line that wraps cannot be cleared. It
+// draws nothing in a pipe.
+func (t *terminal) progress(format string, values ...any) {
 	if !isTerminal(t.err) {
 		return
 	}
-	if total <= 0 {
-		// progressbar would draw a spinner of its own accord, and never stop.
-		done, total = 0, 1
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
+	if t.live && time.Since(t.drawn) < redraw {
+		return
 	}
-	if t.bar == nil || t.total != total {
-		t.clear()
-		t.total = total
-		t.bar = progressbar.NewOptions64(total, append([]progressbar.Option{
-			progressbar.OptionSetWriter(t.err),
-			progressbar.OptionSetWidth(barWidth),
-			progressbar.OptionThrottle(100 * time.Millisecond),
-			progressbar.OptionSetPredictTime(false),
-			progressbar.OptionSetElapsedTime(false),
-			progressbar.OptionClearOnFinish(),
-		}, options...)...)
-	}
-	// A line that wraps cannot be cleared.
+	text := []rune(fmt.Sprintf(format, values...))
 	if width, _, err := term.GetSize(int(t.err.(*os.File).Fd())); err == nil && width > 0 {
-		description = description[:max(0, min(len(description), width-barColumns))]
+		text = text[:min(len(text), width-1)]
 	}
-	t.bar.Describe(description)
-	t.bar.Set64(done)
+	fmt.Fprintf(t.err, "\r%s\x1b[K", string(text))
+	t.live, t.drawn = true, time.Now()
 }
 
-// end removes the live line for good.
+// end removes the live line.
 func (t *terminal) end() {
+	t.mutex.Lock()
+	defer t.mutex.Unlock()
 	t.clear()
-	t.bar = nil
+}
+
+func (t *terminal) clear() {
+	if t.live {
+		fmt.Fprint(t.err, "\r\x1b[K")
+		t.live = false
+	}
 }

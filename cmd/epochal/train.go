@@ -44,6 +44,9 @@ evaluation.json and model.safetensors.`,
 			result, err := experiments.Run(c.Context(), config, experiments.Options{Observer: printer.observe, Folder: out, Parent: "runs"})
 			t.end()
 			if err != nil {
+				if printer.folder != "" {
+					t.note("the run ended early; its metrics are in %s", printer.folder)
+				}
 				return err
 			}
 			if printer.err != nil {
@@ -104,7 +107,8 @@ func (l *layerSizes) String() string {
 // Set reads widths separated by commas; an empty text means no hidden layer.
 func (l *layerSizes) Set(text string) error {
 	*l = []int{}
-	if strings.TrimSpace(text) == "" {
+	text = strings.Trim(text, "[] ") // the form in which the post's line prints them
+	if text == "" {
 		return nil
 	}
 	for part := range strings.SplitSeq(text, ",") {
@@ -125,6 +129,7 @@ type trainPrinter struct {
 	*terminal
 	config  experiments.Config
 	started time.Time
+	folder  string
 	total   int   // images trained on in the whole run
 	err     error // the first failure to print
 }
@@ -144,7 +149,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		printInstallation(p.terminal, e.Progress)
 	case experiments.RunStarted:
 		p.end()
-		p.config, p.started, p.total = e.Config, time.Now(), e.Config.Epochs*e.Train
+		p.config, p.started, p.folder, p.total = e.Config, time.Now(), e.Folder, e.Config.Epochs*e.Train
 		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
 		p.print("%s\n", e.Topology)
@@ -169,11 +174,13 @@ func (p *trainPrinter) steps(e experiments.StepsDone) {
 	if len(e.Losses) == 0 {
 		return
 	}
-	left := time.Since(p.started) / time.Duration(e.Images) * time.Duration(p.total-e.Images)
-	p.progress(fmt.Sprintf("epoch %d/%d step %d/%d loss %.4f, %.0f images/s, %v left",
+	left := ""
+	if elapsed := time.Since(p.started); elapsed > time.Second {
+		left = fmt.Sprintf(", %v left", (elapsed / time.Duration(e.Images) * time.Duration(p.total-e.Images)).Round(time.Second))
+	}
+	p.progress("epoch %d/%d step %d/%d loss %.4f, %.0f images/s%s",
 		e.Epoch, p.config.Epochs, e.First+len(e.Losses), dataset.BatchCount(e.Count, p.config.BatchSize),
-		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds(), left.Round(time.Second)),
-		int64(e.Images), int64(p.total))
+		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds(), left)
 }
 
 // epoch prints the post's two lines, and a third for a validation set.

@@ -147,7 +147,7 @@ func TestBadFiles(t *testing.T) {
 		{"name: ../best\n", `bad.yaml:1:7: name: found "../best", expected at most 64 lower-case letters, digits and single hyphens between them`, ""},
 		{"name: " + strings.Repeat("a", 65) + "\n", `bad.yaml:1:7: name: found "` + strings.Repeat("a", 40) + `…", expected at most 64 lower-case letters, digits and single hyphens between them`, ""},
 		{settings + "batch_size: 0\n", "bad.yaml:3:15: settings: batch_size: found 0, expected 1 to 65536", ""},
-		{settings + "learning_rate: -1\n", "bad.yaml:3:18: settings: learning_rate: found -1.0, expected a finite number above 0", ""},
+		{settings + "learning_rate: -1\n", "bad.yaml:3:18: settings: learning_rate: found -1.0, expected a finite number above 0 in float32", ""},
 		{settings + "activation: swish\n", `bad.yaml:3:15: settings: activation: found "swish", expected relu, sigmoid, tanh`, ""},
 		{settings + "layer_sizes: [512, 0]\n", "bad.yaml:3:16: settings: layer_sizes: found 0, expected 1 to 65536", ""},
 		{settings + "layer_sizes: [65536, 65536]\n", "bad.yaml:3:16: settings: layer sizes: found 4347133962 parameters, expected at most 268435456", ""},
