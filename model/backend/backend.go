@@ -25,8 +25,8 @@ type Options struct {
 	TF32        bool                // CUDA: matrix products in TF32, faster and less exact; default false
 	Plugins     Plugins             // where plugins are looked for and installed
 	Environment func(string) string // default os.Getenv; GOMLX_BACKEND, XLA_FLAGS and what Plugins reads
-	AutoInstall bool                // install the CPU plugin when auto or xla:cpu finds none
-	Threads     int                 // XLA on the processor: threads of the client; default 0 for one per core
+	AutoInstall bool                // install the CPU plugin when auto or xla:cpu finds none, or a damaged one; only where its SHA-256 is known
+	Threads     int                 // XLA on the processor: threads of the client; default 0 for one per core; ignored by CUDA and pure Go
 }
 
 // Backend is an open backend. Hand GoMLX the embedded field, b.Backend, and
@@ -78,6 +78,9 @@ func Open(ctx context.Context, name string, options Options) (*Backend, []string
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, nil, fmt.Errorf("open backend %q: %w", name, err)
+	}
+	if options.Threads < 0 {
+		return nil, nil, fmt.Errorf("open backend %q: found %d threads, expected 0 or more", name, options.Threads)
 	}
 	if options.Environment == nil {
 		options.Environment = os.Getenv
@@ -177,10 +180,13 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 		return file, nil
 	}
 	if name == "cpu" && o.AutoInstall {
-		return o.Plugins.InstallCPU(ctx)
+		return o.Plugins.installCPU(ctx, false)
 	}
-	missing := fmt.Errorf("no PJRT plugin %q in %s or the other plugin folders, expected a file such as pjrt_c_api_%s_plugin.so",
-		kind, o.Plugins.Directory, kind)
+	folders := "the plugin folders"
+	if o.Plugins.Directory != "" {
+		folders = o.Plugins.Directory + " or the other plugin folders"
+	}
+	missing := fmt.Errorf("no PJRT plugin %q in %s, expected a file such as pjrt_c_api_%s_plugin.so", kind, folders, kind)
 	switch kind {
 	case "cpu":
 		return "", &Error{missing, hintCPU}
@@ -190,11 +196,34 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 	return "", missing
 }
 
+// checked returns the plugin's file with its SHA-256. A pinned plugin whose hash
+// is wrong is installed again where that is wanted; the file may then be another.
+func (o Options) checked(ctx context.Context, c choice, file string) (checked, sha string, err error) {
+	sha, err = hashRecord(o.Plugins.HashRecord).of(ctx, file)
+	if err != nil {
+		return "", "", fmt.Errorf("plugin: %w", err)
+	}
+	damaged := o.Plugins.checkPinned(file, sha)
+	if damaged == nil || !o.AutoInstall || c.plugin != "cpu" {
+		return file, sha, damaged
+	}
+	if file, err = o.Plugins.installCPU(ctx, false); err != nil {
+		if ctx.Err() != nil {
+			return "", "", err
+		}
+		return "", "", fmt.Errorf("%v; %w", damaged, err)
+	}
+	if sha, err = hashRecord(o.Plugins.HashRecord).of(ctx, file); err != nil {
+		return "", "", fmt.Errorf("plugin: %w", err)
+	}
+	return file, sha, nil
+}
+
 // openXLA opens a client of the plugin in file.
 func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend, warnings []string, err error) {
-	sha, err := hashRecord(o.Plugins.HashRecord).of(ctx, file)
+	file, sha, err := o.checked(ctx, c, file)
 	if err != nil {
-		return nil, nil, fmt.Errorf("plugin: %w", err)
+		return nil, nil, err
 	}
 	opening.Lock()
 	defer opening.Unlock()
@@ -202,6 +231,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	name, err := o.Plugins.goxlaName(file)
 	if err != nil {
 		return nil, nil, err
+	}
+	if err := checkWhole(file); err != nil {
+		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
 	}
 	kind := kindOf(file)
 	config, settings := name, pjrt.NamedValuesMap{}

@@ -155,6 +155,62 @@ func TestOpenNoPlugin(t *testing.T) {
 	}
 }
 
+// A file with a pin's name is not loaded unless it has the pin's hash.
+func TestOpenDamaged(t *testing.T) {
+	for _, change := range []func(string) string{
+		func(plugin string) string { return plugin[:len(plugin)/2] },
+		func(plugin string) string { return plugin + "more" },
+		func(plugin string) string { return strings.Repeat("x", len(plugin)) },
+	} {
+		index := newIndex(t)
+		options := nothing(t)
+		p := &options.Plugins
+		p.Index = index.URL + "/pypi"
+		file := filepath.Join(p.Directory, fakePin("first").file())
+		touch(t, file)
+		changed := change(fakePlugin("first"))
+		if err := os.WriteFile(file, []byte(changed), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		damaged := "plugin " + file + " is damaged: it has the SHA-256 " + digest([]byte(changed)) + ", expected " + fakePin("first").pluginSHA256
+
+		cpu := p.List(context.Background())[1]
+		if cpu.State != StateDamaged || cpu.Hint != hintCPU || cpu.File != file || cpu.SHA256 != digest([]byte(changed)) {
+			t.Errorf("listed as %+v, want it damaged", cpu)
+		}
+		_, _, err := Open(context.Background(), XLACPU, options)
+		if want := `backend "xla:cpu": ` + damaged; err == nil || err.Error() != want || hintOf(err) != hintCPU {
+			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, want)
+		}
+
+		options.AutoInstall = true
+		index.handle("/wheels/first", http.NotFound)
+		_, _, err = Open(context.Background(), XLACPU, options)
+		if want := `backend "xla:cpu": ` + damaged + "; install the XLA CPU plugin into "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasPrefix(hintOf(err), "check the network") {
+			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, want)
+		}
+		// Asked for by its path, it is not replaced.
+		if _, _, err := Open(context.Background(), "xla:"+file, options); err == nil || !strings.HasSuffix(err.Error(), damaged) {
+			t.Errorf("error %v, want %s", err, damaged)
+		}
+		index.handle("/wheels/first", nil)
+		_, _, err = Open(context.Background(), XLACPU, options)
+		if want := "plugin " + file + ": no complete ELF file"; err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+		if content, err := os.ReadFile(file); err != nil || string(content) != fakePlugin("first") {
+			t.Errorf("the plugin was not installed again: %v", err)
+		}
+	}
+}
+
+func TestOpenNegativeThreads(t *testing.T) {
+	_, _, err := Open(context.Background(), Go, Options{Threads: -1})
+	if want := `open backend "go": found -1 threads, expected 0 or more`; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
 func TestOpenCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

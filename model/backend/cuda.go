@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -38,10 +39,17 @@ func (p Plugins) InstallCUDA(ctx context.Context) (plugin string, err error) {
 	if p.platform != "linux_amd64" {
 		return "", fmt.Errorf("install the CUDA plugin: there is none for %s, only for linux_amd64", p.platform)
 	}
+	if p.Directory == "" {
+		return "", noFolder("install the CUDA plugin")
+	}
+	final := filepath.Join(p.Directory, "nvidia", cudaPlugin)
+	before, beforeErr := os.Stat(final)
 	plugin, err = p.locked(ctx, func(waited bool) (string, error) {
-		final := filepath.Join(p.Directory, "nvidia", cudaPlugin)
-		if _, err := os.Stat(final); err == nil && waited {
-			return final, nil
+		// Another process may have installed this plugin while this one waited, or only the one for the CPU.
+		if after, err := os.Stat(final); err == nil && waited {
+			if beforeErr != nil || !os.SameFile(before, after) || !before.ModTime().Equal(after.ModTime()) {
+				return final, nil
+			}
 		}
 		return final, p.installCUDA(ctx)
 	})
@@ -94,10 +102,6 @@ func (p Plugins) installCUDA(ctx context.Context) error {
 		return err
 	}
 
-	// The links are the same for every installation, so the former one stays usable.
-	if err := p.linkCUBLAS(staging); err != nil {
-		return err
-	}
 	final := filepath.Join(p.Directory, "nvidia")
 	former := filepath.Join(staging, "former")
 	if err := os.Rename(final, former); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -106,19 +110,24 @@ func (p Plugins) installCUDA(ctx context.Context) error {
 	if err := os.Rename(fresh, final); err != nil {
 		return errors.Join(err, os.Rename(former, final))
 	}
-	return nil
+	return p.linkCUBLAS(staging)
 }
 
 // linkCUBLAS links the libraries that NVIDIA's code looks for in the folder
-// above the install folder and does not find by itself.
+// above the install folder and does not find by itself. Only links are replaced:
+// a file that is there already is the user's, and serves as well.
 func (p Plugins) linkCUBLAS(staging string) error {
 	above, name := filepath.Split(p.Directory)
 	for _, library := range []string{"libcublasLt.so." + cudaRelease, "libcublas.so." + cudaRelease} {
+		final := filepath.Join(above, library)
+		if info, err := os.Lstat(final); err == nil && info.Mode().Type() != fs.ModeSymlink {
+			continue
+		}
 		link := filepath.Join(staging, library)
 		if err := os.Symlink(filepath.Join(name, "nvidia", "cu"+cudaRelease, "lib", library), link); err != nil {
 			return err
 		}
-		if err := os.Rename(link, filepath.Join(above, library)); err != nil {
+		if err := os.Rename(link, final); err != nil {
 			return err
 		}
 	}

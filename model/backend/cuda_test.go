@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -115,5 +116,76 @@ func TestInstallCUDA(t *testing.T) {
 	_, err := p.InstallCUDA(context.Background())
 	if want := "install the CUDA plugin: there is none for darwin_arm64, only for linux_amd64"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// Only links are replaced in the folder above.
+func TestInstallCUDAKeepsLibraries(t *testing.T) {
+	index := cudaIndex(t)
+	root := t.TempDir()
+	users, link := root+"/libcublas.so.13", root+"/libcublasLt.so.13"
+	touch(t, users)
+	if err := os.Symlink("gone", link); err != nil {
+		t.Fatal(err)
+	}
+	p := fakePlugins(root+"/go-xla", index.URL)
+	p.HashRecord = filepath.Join(t.TempDir(), "plugins.json")
+	if _, err := p.InstallCUDA(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range map[string]string{users: "libcublas.so.13", link: "cublasLt"} {
+		if content, err := os.ReadFile(file); string(content) != want {
+			t.Errorf("%s has %q, %v, want %q", file, content, err, want)
+		}
+	}
+}
+
+// After waiting for another installation, the CUDA plugin is installed unless
+// that one did.
+func TestInstallCUDAWaits(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before bool // there is a CUDA plugin already
+		other  bool // the other installation is of the CUDA plugin
+		want   int  // downloads
+	}{
+		{"for the CPU plugin", true, false, 1},
+		{"for the CPU plugin, no CUDA plugin", false, false, 1},
+		{"for the CUDA plugin", false, true, 0},
+		{"for a new CUDA plugin", true, true, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			index := cudaIndex(t)
+			p := fakePlugins(t.TempDir()+"/lib/go-xla", index.URL).withDefaults()
+			final := filepath.Join(p.Directory, "nvidia", cudaPlugin)
+			if c.before {
+				touch(t, final)
+			}
+			waits, done := make(chan struct{}), make(chan error)
+			_, err := p.locked(context.Background(), func(bool) (string, error) {
+				go func() {
+					second := p
+					second.Progress = func(progress Progress) {
+						if progress.Stage == StageWait {
+							close(waits)
+						}
+					}
+					_, err := second.InstallCUDA(context.Background())
+					done <- err
+				}()
+				<-waits
+				if c.other {
+					touch(t, final+".new")
+					return "", os.Rename(final+".new", final)
+				}
+				return "", nil
+			})
+			if err := errors.Join(err, <-done); err != nil {
+				t.Fatal(err)
+			}
+			if got := index.count("/files/jax-cuda13-pjrt-1.0.whl"); got != c.want {
+				t.Errorf("%d downloads, want %d", got, c.want)
+			}
+		})
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/google/renameio/v2/maybe"
+	"github.com/google/renameio/v2"
 )
 
 // hashRecord is the file that remembers the SHA-256 of plugins, because they
@@ -74,7 +74,7 @@ func (r hashRecord) remember(path, sha string) {
 	if err != nil || os.MkdirAll(filepath.Dir(string(r)), 0o755) != nil {
 		return
 	}
-	_ = maybe.WriteFile(string(r), append(content, '\n'), 0o644)
+	_ = renameio.WriteFile(string(r), append(content, '\n'), 0o644)
 }
 
 func (r hashRecord) read() map[string]hashEntry {

@@ -18,13 +18,27 @@ import (
 )
 
 // InstallCPU installs XLA's CPU plugin and returns its path. On linux/amd64 it
-// takes the first pinned plugin that can be had, whose hashes must match; if
-// none can, and on other systems, the plugin of go-xla's own releases on
-// GitHub, for which no hash is known. One that is already in p.Directory is
-// kept. Whatever fails, the folder is left as it was. Only one process at a
-// time installs into a folder; the others wait.
+// takes the first pinned plugin that can be had, and nothing else: a wheel or a
+// plugin whose SHA-256 differs from the pin's ends the installation. Elsewhere
+// none is pinned, and it takes the plugin of go-xla's own releases on GitHub,
+// for which no hash is known; [Options.AutoInstall] never does that. A plugin
+// that is already in p.Directory is kept. Whatever fails, the folder is left as
+// it was. Only one process at a time installs into a folder; the others wait.
 func (p Plugins) InstallCPU(ctx context.Context) (path string, err error) {
+	return p.installCPU(ctx, true)
+}
+
+// installCPU is InstallCPU. Only if the user asked for the installation may the
+// plugin be one without a known hash.
+func (p Plugins) installCPU(ctx context.Context, asked bool) (path string, err error) {
+	const what = "install the XLA CPU plugin"
 	p = p.withDefaults()
+	if p.Directory == "" {
+		return "", noFolder(what)
+	}
+	if len(p.pinned) == 0 && !asked {
+		return "", hintf(hintCPU, "%s: none for %s has a known SHA-256, so it is installed on request only", what, p.platform)
+	}
 	if len(p.pinned) > 0 {
 		// Without the lock, so that a folder that cannot be written to will do.
 		if path, ok := p.installed(ctx, p.pinned[0]); ok {
@@ -32,28 +46,51 @@ func (p Plugins) InstallCPU(ctx context.Context) (path string, err error) {
 		}
 	}
 	path, err = p.locked(ctx, func(bool) (string, error) {
-		var failed attempts
-		for _, pin := range p.pinned {
-			path, err := p.installPinned(ctx, pin)
-			if err == nil || ctx.Err() != nil {
-				return path, err
-			}
-			failed = append(failed, fmt.Errorf("%s %s: %w", pin.project, pin.version, err))
+		if len(p.pinned) > 0 {
+			return p.installFirst(ctx)
 		}
 		path, err := p.installRelease(ctx)
-		if err == nil || ctx.Err() != nil {
-			return path, err
+		if err != nil && ctx.Err() == nil {
+			err = fmt.Errorf("go-xla's release %s: %w", pjrt.DefaultCPUVersion, err)
 		}
-		return "", append(failed, fmt.Errorf("go-xla's release %s: %w", pjrt.DefaultCPUVersion, err))
+		return path, err
 	})
 	if err != nil && ctx.Err() != nil {
-		return "", fmt.Errorf("install the XLA CPU plugin into %s: %w", p.Directory, err)
+		return "", fmt.Errorf("%s into %s: %w", what, p.Directory, err)
 	}
 	if err != nil {
 		return "", hintf("check the network, or put a PJRT CPU plugin there as pjrt_c_api_cpu_plugin.so",
-			"install the XLA CPU plugin into %s: %w", p.Directory, err)
+			"%s into %s: %w", what, p.Directory, err)
 	}
 	return path, nil
+}
+
+// noFolder is the error of an installation that has no folder to go to.
+func noFolder(what string) error {
+	return hintf("set HOME or "+pjrt.PJRTPluginPathsEnv, "%s: no install folder: the home folder is unknown", what)
+}
+
+// installFirst installs the first of the pinned plugins that can be had.
+func (p Plugins) installFirst(ctx context.Context) (string, error) {
+	var failed attempts
+	for _, pin := range p.pinned {
+		path, err := p.installPinned(ctx, pin)
+		if err == nil || ctx.Err() != nil {
+			return path, err
+		}
+		failed = append(failed, fmt.Errorf("%s %s: %w", pin.project, pin.version, err))
+		if _, changed := errors.AsType[*hashError](err); changed {
+			break
+		}
+	}
+	return "", failed
+}
+
+// hashError tells that a file is not the one that was expected.
+type hashError struct{ file, found, expected string }
+
+func (e *hashError) Error() string {
+	return fmt.Sprintf("%s has the SHA-256 %s, expected %s", e.file, e.found, e.expected)
 }
 
 // installed returns the file in the install folder that has a pin's hash.
@@ -115,10 +152,14 @@ func (p Plugins) downloadWheel(ctx context.Context, address, want string, limit 
 	}
 	if sha != want {
 		os.Remove(wheel)
-		return "", fmt.Errorf("%s: what came (%s) has the SHA-256 %s, expected %s", address, kind, sha, want)
+		return "", &hashError{fmt.Sprintf("%s: what came (%s)", address, kind), sha, want}
 	}
 	return wheel, nil
 }
+
+// releasePlatforms are the systems that go-xla's releases have a plugin for,
+// but for Windows, where epochal does not build.
+var releasePlatforms = []string{"linux_amd64", "linux_arm64", "darwin_arm64"}
 
 // installRelease installs the plugin of go-xla's own release unless it is there.
 //
@@ -127,14 +168,11 @@ func (p Plugins) downloadWheel(ctx context.Context, address, want string, limit 
 // used: the download is ours. Nobody publishes a hash for these files; what
 // vouches for them is the connection to GitHub.
 func (p Plugins) installRelease(ctx context.Context) (string, error) {
-	if !slices.Contains(installer.CPUSupportedPlatforms, p.platform) {
-		return "", fmt.Errorf("there is none for %s, only for %s", p.platform, list(installer.CPUSupportedPlatforms))
+	if !slices.Contains(releasePlatforms, p.platform) {
+		return "", fmt.Errorf("there is none for %s, only for %s", p.platform, list(releasePlatforms))
 	}
-	suffix, unpack, library := ".tar.gz", installer.Untar, "so"
-	if strings.HasPrefix(p.platform, "windows") {
-		suffix, unpack, library = ".zip", installer.Unzip, "dll"
-	}
-	installed := filepath.Join(p.Directory, fmt.Sprintf("pjrt_c_api_cpu_%s_plugin.%s", pjrt.DefaultCPUVersion, library))
+	const suffix = ".tar.gz"
+	installed := filepath.Join(p.Directory, "pjrt_c_api_cpu_"+pjrt.DefaultCPUVersion+"_plugin.so")
 	if info, err := os.Stat(installed); err == nil && info.Mode().IsRegular() {
 		return installed, nil
 	}
@@ -151,7 +189,7 @@ func (p Plugins) installRelease(ctx context.Context) (string, error) {
 	}
 	defer os.RemoveAll(folder)
 	p.Progress(Progress{StageUnpack, filepath.Base(installed), 0, 0})
-	files, err := unpack(archive, folder)
+	files, err := installer.Untar(archive, folder)
 	if err != nil {
 		return "", fmt.Errorf("%s: what came is %s, expected an archive: %w", address, kind, err)
 	}
@@ -161,7 +199,7 @@ func (p Plugins) installRelease(ctx context.Context) (string, error) {
 			return p.moveIn(ctx, file, filepath.Base(installed), "")
 		}
 	}
-	return "", fmt.Errorf("%s: no file pjrt_c_api_cpu_*_plugin.%s in the archive", address, library)
+	return "", fmt.Errorf("%s: no file pjrt_c_api_cpu_*_plugin.so in the archive", address)
 }
 
 // temporary makes an empty file in the install folder.
@@ -181,7 +219,7 @@ func (p Plugins) moveIn(ctx context.Context, file, name, want string) (string, e
 		return "", err
 	}
 	if want != "" && sha != want {
-		return "", fmt.Errorf("the unpacked plugin has the SHA-256 %s, expected %s", sha, want)
+		return "", &hashError{"the unpacked plugin", sha, want}
 	}
 	if err := os.Chmod(file, 0o755); err != nil {
 		return "", err
@@ -213,9 +251,6 @@ func flush(path string) error {
 // goroutine does, with waited set if one did before. When install fails,
 // folders that were made are removed.
 func (p Plugins) locked(ctx context.Context, install func(waited bool) (string, error)) (path string, err error) {
-	if p.Directory == "" {
-		return "", errors.New("no install folder: the home folder is unknown")
-	}
 	var made []string // deepest first
 	for folder := p.Directory; ; folder = filepath.Dir(folder) {
 		if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) || folder == filepath.Dir(folder) {

@@ -1,5 +1,14 @@
 package backend
 
+import (
+	"debug/elf"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+)
+
 // pin is a CPU plugin in a wheel on the package index, known by its hashes.
 type pin struct {
 	project, version string // on the index
@@ -36,4 +45,50 @@ var pins = []pin{
 // installer, which end in the version alone.
 func (s pin) file() string {
 	return "pjrt_c_api_cpu_v" + s.version + "-epochal_plugin.so"
+}
+
+// pinOf returns the place in p.pinned of the pin whose file name a file has, or -1.
+func (p Plugins) pinOf(file string) int {
+	return slices.IndexFunc(p.pinned, func(s pin) bool { return s.file() == filepath.Base(file) })
+}
+
+// checkPinned returns a *hashError, with a hint, if the file with this SHA-256
+// has the name of a pin but not its hash. Such a file must not be loaded: where
+// it was cut short, the process dies of SIGBUS.
+func (p Plugins) checkPinned(file, sha string) error {
+	i := p.pinOf(file)
+	if i < 0 || sha == p.pinned[i].pluginSHA256 {
+		return nil
+	}
+	return &Error{&hashError{"plugin " + file + " is damaged: it", sha, p.pinned[i].pluginSHA256}, hintCPU}
+}
+
+// checkWhole returns an error if a plugin without a pin is no ELF file or was
+// cut short, for then loading it may kill the process.
+func checkWhole(file string) error {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	headers, err := elf.Open(file)
+	if err != nil {
+		return fmt.Errorf("no complete ELF file: %w", err)
+	}
+	defer headers.Close()
+	var size uint64
+	for _, segment := range headers.Progs {
+		size = max(size, segment.Off+segment.Filesz)
+	}
+	for _, section := range headers.Sections {
+		if section.Type != elf.SHT_NOBITS {
+			size = max(size, section.Offset+section.FileSize)
+		}
+	}
+	if size > uint64(info.Size()) {
+		return fmt.Errorf("no complete ELF file: found %d bytes, expected %d", info.Size(), size)
+	}
+	return nil
 }

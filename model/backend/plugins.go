@@ -156,9 +156,6 @@ func systemFolders(environment func(string) string) []string {
 		}
 		folders = append(folders, filepath.Join(home, "go-xla"), filepath.Join(home, "go-xla", "nvidia"), filepath.Join(home, older))
 	}
-	if runtime.GOOS == "windows" {
-		return folders
-	}
 	folders = append(folders, "/usr/local/lib/go-xla", "/usr/local/lib/go-xla/nvidia", "/usr/local/lib/gomlx/pjrt")
 	variables := []string{"LD_LIBRARY_PATH"}
 	if runtime.GOOS == "darwin" {
@@ -207,9 +204,9 @@ func linkerFolders(file string, depth int) []string {
 
 // The file names of plugins, in go-xla's order of preference.
 var pluginFiles = []*regexp.Regexp{
-	regexp.MustCompile(`^pjrt-plugin-(.+)\.(?:so|dylib|dll)$`),
-	regexp.MustCompile(`^pjrt_plugin_(.+)\.(?:so|dylib|dll)$`),
-	regexp.MustCompile(`^pjrt_c_api_(.+)_plugin\.(?:so|dylib|dll)$`),
+	regexp.MustCompile(`^pjrt-plugin-(.+)\.(?:so|dylib)$`),
+	regexp.MustCompile(`^pjrt_plugin_(.+)\.(?:so|dylib)$`),
+	regexp.MustCompile(`^pjrt_c_api_(.+)_plugin\.(?:so|dylib)$`),
 }
 
 // pluginName returns the name that go-xla gives to a plugin file, or "", and
@@ -234,7 +231,7 @@ func (p Plugins) findIn(folder, kind string) (path string, found bool) {
 	for _, file := range pluginsIn(folder, kind) {
 		name, pattern := pluginName(file)
 		rank := len(p.pinned) + pattern
-		if pinned := slices.IndexFunc(p.pinned, func(s pin) bool { return s.file() == filepath.Base(file) }); pinned >= 0 {
+		if pinned := p.pinOf(file); pinned >= 0 {
 			rank = pinned
 		} else if name != kind {
 			rank = len(p.pinned) + len(pluginFiles)
@@ -275,6 +272,7 @@ const (
 	StateMissing  = "not installed"    // no plugin was found
 	StateNoDevice = "no NVIDIA device" // neither /dev/nvidia* nor a working nvidia-smi
 	StateBroken   = "does not load"    // a plugin was found that does not work
+	StateDamaged  = "damaged"          // an installed plugin was found whose SHA-256 is no longer its pin's
 )
 
 // Status says whether a backend can be used on this machine.
@@ -284,13 +282,14 @@ type Status struct {
 	Version string `json:"version,omitempty"`
 	Device  string `json:"device,omitempty"`
 	File    string `json:"file,omitempty"`   // the plugin
-	SHA256  string `json:"sha256,omitempty"` // of the plugin, where it is known without reading all of it
+	SHA256  string `json:"sha256,omitempty"` // of the plugin, where it is recorded or had to be checked
 	Hint    string `json:"hint,omitempty"`   // a command that helps, or why the plugin does not load
 }
 
 // List returns the state of each backend, best first. It loads the plugins that
 // it finds but opens no device and writes nothing. A context that is done stops
-// the loading: the plugins that are left count as they were found.
+// the loading: the plugins that are left count as they were found. A plugin that
+// is damaged is not loaded.
 func (p Plugins) List(ctx context.Context) []Status {
 	cuda, cpu := Status{Name: XLACUDA, State: StateMissing, Hint: hintCUDA}, Status{Name: XLACPU, State: StateMissing, Hint: hintCPU}
 	p = p.withDefaults()
@@ -309,21 +308,39 @@ func (p Plugins) List(ctx context.Context) []Status {
 		if status.File != "" {
 			status.SHA256, _ = hashRecord(p.HashRecord).known(status.File)
 		}
-		if status.State != StateReady || ctx.Err() != nil {
-			continue
+		if status.State == StateReady && ctx.Err() == nil {
+			p.load(ctx, status)
 		}
-		version, err := loadVersion(status.File)
-		if err != nil {
-			status.State, status.Hint = StateBroken, err.Error()
-			continue
-		}
-		status.Version = version
 	}
 	return []Status{cuda, cpu, {Name: Go, State: StateReady, Version: goVersion(), Device: processor()}}
 }
 
+// load loads the plugin of a status that is ready, and says there how that went.
+func (p Plugins) load(ctx context.Context, status *Status) {
+	if status.SHA256 == "" && p.pinOf(status.File) >= 0 {
+		// Past the record, because listing writes nothing.
+		status.SHA256, _ = hashFile(ctx, status.File)
+		if ctx.Err() != nil {
+			return
+		}
+	}
+	if p.checkPinned(status.File, status.SHA256) != nil {
+		status.State, status.Hint = StateDamaged, hintCPU
+		return
+	}
+	version, err := loadVersion(status.File)
+	if err != nil {
+		status.State, status.Hint = StateBroken, err.Error()
+		return
+	}
+	status.Version = version
+}
+
 // loadVersion loads a plugin and returns its version.
 func loadVersion(file string) (version string, err error) {
+	if err := checkWhole(file); err != nil {
+		return "", err
+	}
 	opening.Lock()
 	defer opening.Unlock()
 	flags, wasSet := os.LookupEnv(xlaFlags)

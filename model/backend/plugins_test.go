@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -141,6 +142,46 @@ func TestLinkerFolders(t *testing.T) {
 	}
 	if got := linkerFolders(filepath.Join(folder, "missing"), 0); got != nil {
 		t.Errorf("folders of a missing file: %q", got)
+	}
+}
+
+// A library that was cut short would kill the process, so it is not loaded.
+func TestCheckWhole(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("plugins are no ELF files here")
+	}
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
+	for _, c := range []struct {
+		name  string
+		size  int
+		whole bool
+	}{
+		{"whole", len(program), true},
+		{"cut short", 1 << 20, false},
+		{"header only", 64, false},
+		{"empty", 0, false},
+	} {
+		if err := os.WriteFile(file, program[:c.size], 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkWhole(file); (err == nil) != c.whole {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+	// The section headers, which stand last, are not needed for loading.
+	clear(program[40:48])
+	clear(program[58:64])
+	for _, size := range []int{len(program), 1 << 20} {
+		if err := os.WriteFile(file, program[:size], 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := checkWhole(file); (err == nil) != (size == len(program)) {
+			t.Errorf("%d of %d bytes without section headers: %v", size, len(program), err)
+		}
 	}
 }
 
