@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"epochal/experiments"
+	"epochal/experiments/published"
 
 	"github.com/spf13/cobra"
 )
@@ -39,13 +40,23 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	// The first signal ends the run in good order; then the default is back, and
 	// the second one kills.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	t := &terminal{out: stdout, err: stderr}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals, finished := make(chan os.Signal, 1), make(chan struct{})
+	defer close(finished)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
 	go func() {
-		<-ctx.Done()
-		stop()
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			t.note("stopping after the current call of the device; once more ends at once")
+			cancel()
+		case <-finished:
+		}
 	}()
-	root := newRoot(&terminal{out: stdout, err: stderr})
+	root := newRoot(t)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -87,7 +98,7 @@ Exit codes: 0 done; 1 failed; 2 wrong use; 3 a required accuracy was not met;
 		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
 	})
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newTrain(t), newData(t), newBackends(t), newVersion(t))
+	root.AddCommand(newTrain(t), newData(t), newBackends(t), newReproduce(t), newList(t), newVersion(t))
 	return root
 }
 
@@ -125,9 +136,10 @@ func exitCode(err error) int {
 	var usage usageError
 	var problem experiments.Problem
 	var problems experiments.Problems
+	var file *published.Error
 	var missed notMet
 	switch {
-	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &problems):
+	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &problems), errors.As(err, &file):
 		return exitWrongUse
 	case errors.As(err, &missed):
 		return exitNotMet

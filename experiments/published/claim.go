@@ -136,6 +136,20 @@ func (c Claim) never(value float64) bool {
 	return c.Kind == CrossoverEpoch && value >= float64(c.Epochs+1)-slack
 }
 
+// FormatMean writes the mean of a statistic and its interval in the claim's unit:
+// "89.3% (89.2% to 89.4%)"; only the value of a single seed, and "not measured"
+// without any.
+func (c Claim) FormatMean(i Interval) string {
+	switch i.N {
+	case 0:
+		return "not measured"
+	case 1:
+		return c.Format(i.Mean)
+	default:
+		return fmt.Sprintf("%s (%s)", c.Format(i.Mean), c.span(i.Low, i.High))
+	}
+}
+
 // span is an interval in the claim's unit: "89.21% to 89.50%".
 func (c Claim) span(low, high float64) string {
 	if c.never(high) {

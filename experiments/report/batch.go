@@ -7,14 +7,14 @@ import (
 	"image/color"
 	"io"
 	"strconv"
-	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"epochal/dataset"
 
 	"golang.org/x/image/font"
 	"gonum.org/v1/plot/vg"
+
+	vgfont "gonum.org/v1/plot/font"
 )
 
 // Limits on a figure of images.
@@ -46,43 +46,22 @@ func Batch(w io.Writer, format string, set dataset.Set, rows []int32, title stri
 		return err
 	}
 
-	labels := make([]string, len(rows))
+	captions := make([][]string, len(rows))
 	for i, row := range rows {
-		labels[i] = strconv.Itoa(int(set.Labels[row]))
+		captions[i] = []string{strconv.Itoa(int(set.Labels[row]))}
 	}
 	return write(w, func() ([]byte, error) {
-		figure := layOut(set, labels, printable(title))
+		figure := layOut(set, captions, printable(title), "")
 		return render(format, figure.width, figure.height, func(s sheet) {
-			titleFace, labelFace := sans(titleSize, font.WeightBold), sans(labelSize, font.WeightNormal)
-			for i, line := range figure.title {
-				s.text(titleFace, figure.width/2, margin+titleCapitals+i*titleLine, line)
-			}
-			for i, row := range rows {
-				corner := figure.cell(i)
-				middle := corner.X + figure.cellWidth/2
-				s.text(labelFace, middle, corner.Y+labelCapitals, labels[i])
-
-				tile := figure.tile(set.Image(int(row)), set.Columns)
-				size := tile.Bounds().Size()
-				left, top := middle-size.X/2, corner.Y+labelHeight
-				right, bottom := left+size.X, top+size.Y
-				s.fill(frameColor, left-frame, top-frame, right+frame, bottom+frame)
-				s.DrawImage(vg.Rectangle{Min: s.at(left, bottom), Max: s.at(right, top)}, tile)
-			}
+			figure.draw(s, captions, func(i int) []byte { return set.Image(int(rows[i])) })
 		})
 	})
 }
 
 // checkBatch reports arguments of [Batch] that cannot be drawn.
 func checkBatch(set dataset.Set, rows []int32, title string) error {
-	if set.Rows < 1 || set.Rows > dataset.MaxSide || set.Columns < 1 || set.Columns > dataset.MaxSide {
-		return fmt.Errorf("set: found images of %dx%d pixels, expected 1 to %d each way", set.Rows, set.Columns, dataset.MaxSide)
-	}
-	if found, expected := len(set.Pixels), set.Len()*set.Rows*set.Columns; found != expected {
-		return fmt.Errorf("set: found %d pixels, expected %d for %d labels and images of %dx%d", found, expected, set.Len(), set.Rows, set.Columns)
-	}
-	if set.Len() == 0 {
-		return errors.New("set: found no images in it")
+	if err := checkSet(set); err != nil {
+		return err
 	}
 	if len(rows) < 1 || len(rows) > MaxBatch {
 		return fmt.Errorf("rows: found %d of them, expected 1 to %d", len(rows), MaxBatch)
@@ -92,37 +71,35 @@ func checkBatch(set dataset.Set, rows []int32, title string) error {
 			return fmt.Errorf("rows: found %d at position %d, expected 0 to %d", row, i, set.Len()-1)
 		}
 	}
+	return checkTitle(title)
+}
+
+// checkSet reports a set whose images cannot be drawn.
+func checkSet(set dataset.Set) error {
+	if set.Rows < 1 || set.Rows > dataset.MaxSide || set.Columns < 1 || set.Columns > dataset.MaxSide {
+		return fmt.Errorf("set: found images of %dx%d pixels, expected 1 to %d each way", set.Rows, set.Columns, dataset.MaxSide)
+	}
+	if found, expected := len(set.Pixels), set.Len()*set.Rows*set.Columns; found != expected {
+		return fmt.Errorf("set: found %d pixels, expected %d for %d labels and images of %dx%d", found, expected, set.Len(), set.Rows, set.Columns)
+	}
+	if set.Len() == 0 {
+		return errors.New("set: found no images in it")
+	}
+	return nil
+}
+
+// checkTitle reports a title that takes more than a few lines.
+func checkTitle(title string) error {
 	if found := utf8.RuneCountInString(title); found > MaxTitle {
 		return fmt.Errorf("title: found %d characters, expected at most %d", found, MaxTitle)
 	}
 	return nil
 }
 
-// printable returns text on one line, with "�" for what no font can show.
-func printable(text string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsGraphic(r) || unicode.IsSpace(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, text)), " ")
-}
-
-// Measures of the figure, in dots.
+// Measures of a figure of images, in dots. Those of all figures are in page.go.
 const (
-	margin      = 32   // on all four sides
-	pageWidth   = 1536 // at most, within the margins: with them, 800 points
 	pageHeight  = 2048 // at most of the grid
 	naturalSide = 224  // an image is not enlarged beyond it, nor made smaller to keep to it
-
-	titleSize     = 28
-	titleCapitals = 20 // height of capital letters
-	titleLine     = 36 // from baseline to baseline
-	titleGap      = 28 // from the last baseline to the grid
-
-	labelSize     = 22
-	labelCapitals = 16                // height of digits
-	labelHeight   = labelCapitals + 6 // from the top of a label to its image
 
 	columnGap = 12
 	rowGap    = 16
@@ -138,50 +115,80 @@ type batchFigure struct {
 	width, height         int // of the whole figure
 	columns               int // images side by side
 	left, top             int // of the first cell
-	cellWidth, cellHeight int // of a label and its image, without gaps
+	captionHeight         int // from the top of a caption to its image
+	cellWidth, cellHeight int // of a caption and its image, without gaps
 
-	enlarge int // dots of a pixel each way; 1 where reduce is above 1
-	reduce  int // pixels of a dot each way; 1 where enlarge is above 1
+	imageColumns int // pixels
+	enlarge      int // dots of a pixel each way; 1 where reduce is above 1
+	reduce       int // pixels of a dot each way; 1 where enlarge is above 1
 
 	title []string // its lines
+	note  []string // its lines
 }
 
-// layOut places images of a set, and their labels, under a title.
-func layOut(set dataset.Set, labels []string, title string) batchFigure {
+// layOut places images of a set, and their captions, between a title and a note,
+// either of which may be empty. All captions have as many lines as the first.
+func layOut(set dataset.Set, captions [][]string, title, note string) batchFigure {
 	var figure batchFigure
-	columns, rows := grid(len(labels))
+	columns, rows := grid(len(captions))
 	figure.columns = columns
+	figure.imageColumns = set.Columns
+	figure.captionHeight = (len(captions[0])-1)*captionLine + labelCapitals + captionGap
 
 	// As large as the page allows, in whole numbers of dots to a pixel or of pixels to a dot.
 	maxWidth := (pageWidth - (columns-1)*columnGap) / columns
-	maxHeight := (pageHeight-(rows-1)*rowGap)/rows - labelHeight
+	maxHeight := (pageHeight-(rows-1)*rowGap)/rows - figure.captionHeight
 	natural := max(1, naturalSide/max(set.Rows, set.Columns))
 	figure.enlarge = max(1, min(natural, maxWidth/set.Columns, maxHeight/set.Rows))
 	figure.reduce = max(ceilDiv(set.Columns, maxWidth), ceilDiv(set.Rows, maxHeight))
 
 	figure.cellWidth = ceilDiv(set.Columns, figure.reduce) * figure.enlarge
-	figure.cellHeight = labelHeight + ceilDiv(set.Rows, figure.reduce)*figure.enlarge
-	face := sans(labelSize, font.WeightNormal)
-	for _, label := range labels {
-		figure.cellWidth = max(figure.cellWidth, width(face, label))
+	figure.cellHeight = figure.captionHeight + ceilDiv(set.Rows, figure.reduce)*figure.enlarge
+	for _, caption := range captions {
+		for i, line := range caption {
+			figure.cellWidth = max(figure.cellWidth, width(captionFace(i, len(caption)), line))
+		}
 	}
 	gridWidth := columns*figure.cellWidth + (columns-1)*columnGap
 	gridHeight := rows*figure.cellHeight + (rows-1)*rowGap
 
-	titleFace := sans(titleSize, font.WeightBold)
-	measure := func(line string) int { return width(titleFace, line) }
-	// A fifth of the width stays free, for the viewer of an SVG may know only wider fonts.
-	content := max(gridWidth, min(measure(title)*5/4, pageWidth))
-	figure.title = wrap(title, content*4/5, measure)
+	content := max(gridWidth, titleWidth(title), noteWidth(note))
+	figure.title = titleLines(title, content)
+	figure.note = noteLines(note, content)
 
-	figure.top = margin
-	if lines := len(figure.title); lines > 0 {
-		figure.top += titleCapitals + (lines-1)*titleLine + titleGap
-	}
+	figure.top = margin + titleHeight(figure.title)
 	figure.left = margin + (content-gridWidth)/2
 	figure.width = margin + content + margin
-	figure.height = figure.top + gridHeight + margin
+	figure.height = figure.top + gridHeight + noteHeight(figure.note) + margin
 	return figure
+}
+
+// captionFace is the font of a line of a caption: the first of several is bold.
+func captionFace(line, lines int) vgfont.Face {
+	if line == 0 && lines > 1 {
+		return sans(labelSize, font.WeightBold)
+	}
+	return sans(labelSize, font.WeightNormal)
+}
+
+// draw draws the title, the captions with the pixels of their images, and the note.
+func (f batchFigure) draw(s sheet, captions [][]string, pixels func(i int) []byte) {
+	drawTitle(s, f.width, f.title)
+	for i, caption := range captions {
+		corner := f.cell(i)
+		middle := corner.X + f.cellWidth/2
+		for j, line := range caption {
+			s.text(captionFace(j, len(caption)), middle, corner.Y+labelCapitals+j*captionLine, line)
+		}
+
+		tile := f.tile(pixels(i), f.imageColumns)
+		size := tile.Bounds().Size()
+		left, top := middle-size.X/2, corner.Y+f.captionHeight
+		right, bottom := left+size.X, top+size.Y
+		s.fill(frameColor, left-frame, top-frame, right+frame, bottom+frame)
+		s.DrawImage(vg.Rectangle{Min: s.at(left, bottom), Max: s.at(right, top)}, tile)
+	}
+	drawNote(s, f.height, f.note)
 }
 
 // cell returns the upper left corner of label and image i.
@@ -240,32 +247,6 @@ func grid(count int) (columns, rows int) {
 		}
 	}
 	return columns, rows
-}
-
-// wrap breaks text into lines that measure says are no wider than limit: at spaces,
-// and within words that are wider by themselves, such as paths. A single character
-// may still be wider. There are no lines of an empty text.
-func wrap(text string, limit int, measure func(string) int) []string {
-	var lines []string
-	for text != "" {
-		end, space := 0, 0 // of the longest line that fits, and of its last whole word
-		for i, r := range text {
-			next := i + utf8.RuneLen(r)
-			if i > 0 && measure(text[:next]) > limit {
-				break
-			}
-			end = next
-			if end == len(text) || text[end] == ' ' {
-				space = end
-			}
-		}
-		if space > 0 {
-			end = space
-		}
-		lines = append(lines, text[:end])
-		text = strings.TrimPrefix(text[end:], " ")
-	}
-	return lines
 }
 
 // ceilDiv returns a/b rounded up, for a of at least 0 and b of at least 1.

@@ -126,11 +126,19 @@ func TestBatchSVG(t *testing.T) {
 		t.Errorf("differs from %s; go test -update writes it anew (-expected +found):\n%s", golden, diff)
 	}
 
+	if diff := cmp.Diff([]string{title, "255", "0", "10"}, textsOf(t, found)); diff != "" {
+		t.Errorf("texts (-expected +found):\n%s", diff)
+	}
+}
+
+// textsOf returns the texts of an SVG in their order.
+func textsOf(t *testing.T, svg []byte) []string {
+	t.Helper()
 	var texts []string
-	for decoder := xml.NewDecoder(bytes.NewReader(found)); ; {
+	for decoder := xml.NewDecoder(bytes.NewReader(svg)); ; {
 		token, err := decoder.Token()
 		if err == io.EOF {
-			break
+			return texts
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -138,9 +146,6 @@ func TestBatchSVG(t *testing.T) {
 		if text, ok := token.(xml.CharData); ok && len(bytes.TrimSpace(text)) > 0 {
 			texts = append(texts, string(text))
 		}
-	}
-	if diff := cmp.Diff([]string{title, "255", "0", "10"}, texts); diff != "" {
-		t.Errorf("texts (-expected +found):\n%s", diff)
 	}
 }
 

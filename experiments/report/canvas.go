@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"image/color"
 	"io"
+	"math"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -66,12 +67,21 @@ func points(dots int) vg.Length { return vg.Length(dots) / dotsPerPoint }
 type sheet struct {
 	vg.Canvas
 	format string
-	height int // dots
+	height int       // dots
+	anchor *[]string // of each text of an SVG so far
 }
+
+// dot is a place on a sheet between whole dots.
+type dot struct{ x, y float64 }
 
 // at returns the point of the canvas that is x dots from the left, y from the top.
 func (s sheet) at(x, y int) vg.Point {
 	return vg.Point{X: points(x), Y: points(s.height - y)}
+}
+
+// between returns the point of the canvas at d.
+func (s sheet) between(d dot) vg.Point {
+	return vg.Point{X: vg.Length(d.x) / dotsPerPoint, Y: (vg.Length(s.height) - vg.Length(d.y)) / dotsPerPoint}
 }
 
 // fill paints a rectangle from its upper left to its lower right corner.
@@ -80,13 +90,79 @@ func (s sheet) fill(paint color.Color, left, top, right, bottom int) {
 	s.Fill(vg.Rectangle{Min: s.at(left, bottom), Max: s.at(right, top)}.Path())
 }
 
-// text writes a line whose middle is x dots from the left, and whose baseline is
-// y dots from the top.
-func (s sheet) text(face vgfont.Face, x, y int, line string) {
-	if s.format != SVG { // there, mendSVG leaves it to the viewer, who knows the font
-		x -= width(face, line) / 2
+// line draws through all points, with dashes and gaps of the given lengths or,
+// without any, in one piece. Widths and lengths are in dots.
+func (s sheet) line(paint color.Color, width int, dashes []int, through ...dot) {
+	pattern := make([]vg.Length, len(dashes))
+	for i, length := range dashes {
+		pattern[i] = points(length)
 	}
-	s.SetColor(color.Black)
+	var path vg.Path
+	for i, d := range through {
+		if i == 0 {
+			path.Move(s.between(d))
+		} else {
+			path.Line(s.between(d))
+		}
+	}
+	s.SetColor(paint)
+	s.SetLineWidth(points(width))
+	s.SetLineDash(pattern, 0)
+	s.Stroke(path)
+}
+
+// polygon paints what is within the corners.
+func (s sheet) polygon(paint color.Color, corners ...dot) {
+	var path vg.Path
+	for i, d := range corners {
+		if i == 0 {
+			path.Move(s.between(d))
+		} else {
+			path.Line(s.between(d))
+		}
+	}
+	path.Close()
+	s.SetColor(paint)
+	s.Fill(path)
+}
+
+// disc paints a circle with a radius in dots.
+func (s sheet) disc(paint color.Color, middle dot, radius float64) {
+	var path vg.Path
+	path.Move(s.between(dot{middle.x + radius, middle.y}))
+	path.Arc(s.between(middle), vg.Length(radius)/dotsPerPoint, 0, 2*math.Pi)
+	path.Close()
+	s.SetColor(paint)
+	s.Fill(path)
+}
+
+// align says which part of a text stands at the place given for it.
+type align string
+
+// The parts of a text, as SVG calls them.
+const (
+	leftAligned  align = "start"
+	centered     align = "middle"
+	rightAligned align = "end"
+)
+
+// text writes a black line whose middle is x dots from the left, and whose
+// baseline is y dots from the top.
+func (s sheet) text(face vgfont.Face, x, y int, line string) {
+	s.textAt(face, color.Black, centered, x, y, line)
+}
+
+// textAt writes a line whose left end, middle or right end is x dots from the
+// left, and whose baseline is y dots from the top.
+func (s sheet) textAt(face vgfont.Face, paint color.Color, side align, x, y int, line string) {
+	if s.format == SVG { // it is left to the viewer, who knows the font
+		*s.anchor = append(*s.anchor, string(side))
+	} else if side == centered {
+		x -= width(face, line) / 2
+	} else if side == rightAligned {
+		x -= width(face, line)
+	}
+	s.SetColor(paint)
 	s.FillString(face, s.at(x, y), line)
 }
 
@@ -122,7 +198,8 @@ func render(format string, width, height int, draw func(sheet)) ([]byte, error) 
 		canvas = vgsvg.New(points(width), points(height))
 	}
 
-	s := sheet{Canvas: canvas, format: format, height: height}
+	var anchors []string
+	s := sheet{Canvas: canvas, format: format, height: height, anchor: &anchors}
 	s.fill(color.White, 0, 0, width, height) // the page that shows an SVG may be dark
 	draw(s)
 
@@ -131,9 +208,20 @@ func render(format string, width, height int, draw func(sheet)) ([]byte, error) 
 		return nil, err
 	}
 	if format == SVG {
-		return []byte(mendSVG.Replace(file.String())), nil
+		return []byte(anchored(mendSVG.Replace(file.String()), anchors)), nil
 	}
 	return file.Bytes(), nil
+}
+
+// anchored writes into each text of an SVG which of its parts stands at its place.
+func anchored(svg string, anchors []string) string {
+	var mended strings.Builder
+	for _, anchor := range anchors {
+		before, after, _ := strings.Cut(svg, `<text x="`)
+		mended.WriteString(before + `<text text-anchor="` + anchor + `" x="`)
+		svg = after
+	}
+	return mended.String() + svg
 }
 
 // mendSVG repairs what vgsvg writes. No text of a figure is taken for one of the
@@ -144,12 +232,13 @@ var mendSVG = strings.NewReplacer(
 	`xlink:href="data:image/jpg;base64,`,
 	`style="image-rendering:optimizeSpeed;image-rendering:pixelated" xlink:href="data:image/png;base64,`,
 	// Where there is no Liberation Sans, a font of the same widths keeps the layout,
-	// and any other one at least the middle of each line. Embedding the fonts would
-	// add a megabyte to each figure.
+	// and any other one at least the middle or the end of each line at which it was
+	// placed. Embedding the fonts would add a megabyte to each figure.
 	`style="font-family:Liberation Sans;`,
 	`style="font-family:Liberation Sans,Arimo,Arial,Helvetica,sans-serif;`,
-	`<text x="`,
-	`<text text-anchor="middle" x="`,
+	// Lines turn without spikes, as they do in a PNG.
+	`style="fill:none;`,
+	`style="fill:none;stroke-linejoin:round;`,
 )
 
 var fonts = sync.OnceValue(func() *vgfont.Cache { return vgfont.NewCache(liberation.Collection()) })

@@ -1,6 +1,14 @@
-// Package report draws the figures of experiments, as PNG or SVG.
+// Package report draws the figures of experiments, as PNG or SVG, and writes the
+// report of a reproduction.
+//
+// [Write] makes the whole report in a results folder: the page, by [Page], the
+// same in short as Markdown, by [Markdown], all numbers for programs, by [JSON],
+// and the figures.
 //
 // [Batch] draws images with their labels, as the post shows a random batch.
+// [Curves] draws accuracy and loss over the epochs of runs, [Confusion] which
+// classes were taken for which, [Mistakes] the images that were taken for another
+// class with the most confidence, and [Comparison] several experiments in one figure.
 // [FormatOf] tells the format from the name that a figure's file is to have.
 //
 // # Stance
@@ -14,17 +22,21 @@
 // Text is Liberation Sans. Its outlines are part of this program for PNG, while
 // an SVG names it and the fonts of the same widths that other systems have.
 //
+// Colours are told apart by colour-blind readers, and what they tell is told by
+// dashes, forms or labels too, for print in grey.
+//
 // What is drawn is checked first, and nothing is written before all of it is
 // drawn: where an error is returned, the writer got nothing, unless it is the
 // writer's own error.
 //
 // # What it does not do
 //
-// It knows no terminals, flags or file systems, trains nothing and draws no
-// random numbers: which rows are shown is the caller's choice.
+// It knows no terminals or flags, trains nothing and draws no random numbers. Only
+// [Write] knows files, and chooses what is shown; elsewhere that is the caller's
+// choice.
 //
 // # Neighbours
 //
-// It imports dataset, and experiments once there are figures of runs. The
-// command imports it.
+// It imports dataset, experiments, and for the report experiments/reproduce, whose
+// results it shows. The command imports it.
 package report

@@ -54,14 +54,14 @@ func TestLayOutKeepsToThePage(t *testing.T) {
 	const tallest = margin + titleCapitals + (lines-1)*titleLine + titleGap + pageHeight + margin
 	sides := []int{1, 3, 28, 100, 1000, dataset.MaxSide}
 	for _, count := range []int{1, 2, 3, 10, 32, 64, 200, MaxBatch} {
-		labels := make([]string, count)
-		for i := range labels {
-			labels[i] = "255"
+		captions := make([][]string, count)
+		for i := range captions {
+			captions[i] = []string{"255"}
 		}
 		for _, rows := range sides {
 			for _, columns := range sides {
 				set := dataset.Set{Rows: rows, Columns: columns}
-				figure := layOut(set, labels, strings.Repeat("title ", 16))
+				figure := layOut(set, captions, strings.Repeat("title ", 16), "")
 				if figure.width > margin+pageWidth+margin || figure.height > tallest {
 					t.Errorf("%d images of %dx%d: found a figure of %dx%d dots", count, rows, columns, figure.width, figure.height)
 				}

@@ -1,7 +1,6 @@
 package reproduce
 
 import (
-	"fmt"
 	"slices"
 
 	"epochal/experiments"
@@ -174,18 +173,6 @@ func judge(c published.Claim, e Experiment, others map[string]Experiment) ClaimR
 	judgement := c.Judge(values, diverged)
 	return ClaimResult{
 		Claim: c.String(), Published: c.Published(), Source: c.Source, Expected: c.Expected,
-		Ours: ours(c, judgement.Interval), Judgement: judgement,
-	}
-}
-
-// ours writes a mean with its interval in the unit of a claim.
-func ours(c published.Claim, i published.Interval) string {
-	switch i.N {
-	case 0:
-		return "not measured"
-	case 1:
-		return c.Format(i.Mean)
-	default:
-		return fmt.Sprintf("%s (%s to %s)", c.Format(i.Mean), c.Format(i.Low), c.Format(i.High))
+		Ours: c.FormatMean(judgement.Interval), Judgement: judgement,
 	}
 }

@@ -118,7 +118,7 @@ func TestThreadsAreTheClientsOwn(t *testing.T) {
 		if b.Info.Threads != threads {
 			t.Errorf("found %d threads in Info, expected %d", b.Info.Threads, threads)
 		}
-		result, err := graph.ExecOnce(b.Backend, func(g *graph.Graph) *graph.Node {
+		result, err := graph.CallOnce(b.Backend, func(g *graph.Graph) *graph.Node {
 			x := graph.Sin(graph.IotaFull(g, shapes.Make(dtypes.Float32, 300, 300)))
 			return graph.MatMul(x, graph.Cos(x))
 		})

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"epochal/experiments"
+	"epochal/experiments/published"
+	"epochal/experiments/report"
+	"epochal/experiments/reproduce"
+
+	"github.com/spf13/cobra"
+)
+
+// newReproduce is `epochal reproduce`.
+func newReproduce(t *terminal) *cobra.Command {
+	o := reproduce.Options{Seeds: 5, Backend: experiments.Defaults().Backend}
+	var files []string
+	command := &cobra.Command{
+		Use:   "reproduce [experiment...]",
+		Short: "Run the post's experiments again and judge its claims",
+		Long: `Run experiments over several seeds and say, claim by claim, whether the
+published result holds, with 95% intervals. Without arguments all experiments
+
+
+The results folder keeps every finished run: an interrupted reproduction goes on
+where it stopped, and a finished one answers at once. It gets results.json,
+results.md, report.html and figures/ as well.
+
+Exit code 3 says that a claim that is expected to hold does not.`,
+		Example: "  epochal reproduce attempt-1 best\n  epochal reproduce --quick\n  epochal reproduce mine --experiment mine.yaml --seeds 3",
+		RunE: func(c *cobra.Command, args []string) error {
+			known, err := knownExperiments(files)
+			if err != nil {
+				return err
+			}
+			chosen, err := chooseExperiments(known, args)
+			if err != nil {
+				return err
+			}
+			if o.Folder == "" {
+				o.Folder = "results"
+				if o.Quick {
+					o.Folder = filepath.Join("results", "quick")
+				}
+			}
+			if o.Quick && c.Flags().Changed("seeds") {
+				return usageError{err: fmt.Errorf("--quick and --seeds: found both, expected one; --quick runs one seed")}
+			}
+			o.Command = "epochal " + strings.Join(append([]string{"reproduce"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
+			printer := &reproducePrinter{terminal: t}
+			o.Observer = printer.observe
+			results, err := reproduce.Run(c.Context(), chosen, o)
+			t.end()
+			if err != nil {
+				return err
+			}
+			data, err := experiments.OpenData(chosen[0].Config.Data)
+			if err != nil {
+				return err
+			}
+			if err := report.Write(o.Folder, results, data); err != nil {
+				return err
+			}
+			if err := printVerdicts(t, results, o.Folder); err != nil {
+				return err
+			}
+			if unmet := results.Unmet(); len(unmet) > 0 {
+				return notMet{fmt.Errorf("claims that were expected to hold and do not: %s", strings.Join(unmet, "; "))}
+			}
+			return nil
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "`number` of seeds of every experiment")
+	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "runs side by side; 0 for one per core, or one on a GPU")
+	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
+	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
+	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
+	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
+	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 in matrix products on CUDA: faster, less exact")
+	return command
+}
+
+// newList is `epochal list`.
+func newList(t *terminal) *cobra.Command {
+	var files []string
+	command := &cobra.Command{
+		Use:   "list",
+		Short: "Show the experiments that can be reproduced, and their claims",
+		Args:  noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			known, err := knownExperiments(files)
+			if err != nil {
+				return err
+			}
+			for _, e := range known {
+				if err := t.printf("%s\n    %s\n", e.Name, e.Title); err != nil {
+					return err
+				}
+				for _, claim := range e.Claims {
+					if err := t.printf("    - %s: %s\n", claim, claim.Published()); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		},
+	}
+	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
+	return command
+}
+
+// knownExperiments are the post's and those of the files.
+func knownExperiments(files []string) ([]published.Experiment, error) {
+	known, err := published.All()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range files {
+		e, err := published.Load(file)
+		if err != nil {
+			return nil, err
+		}
+		if known, err = published.Add(known, e); err != nil {
+			return nil, err
+		}
+	}
+	return known, nil
+}
+
+// chooseExperiments are those of the names with their twins and whatever their
+// claims refer to, or all.
+func chooseExperiments(known []published.Experiment, names []string) ([]published.Experiment, error) {
+	if len(names) == 0 {
+		return known, nil
+	}
+	if _, err := published.Select(known, names); err != nil {
+		return nil, err
+	}
+	// With each its twin, so that the numbers show what Normalize does.
+	names = slices.Clone(names)
+	for _, e := range known {
+		if e.Twin != "" && slices.Contains(names, e.Name) && !slices.Contains(names, e.Twin) {
+			names = append(names, e.Twin)
+		}
+	}
+	return published.Select(known, names)
+}
+
+// quoted are arguments as a shell reads them.
+func quoted(args []string) []string {
+	var words []string
+	for _, arg := range args {
+		if arg == "" || strings.ContainsAny(arg, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
+			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+		words = append(words, arg)
+	}
+	return words
+}
+
+// reproducePrinter prints how a reproduction goes on.
+type reproducePrinter struct {
+	*terminal
+}
+
+func (p *reproducePrinter) observe(event reproduce.Event) {
+	switch e := event.(type) {
+	case reproduce.Planned:
+		p.note("%d runs, %d of them done already", e.Runs, e.Done)
+	case reproduce.Working:
+		p.end()
+		p.note("running on %s (%s), %d side by side", e.Backend.Name, e.Backend.Device, e.Jobs)
+	case reproduce.Progress:
+		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Experiment, e.Seed, e.Epoch, e.Epochs)
+	case reproduce.RunEnded:
+		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Experiment, e.Seed, outcome(e.Record), e.Record.Seconds)
+	case reproduce.Other:
+		switch e := e.Event.(type) {
+		case experiments.Warning:
+			p.note("warning: %s", e.Text)
+		case experiments.PluginProgress:
+			printInstallation(p.terminal, e.Progress)
+		}
+	}
+}
+
+// outcome says how a run ended.
+func outcome(r experiments.Record) string {
+	if r.Diverged != nil {
+		return fmt.Sprintf("diverged in epoch %d", r.Diverged.Epoch)
+	}
+	last := r.Epochs[len(r.Epochs)-1]
+	return fmt.Sprintf("train %.2f%%, test %.2f%%", 100*last.TrainAccuracy, 100*last.TestAccuracy)
+}
+
+// printVerdicts prints the table at the end.
+func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
+	if r.Quick {
+		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", reproduce.QuickEpochs)
+	}
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "EXPERIMENT\tCLAIM\tPUBLISHED\tOURS\tN\tVERDICT")
+	judged := false
+	for _, e := range r.Experiments {
+		for _, c := range e.Claims {
+			judged = true
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", e.Name, c.Claim, c.Published, c.Ours, c.Judgement.Interval.N, c.Judgement.Verdict)
+		}
+	}
+	if judged {
+		if err := table.Flush(); err != nil {
+			return fmt.Errorf("standard output: %w", err)
+		}
+		fmt.Fprintln(t.out)
+	}
+	table = tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "EXPERIMENT\tTRAIN\tTEST\tN\tSECONDS A RUN")
+	for _, e := range r.Experiments {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), e.TestAccuracy.N, e.Seconds)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
+}
+
+// accuracy writes the mean of accuracies with half of its 95% interval.
+func accuracy(i published.Interval) string {
+	switch i.N {
+	case 0:
+		return "-"
+	case 1:
+		return fmt.Sprintf("%.2f%%", 100*i.Mean)
+	default:
+		return fmt.Sprintf("%.2f%% ± %.2f", 100*i.Mean, 100*(i.High-i.Mean))
+	}
+}

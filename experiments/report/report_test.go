@@ -1,0 +1,598 @@
+package report_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"image/png"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/published"
+	"epochal/experiments/report"
+	"epochal/experiments/reproduce"
+	"epochal/model/backend"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+// images is a dataset of 3 classes and 3x5 pixels.
+func images() *dataset.Dataset {
+	set := func(count int) dataset.Set {
+		set := dataset.Set{Rows: 3, Columns: 5}
+		for i := range count {
+			set.Labels = append(set.Labels, byte(i%3))
+			for j := range set.Rows * set.Columns {
+				set.Pixels = append(set.Pixels, byte(i*15+j))
+			}
+		}
+		return set
+	}
+	return &dataset.Dataset{
+		Name: "little", Train: set(90), Test: set(30), Classes: 3,
+		Files: []dataset.File{{Name: "train-images", SHA256: strings.Repeat("ab", 32)}, {Name: "test-images", SHA256: strings.Repeat("cd", 32)}},
+	}
+}
+
+// run is a made-up run that ends at some number of right test images out of 30.
+func run(c experiments.Config, e experiments.Environment, right int) experiments.Record {
+	r := experiments.Record{Config: c, Environment: e}
+	for epoch := 1; epoch <= c.Epochs; epoch++ {
+		accuracy := float64(right-2*(c.Epochs-epoch)) / 30
+		r.Epochs = append(r.Epochs, experiments.EpochMetrics{
+			Event: "epoch", Epoch: epoch, TrainLoss: 0.5 / float64(epoch), TrainAccuracy: accuracy - 1.0/64, TestLoss: 0.625 / float64(epoch), TestAccuracy: accuracy,
+			TrainSeconds: 1.5, EvalSeconds: 0.5,
+		})
+		r.Seconds += 2
+	}
+	wrong := 30 - right
+	r.Test = experiments.TestEvaluation{
+		Confusion: [][]int{{10, 0, 0}, {wrong - 1, 10 - wrong, 1}, {0, 0, 10}},
+		Mistakes:  []experiments.Mistake{{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5}},
+	}
+	return r
+}
+
+// diverged is a made-up run whose loss was not finite in the second epoch.
+func diverged(c experiments.Config, e experiments.Environment) experiments.Record {
+	r := run(c, e, 20)
+	r.Epochs, r.Test, r.Seconds = r.Epochs[:1], experiments.TestEvaluation{}, 2
+	r.Diverged = &experiments.Diverged{Epoch: 2, Step: 7, Loss: math.NaN()}
+	return r
+}
+
+// experiment puts runs together, one for each seed.
+func experiment(name string, c experiments.Config, runs ...experiments.Record) reproduce.Experiment {
+	e := reproduce.Experiment{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []reproduce.ClaimResult{}, Records: runs}
+	var train, test []float64
+	for seed, r := range runs {
+		one := reproduce.RunResult{Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed), Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion}
+		if r.Diverged != nil {
+			metrics := r.Diverged.Metrics()
+			one.Diverged = &metrics
+			e.Diverged++
+		} else {
+			last := r.Epochs[len(r.Epochs)-1]
+			train, test = append(train, last.TrainAccuracy), append(test, last.TestAccuracy)
+		}
+		e.Runs = append(e.Runs, one)
+		e.Seconds += r.Seconds / float64(len(runs))
+	}
+	e.TrainAccuracy, e.TestAccuracy = interval(train), interval(test)
+	return e
+}
+
+// interval is an interval of round numbers, which no machine rounds in another way.
+func interval(values []float64) published.Interval {
+	i := published.Interval{N: len(values)}
+	for _, value := range values {
+		i.Mean += value
+	}
+	i.Mean = math.Round(i.Mean/float64(max(1, len(values)))*1024) / 1024
+	i.Low, i.High = i.Mean, i.Mean
+	if i.N > 1 {
+		i.Low, i.High, i.Deviation = i.Mean-1.0/128, i.Mean+1.0/128, 1.0/256
+	}
+	return i
+}
+
+// results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
+func results() reproduce.Results {
+	environment := experiments.Environment{
+		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
+		Backend: backend.Info{Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32), Threads: 1},
+		Data:    images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),
+	}
+	config := experiments.Defaults()
+	config.Epochs = 3
+	normalized, wild := config, config
+	normalized.Normalize = true
+	wild.LayerSizes, wild.LearningRate, wild.Activation = []int{}, 12.5, "tanh"
+
+	plain := experiment("first", config, run(config, environment, 25), run(config, environment, 26))
+	twin := experiment("first-normalized", normalized, run(normalized, environment, 27), run(normalized, environment, 28))
+	plain.Twin, twin.Twin = twin.Name, plain.Name
+	plain.Claims = []reproduce.ClaimResult{
+		{
+			Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
+			Judgement: published.Judgement{Verdict: published.Holds, Reason: "the interval is within 83% to 86%", Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875}},
+		},
+		{
+			Claim: "accuracy of digit 1", Published: "97% ± 1", Ours: "55.00% (48.65% to 61.35%)", Expected: true,
+			Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 96% to 98%", Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5}},
+		},
+	}
+	twin.Claims = []reproduce.ClaimResult{{
+		Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "91.7%",
+		Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 83% to 86%", Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375}},
+	}}
+	mixed := experiment("wild", wild, diverged(wild, environment), run(wild, environment, 24))
+	mixed.Claims = []reproduce.ClaimResult{{
+		Claim: "final test accuracy against first", Published: "above first", Ours: "-2.00 points", Source: "slightly better", Expected: true,
+		Judgement: published.Judgement{Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed", Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1},
+	}}
+	lost := experiment("lost", wild, diverged(wild, environment), diverged(wild, environment))
+
+	return reproduce.Results{
+		Schema: reproduce.Schema, Command: "epochal reproduce first first-normalized wild lost --seeds 2", Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
+		Environment: environment, Experiments: []reproduce.Experiment{plain, twin, mixed, lost},
+	}
+}
+
+// stub is an SVG of a size.
+func stub(width string) []byte {
+	return []byte(`<?xml version="1.0"?>` + "\n" + `<svg width="` + width + `pt" height="150pt" viewBox="0 0 600 150" xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`)
+}
+
+// stubs are a figure of each kind.
+func stubs() []report.Figure {
+	return []report.Figure{
+		{Kind: report.ComparisonFigure, SVG: stub("600")},
+		{Kind: report.BatchFigure, SVG: stub("477.5")},
+		{Kind: report.CurvesFigure, Experiment: "first", SVG: stub("800")},
+		{Kind: report.ConfusionFigure, Experiment: "first", SVG: stub("800")},
+		{Kind: report.MistakesFigure, Experiment: "wild", SVG: stub("300")},
+	}
+}
+
+func page(t *testing.T, r reproduce.Results, figures ...report.Figure) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := report.Page(&out, r, figures...); err != nil {
+		t.Fatal(err)
+	}
+	checkPage(t, out.String())
+	return out.String()
+}
+
+func markdown(t *testing.T, r reproduce.Results) string {
+	t.Helper()
+	var out bytes.Buffer
+	if err := report.Markdown(&out, r); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+var (
+	void     = regexp.MustCompile(`<(meta|br|img)([^>]*)>`)
+	cssLoads = regexp.MustCompile(`url\(|@import|@font-face`)
+)
+
+// checkPage checks what is true of every page: each element is closed where it should
+// be, nothing can run, nothing is loaded, links lead somewhere, and headings, images
+// and table heads are as readers of a screen expect them.
+func checkPage(t *testing.T, page string) {
+	t.Helper()
+	xhtml := strings.ReplaceAll(void.ReplaceAllString(page, "<$1$2/>"), "\x1b", "") // which XML cannot have
+	decoder := xml.NewDecoder(strings.NewReader(xhtml))
+	decoder.Entity = xml.HTMLEntity
+	ids, links := map[string]bool{}, map[string]bool{}
+	heading := 0
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("found a page that is not well-formed: %v", err)
+		}
+		element, ok := token.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		attributes := map[string]string{}
+		for _, a := range element.Attr {
+			attributes[a.Name.Local] = a.Value
+			if strings.HasPrefix(a.Name.Local, "on") || cssLoads.MatchString(a.Value) {
+				t.Errorf("found %s=%q in a %s", a.Name.Local, a.Value, element.Name.Local)
+			}
+		}
+		switch name := element.Name.Local; name {
+		case "script", "link", "iframe", "object", "embed", "base", "form", "svg":
+			t.Errorf("found a %s element", name)
+		case "img":
+			if !strings.HasPrefix(attributes["src"], "data:image/svg+xml;base64,") || attributes["alt"] == "" || attributes["width"] == "" {
+				t.Errorf("found an image with src %.40q, alt %q, width %q", attributes["src"], attributes["alt"], attributes["width"])
+			}
+		case "html":
+			if attributes["lang"] != "en" {
+				t.Errorf("found the language %q", attributes["lang"])
+			}
+		case "th":
+			if attributes["scope"] == "" {
+				t.Error("found a table head without a scope")
+			}
+		case "h1", "h2", "h3", "h4", "h5", "h6":
+			level := int(name[1] - '0')
+			if level > heading+1 || level == 1 && heading != 0 {
+				t.Errorf("found h%d after h%d", level, heading)
+			}
+			heading = level
+		}
+		if id, ok := attributes["id"]; ok {
+			if ids[id] {
+				t.Errorf("found the id %q twice", id)
+			}
+			ids[id] = true
+		}
+		if link, ok := attributes["href"]; ok {
+			links[link] = true
+		}
+	}
+	for link := range links {
+		if id, ok := strings.CutPrefix(link, "#"); !ok || !ids[id] {
+			t.Errorf("found a link to %q", link)
+		}
+	}
+	style := page[strings.Index(page, "<style>"):strings.Index(page, "</style>")]
+	if found := cssLoads.FindString(style); found != "" {
+		t.Errorf("found %q in the style sheet", found)
+	}
+	if strings.Contains(page, "ZgotmplZ") || strings.Contains(page, "<no value>") {
+		t.Error("found that a value was refused by html/template")
+	}
+}
+
+// checkGolden compares a text with a golden file.
+func checkGolden(t *testing.T, name, found string) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(found), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expected, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(strings.Split(string(expected), "\n"), strings.Split(found, "\n")); diff != "" {
+		t.Errorf("differs from %s; go test -update writes it anew (-expected +found):\n%s", path, diff)
+	}
+}
+
+func TestPage(t *testing.T) {
+	found := page(t, results(), stubs()...)
+	checkGolden(t, "report.html", found)
+	for _, expected := range []string{
+		`<span class="verdict holds"><span aria-hidden="true">✓</span> holds</span>`,
+		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. Of 1 not expected to, 0 hold, 1 does not and 0 are undecided.",
+		"1 of 2 runs diverged: seed 0.", "2 of 2 runs diverged: seed 0, 1.", "diverged: the loss was NaN at step 7 of epoch 2",
+		"epochal train --layer-sizes &#39;&#39; --activation tanh --epochs 3 --learning-rate 12.5 --seed 0 --backend xla:cpu",
+		"nearer to the mean with inputs from 0 to 1 in 1 case", "plugin.so",
+	} {
+		if !strings.Contains(found, expected) {
+			t.Errorf("found no %q", expected)
+		}
+	}
+	if strings.Contains(found, "somebody") {
+		t.Error("found the folder of the plugin, which may tell a name")
+	}
+}
+
+func TestMarkdown(t *testing.T) {
+	checkGolden(t, "results.md", markdown(t, results()))
+}
+
+func TestJSON(t *testing.T) {
+	var out bytes.Buffer
+	if err := report.JSON(&out, results()); err != nil {
+		t.Fatal(err)
+	}
+	checkGolden(t, "results.json", out.String())
+
+	decoder := json.NewDecoder(&out)
+	decoder.DisallowUnknownFields()
+	var read reproduce.Results
+	if err := decoder.Decode(&read); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(results(), read, cmpopts.IgnoreFields(reproduce.Experiment{}, "Records")); diff != "" {
+		t.Errorf("differs once read (-expected +found):\n%s", diff)
+	}
+	// The page needs no more than that.
+	if diff := cmp.Diff(page(t, results()), page(t, read)); diff != "" {
+		t.Errorf("the page differs once read (-expected +found):\n%s", diff)
+	}
+}
+
+// unescaped are the pipes that part the cells of a row.
+var unescaped = regexp.MustCompile(`(^|[^\\])\|`)
+
+// TestHostile puts texts of a user's file, and of a device, into everything.
+func TestHostile(t *testing.T) {
+	const hostile = "<script>alert('x')</script> | \"`\\ </style> {{.}} https://example.com\n# x\x1b[31m &amp; <img src=x onerror=y>"
+	r := results()
+	r.Command = hostile
+	r.Backends = []string{hostile}
+	r.Environment.Version, r.Environment.Backend.Device, r.Environment.Backend.Name = hostile, hostile, hostile
+	r.Environment.Data = []dataset.File{{Name: hostile, SHA256: hostile}}
+	var figures []report.Figure
+	for i := range r.Experiments {
+		e := &r.Experiments[i]
+		e.Name, e.Title, e.Why = hostile+strings.Repeat("'", i), hostile, hostile
+		e.Config.Data, e.Config.Init, e.Config.Activation = hostile, hostile, hostile
+		for j := range e.Claims {
+			c := &e.Claims[j]
+			c.Claim, c.Published, c.Ours, c.Source, c.Judgement.Reason = hostile, hostile, hostile, hostile, hostile
+		}
+		for j := range e.Runs {
+			e.Runs[j].Folder = hostile
+			if e.Runs[j].Diverged != nil {
+				e.Runs[j].Diverged.Loss = hostile
+			}
+		}
+		figures = append(figures, report.Figure{Kind: report.CurvesFigure, Experiment: e.Name, SVG: stub("600")})
+	}
+	r.Experiments[0].Twin, r.Experiments[1].Twin = r.Experiments[1].Name, r.Experiments[0].Name
+	found := page(t, r, figures...)
+	if strings.Count(found, "</style>") != 1 {
+		t.Error("found that the style sheet ends twice")
+	}
+
+	columns := 0
+	for line := range strings.Lines(markdown(t, r)) {
+		if strings.Contains(line, "\x1b") {
+			t.Errorf("found what a terminal obeys: %q", line)
+		}
+		if strings.HasPrefix(line, "    ") {
+			continue // as it is
+		}
+		if strings.Contains(line, "<") && !strings.Contains(line, `\<`) {
+			t.Errorf("found HTML: %q", line)
+		}
+		if !strings.HasPrefix(line, "|") {
+			columns = 0
+			continue
+		}
+		count := len(unescaped.FindAllString(line, -1))
+		if columns > 0 && count != columns {
+			t.Errorf("found %d columns, expected %d: %q", count, columns, line)
+		}
+		columns = count
+	}
+
+	folder := t.TempDir()
+	if err := report.Write(folder, r, images()); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(folder, "figures"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !regexp.MustCompile(`^[a-z0-9-]+\.(png|svg)$`).MatchString(entry.Name()) {
+			t.Errorf("found the file %q", entry.Name())
+		}
+	}
+}
+
+func TestQuick(t *testing.T) {
+	r := results()
+	r.Quick = true
+	for i := range r.Experiments {
+		r.Experiments[i].Claims = []reproduce.ClaimResult{}
+	}
+	for name, found := range map[string]string{"page": page(t, r), "Markdown": markdown(t, r)} {
+		if !strings.Contains(found, "Smoke test: one seed and a few epochs") {
+			t.Errorf("%s: found no mark of a smoke test", name)
+		}
+		for _, unexpected := range []string{"Verdict", "expected to hold", "nearer", "ublished"} {
+			if strings.Contains(found, unexpected) {
+				t.Errorf("%s: found %q in a smoke test", name, unexpected)
+			}
+		}
+	}
+	if found := page(t, results()); strings.Contains(found, "Smoke test") {
+		t.Error("found that all is a smoke test")
+	}
+}
+
+func TestOneSeed(t *testing.T) {
+	r := results()
+	r.Seeds = r.Seeds[:1]
+	for i, e := range r.Experiments {
+		r.Experiments[i] = experiment(e.Name, e.Config, e.Records[0])
+	}
+	found := page(t, r)
+	for _, expected := range []string{"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "which tells no interval", "all diverged"} {
+		if !strings.Contains(found, expected) {
+			t.Errorf("found no %q", expected)
+		}
+	}
+	for _, unexpected := range []string{"±", `id="verdicts"`, `id="normalize"`} {
+		if strings.Contains(found, unexpected) {
+			t.Errorf("found %q", unexpected)
+		}
+	}
+}
+
+func TestOneOfTwins(t *testing.T) {
+	r := results()
+	r.Experiments = r.Experiments[:1]
+	const expected = "No experiment ran in both forms. To compare them: epochal reproduce first first-normalized"
+	for name, found := range map[string]string{"page": page(t, r), "Markdown": markdown(t, r)} {
+		if !strings.Contains(found, expected) {
+			t.Errorf("%s: found no %q", name, expected)
+		}
+	}
+}
+
+func TestNothing(t *testing.T) {
+	found := page(t, reproduce.Results{})
+	if !strings.Contains(found, "0 experiments ran with 0 seeds. They make no claims.") {
+		t.Error("found no word on there being nothing")
+	}
+	markdown(t, reproduce.Results{})
+}
+
+func TestPageErrors(t *testing.T) {
+	for name, figure := range map[string]report.Figure{
+		"no SVG":             {Kind: report.BatchFigure, SVG: []byte("<svg>")},
+		"a size of no sense": {Kind: report.BatchFigure, SVG: stub("1.2.3")},
+		"another experiment": {Kind: report.CurvesFigure, Experiment: "second", SVG: stub("600")},
+		"another kind":       {Kind: "portrait", Experiment: "first", SVG: stub("600")},
+	} {
+		var out bytes.Buffer
+		if err := report.Page(&out, results(), figure); err == nil || out.Len() > 0 {
+			t.Errorf("%s: found %d bytes and the error %v, expected none and an error", name, out.Len(), err)
+		}
+	}
+	if err := report.Page(failing{}, results()); !errors.Is(err, errFull) {
+		t.Errorf("found %v, expected the writer's own error", err)
+	}
+}
+
+var errFull = errors.New("full")
+
+// failing takes no byte.
+type failing struct{}
+
+func (failing) Write([]byte) (int, error) { return 0, errFull }
+
+func TestWrite(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "new", "results")
+	if err := report.Write(folder, results(), images()); err != nil {
+		t.Fatal(err)
+	}
+	first := contents(t, folder)
+	var names []string
+	for name := range first {
+		names = append(names, name)
+	}
+	expected := []string{"results.json", "results.md", "report.html"}
+	for _, figure := range []string{
+		"batch", "comparison", "first-confusion", "first-curves", "first-mistakes", "first-normalized-confusion", "first-normalized-curves", "first-normalized-mistakes",
+		"lost-curves", "wild-confusion", "wild-curves", "wild-mistakes",
+	} {
+		expected = append(expected, "figures/"+figure+".png", "figures/"+figure+".svg")
+	}
+	if diff := cmp.Diff(expected, names, cmpopts.SortSlices(strings.Compare)); diff != "" {
+		t.Errorf("found other files (-expected +found):\n%s", diff)
+	}
+	checkPage(t, first["report.html"])
+	if found := strings.Count(first["report.html"], "<img "); found != 12 {
+		t.Errorf("found %d figures in the page, expected 12", found)
+	}
+	if _, err := png.Decode(strings.NewReader(first["figures/wild-mistakes.png"])); err != nil {
+		t.Error(err)
+	}
+
+	if err := report.Write(folder, results(), images()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first, contents(t, folder)); diff != "" {
+		t.Error("found other files the second time")
+	}
+}
+
+// contents are the files of a folder.
+func contents(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		name, _ := filepath.Rel(folder, path)
+		files[filepath.ToSlash(name)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// TestWriteOtherData has no figure of mistakes where the images are not those that
+// were mistaken.
+func TestWriteOtherData(t *testing.T) {
+	folder := t.TempDir()
+	r := results()
+	r.Experiments = r.Experiments[:1]
+	other := images()
+	other.Files[0].SHA256 = strings.Repeat("00", 32)
+	if err := report.Write(folder, r, other); err != nil {
+		t.Fatal(err)
+	}
+	for name := range contents(t, folder) {
+		if strings.Contains(name, "mistakes") {
+			t.Errorf("found %s", name)
+		}
+	}
+}
+
+func TestWriteFails(t *testing.T) {
+	little, impossible := results(), results()
+	little.Experiments = little.Experiments[2:3] // few figures
+	impossible.Experiments[2].Records[1].Epochs[0].TestAccuracy = 2
+	for name, test := range map[string]struct {
+		file    string // in the way
+		folder  string
+		results reproduce.Results
+	}{
+		"the folder is a file":        {"results", "results", little},
+		"its parent is a file":        {"parent", "parent/results", little},
+		"figures is a file":           {"results/figures", "results", little},
+		"a figure cannot be drawn":    {"other", "results", impossible},
+		"a figure's name is a folder": {"results/figures/wild-curves.svg/x", "results", little},
+	} {
+		t.Run(name, func(t *testing.T) {
+			parent := t.TempDir()
+			path := filepath.Join(parent, test.file)
+			if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte("mine"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := report.Write(filepath.Join(parent, test.folder), test.results, images()); err == nil {
+				t.Fatal("found no error")
+			} else {
+				t.Log(err)
+			}
+			for name, text := range contents(t, parent) {
+				if name == filepath.ToSlash(test.file) {
+					if text != "mine" {
+						t.Errorf("found another text in %s", name)
+					}
+				} else if !strings.HasPrefix(name, "results/figures/") || strings.HasPrefix(filepath.Base(name), ".") {
+					t.Errorf("found %s", name)
+				}
+			}
+		})
+	}
+}

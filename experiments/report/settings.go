@@ -1,0 +1,97 @@
+package report
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"epochal/experiments"
+)
+
+// setting is a field of a run's config.
+type setting struct {
+	Name  string // as in config.json: "layer_sizes"
+	Value string // "[512, 512]"
+	flag  string // for `epochal train` in a shell: "--layer-sizes 512,512"
+}
+
+// settings are all fields of a config, in the order of config.json.
+func settings(c experiments.Config) []setting {
+	var all []setting
+	value := reflect.ValueOf(c)
+	for i := range value.NumField() {
+		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+		s := setting{Name: name, flag: "--" + strings.ReplaceAll(name, "_", "-")}
+		switch field := value.Field(i).Interface().(type) {
+		case bool:
+			s.Value = strconv.FormatBool(field)
+			if !field { // a switch takes a value only behind "="
+				s.flag += "=false"
+			}
+		case []int:
+			widths := strings.Trim(fmt.Sprint(field), "[]")
+			s.Value = "[" + strings.ReplaceAll(widths, " ", ", ") + "]"
+			s.flag += " " + shellWord(strings.ReplaceAll(widths, " ", ","))
+		case float64:
+			s.Value = experiments.FormatFloat(field)
+			s.flag += " " + s.Value
+		default:
+			s.Value = fmt.Sprint(field)
+			s.flag += " " + shellWord(s.Value)
+			if s.Value == "" {
+				s.Value = `""`
+			}
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// runSettings are chosen when experiments run, alike for all of them, or tell one
+// run of an experiment from another.
+var runSettings = []string{"seed", "backend", "tf32", "steps_per_call"}
+
+// ofExperiments are the settings that are an experiment's own.
+func ofExperiments(all []setting) []setting {
+	return slices.DeleteFunc(slices.Clone(all), func(s setting) bool { return slices.Contains(runSettings, s.Name) })
+}
+
+// deviations are the settings in which an experiment differs from attempt 1.
+func deviations(c experiments.Config) []setting {
+	first := ofExperiments(settings(experiments.Defaults()))
+	var differing []setting
+	for i, s := range ofExperiments(settings(c)) {
+		if s.flag != first[i].flag {
+			differing = append(differing, s)
+		}
+	}
+	return differing
+}
+
+// trainCommand is the command that repeats a run on a backend. It has a flag for
+// each setting that is not its default, and always the seed and the backend.
+func trainCommand(c experiments.Config, backend string) string {
+	c.Backend = backend
+	usual := settings(experiments.Defaults())
+	command := "epochal train"
+	for i, s := range settings(c) {
+		if s.flag != usual[i].flag || s.Name == "seed" || s.Name == "backend" {
+			command += " " + s.flag
+		}
+	}
+	return command
+}
+
+// plainWord are the characters that every shell leaves as they are.
+const plainWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:@%"
+
+// shellWord writes text as a POSIX shell reads it.
+func shellWord(text string) string {
+	special := func(r rune) bool { return !strings.ContainsRune(plainWord, r) }
+	if text != "" && !strings.ContainsFunc(text, special) {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}
