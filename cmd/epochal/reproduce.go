@@ -206,22 +206,21 @@ func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 	if r.Quick {
 		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", reproduce.QuickEpochs)
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "EXPERIMENT\tCLAIM\tPUBLISHED\tOURS\tN\tVERDICT")
-	judged := false
 	for _, e := range r.Experiments {
-		for _, c := range e.Claims {
-			judged = true
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", e.Name, c.Claim, c.Published, c.Ours, c.Judgement.Interval.N, c.Judgement.Verdict)
+		if len(e.Claims) == 0 {
+			continue
 		}
-	}
-	if judged {
+		fmt.Fprintln(t.out, e.Name)
+		table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		for _, c := range e.Claims {
+			fmt.Fprintf(table, "  %s\t%s\tpublished %s\tours %s, n = %d\n", c.Judgement.Verdict, c.Claim, c.Published, c.Ours, c.Judgement.Interval.N)
+		}
 		if err := table.Flush(); err != nil {
 			return fmt.Errorf("standard output: %w", err)
 		}
 		fmt.Fprintln(t.out)
 	}
-	table = tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "EXPERIMENT\tTRAIN\tTEST\tN\tSECONDS A RUN")
 	for _, e := range r.Experiments {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), e.TestAccuracy.N, e.Seconds)
