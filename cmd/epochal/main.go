@@ -86,9 +86,9 @@ func newRoot(t *terminal) *cobra.Command {
 experiments, a whole run of SGD steps per call of XLA, on a CPU or a GPU.
 
 Results go to standard output, progress and diagnostics to standard error.
-Exit codes: 0 done; 1 failed; 2 wrong use; 3 a required accuracy was not met;
-130 interrupted.`,
-		Example:       "  epochal train\n  epochal train --layer-sizes 128 --batch-size 32 --learning-rate 0.01 --epochs 5",
+Exit codes: 0 done; 1 failed; 2 wrong use; 3 a required accuracy or a claim was
+not met; 130 interrupted.`,
+		Example:       "  epochal reproduce attempt-1 best\n  epochal train\n  epochal train --layer-sizes 128 --batch-size 32 --learning-rate 0.01 --epochs 5",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArguments,
