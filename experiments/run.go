@@ -281,8 +281,9 @@ func (r *run) open(ctx context.Context) error {
 	return r.device.serves(r.config)
 }
 
-// load reads the headers of the data and the initial weights, so that wrong
-// files are refused before a device opens.
+// load reads the headers and labels of the data and the initial weights, so
+// that what is wrong with them is said before a device opens. Pixels are still
+// being read then; upload reports theirs.
 func (r *run) load() (err error) {
 	c := r.config
 	if r.loading, err = loadData(c.Data); err != nil {

@@ -173,11 +173,12 @@ type plan struct {
 func newPlan(chosen []published.Experiment, o Options) (plan, error) {
 	p := plan{experiments: chosen, of: map[string][]*plannedRun{}}
 	byFolder := map[string]*plannedRun{}
+	files := contents{}
 	for _, e := range chosen {
 		for seed := range o.Seeds {
 			c := e.Config
 			c.Seed, c.Backend, c.TF32 = uint64(seed), o.Backend, o.TF32
-			folder, err := name(c)
+			folder, err := name(c, files)
 			if err != nil {
 				return plan{}, err
 			}

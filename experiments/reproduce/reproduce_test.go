@@ -344,3 +344,45 @@ func TestCancelledReproductionKeepsWhatIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Data that changed under the same name makes other runs; what was run on the
+// old data is not taken for them, and is kept.
+func TestChangedDataIsRunAgain(t *testing.T) {
+	folder := t.TempDir()
+	data := filepath.Join(folder, "data")
+	writeData(t, data)
+	o := options(filepath.Join(folder, "results"))
+	var plan reproduce.Planned
+	o.Observer = func(e reproduce.Event) {
+		if e, ok := e.(reproduce.Planned); ok {
+			plan = e
+		}
+	}
+	run := func(done int) {
+		t.Helper()
+		if _, err := reproduce.Run(context.Background(), made(data)[:1], o); err != nil {
+			t.Fatal(err)
+		}
+		if want := (reproduce.Planned{Runs: 3, Done: done}); plan != want {
+			t.Errorf("found the plan %+v, expected %+v", plan, want)
+		}
+	}
+	run(0)
+	run(3)
+	path := filepath.Join(data, "t10k-images-idx3-ubyte")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	changed := bytes.Clone(before)
+	changed[len(changed)-1] ^= 1
+	for _, step := range []struct {
+		content []byte
+		done    int
+	}{{changed, 0}, {before, 3}} {
+		if err := os.WriteFile(path, step.content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		run(step.done)
+	}
+}

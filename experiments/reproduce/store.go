@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,9 +19,9 @@ import (
 
 // The results folder:
 //
-//	runs/<hash of the config>-seed<n>/   a complete run folder
-//	runs/.partial-*                      a run that is under way, or was when its process died
-//	.lock                                held by the process that writes
+//	runs/<hash>-seed<n>/   a complete run folder; the hash is of the config and its files
+//	runs/.partial-*        a run that is under way, or was when its process died
+//	.lock                  held by the process that writes
 const (
 	runsFolder = "runs"
 	partial    = ".partial-"
@@ -69,8 +70,46 @@ func openStore(folder string) (*store, error) {
 
 func (s *store) close() { s.lock.Unlock() }
 
+// contents are what the files that a config names hold, so that a run on other
+// files of the same name is another run. MNIST is built in and names none.
+type contents map[string]string
+
+// of returns the hashes of c's data and initial weights, read once per name.
+func (s contents) of(c experiments.Config) (string, error) {
+	key := fmt.Sprintf("%q %q", c.Data, c.Init)
+	if known, ok := s[key]; ok {
+		return known, nil
+	}
+	var text string
+	if c.Data != experiments.MNIST {
+		data, err := experiments.OpenData(c.Data)
+		if err != nil {
+			return "", err
+		}
+		text = fmt.Sprint(data.Files)
+	}
+	if c.Init != "" {
+		file, err := os.Open(c.Init)
+		if err != nil {
+			return "", fmt.Errorf("init: %w", err)
+		}
+		defer file.Close()
+		hash := sha256.New()
+		if _, err := io.Copy(hash, file); err != nil {
+			return "", fmt.Errorf("init: %w", err)
+		}
+		text += hex.EncodeToString(hash.Sum(nil))
+	}
+	s[key] = text
+	return text, nil
+}
+
 // name is the run folder of a config, below the results folder.
-func name(c experiments.Config) (string, error) {
+func name(c experiments.Config, files contents) (string, error) {
+	held, err := files.of(c)
+	if err != nil {
+		return "", err
+	}
 	seed := c.Seed
 	// Neither changes what a run computes.
 	c.Seed, c.StepsPerCall = 0, 0
@@ -78,7 +117,7 @@ func name(c experiments.Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	hash := sha256.Sum256(fmt.Appendf(text, " arithmetic %d", arithmetic))
+	hash := sha256.Sum256(fmt.Appendf(text, " arithmetic %d %s", arithmetic, held))
 	return filepath.Join(runsFolder, fmt.Sprintf("%s-seed%d", hex.EncodeToString(hash[:6]), seed)), nil
 }
 
