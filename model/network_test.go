@@ -89,6 +89,7 @@ func TestTrainingAndEvaluationFollowTheReference(t *testing.T) {
 		{"tanh", []int{7}, model.ActivationTanh, 8},
 		{"batches of one", []int{4}, model.ActivationReLU, 1},
 		{"one batch larger than the set", []int{4}, model.ActivationReLU, 64},
+		{"many images and wide layers", []int{512, 512}, model.ActivationReLU, 256}, // see weightGradient
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {

@@ -59,6 +59,13 @@ func (b *Backend) StepLoops() bool {
 	return ok
 }
 
+// IsXLACPU tells whether GoMLX's backend b is XLA on the processor, for the
+// programs that are built differently there.
+func IsXLACPU(b compute.Backend) bool {
+	opened, ok := b.(*xla.Backend)
+	return ok && opened.IsCPU()
+}
+
 // opening guards what opening a plugin touches in the process: XLA_FLAGS, the
 // log, and go-xla's own tables.
 var opening sync.Mutex
