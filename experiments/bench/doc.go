@@ -1,0 +1,12 @@
+// Package bench measures training and evaluation on every backend, so that one
+// can decide between them on evidence.
+//
+// A [Cell] is one place of the grid: a backend, a network, a batch size, and how
+// the steps are dispatched. Each cell is measured once per round in a process of
+// its own, and the cells take turns, so that a machine whose speed drifts drifts
+// for all of them alike. [Results] are all the rounds; [Summarize] and [Differ]
+// say what they mean.
+//
+// It prints nothing and knows no flags. Neighbours: package experiments opens
+// the devices, package report draws and writes results, cmd/epochal runs it.
+package bench
