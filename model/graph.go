@@ -117,9 +117,15 @@ func batchLoss(losses, weights *Node) *Node {
 // batch [batch] int32 the rows to train on, weights [batch] float32 as in
 // batchLoss; rate, scale and offset are scalars.
 func sgdStep(pixels, labels, batch, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
-	index := ExpandAxes(batch, 1)                                // [batch, 1]
-	images := normalize(Gather(pixels, index), scale, offset)    // [batch, inputs]
-	targets := ConvertDType(Gather(labels, index), dtypes.Int32) // [batch]
+	index := ExpandAxes(batch, 1) // [batch, 1]
+	return sgdStepOn(Gather(pixels, index), Gather(labels, index), weights, rate, scale, offset, values, t)
+}
+
+// sgdStepOn is sgdStep on a batch that is there already: pixels [batch, inputs]
+// uint8 and labels [batch] uint8.
+func sgdStepOn(pixels, labels, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
+	images := normalize(pixels, scale, offset)    // [batch, inputs]
+	targets := ConvertDType(labels, dtypes.Int32) // [batch]
 	inputs, outputs := forward(images, values, t)
 	shifted, sum := shiftedLogits(outputs[len(outputs)-1])
 	losses := negativeLogLikelihood(shifted, sum, targets) // [batch]

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"epochal/dataset"
 	"epochal/model/backend"
@@ -134,6 +135,24 @@ func (i *Images) Normalized(n Normalization) (*Images, error) {
 	}
 	view := *i
 	view.scale, view.offset = n.affine()
+	return &view, nil
+}
+
+// First is a view of the same images on the device in which set number section
+// ends after its first count images, 1 to all of them. Only the images
+// themselves are to be closed.
+func (i *Images) First(section, count int) (*Images, error) {
+	if section < 0 || section >= len(i.sections) {
+		return nil, fmt.Errorf("set %d: found %d sets", section, len(i.sections))
+	}
+	if most := i.sections[section].count; count < 1 || count > most {
+		return nil, fmt.Errorf("set %d: found %d images wanted, expected 1 to %d", section, count, most)
+	}
+	view := *i
+	view.sections, view.sets = slices.Clone(i.sections), slices.Clone(i.sets)
+	view.sections[section].count = count
+	set := &view.sets[section]
+	set.Pixels, set.Labels = set.Pixels[:count*set.Rows*set.Columns], set.Labels[:count]
 	return &view, nil
 }
 

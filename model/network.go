@@ -57,6 +57,17 @@ func ceilDivide(a, b int) int { return (a + b - 1) / b }
 // Compile compiles the two programs for an open backend, side by side. The
 // network has no weights until SetWeights.
 func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
+	return compile(b, p, sizes, func(steps int) (*graph.Graph, error) {
+		if b.StepLoops() {
+			return buildTrainingLoop(b.Backend, p, sizes.Rows, steps)
+		}
+		return buildTrainingStep(b.Backend, p, sizes.Rows)
+	})
+}
+
+// compile is Compile with the training program that build builds, given the
+// number of steps in an epoch.
+func compile(b *backend.Backend, p Program, sizes Sizes, build func(steps int) (*graph.Graph, error)) (*Network, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
@@ -71,11 +82,7 @@ func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
 			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, sizes.Rows)
 		}
 	}()
-	if b.StepLoops() {
-		n.training, trainingErr = buildTrainingLoop(b.Backend, p, sizes.Rows, n.steps())
-	} else {
-		n.training, trainingErr = buildTrainingStep(b.Backend, p, sizes.Rows)
-	}
+	n.training, trainingErr = build(n.steps())
 	<-done
 	for _, err := range []error{trainingErr, evaluationErr} {
 		if err != nil {
