@@ -22,11 +22,7 @@ var mnistChecksums string
 
 // mnist is decoded once per process and then kept: 55 MB.
 var mnist = sync.OnceValues(func() (*Loading, error) {
-	files, err := fs.Sub(mnistFiles, "mnist")
-	if err != nil {
-		return nil, err
-	}
-	return load(files, "mnist", &published{
+	return load(MNISTFiles(), "mnist", &published{
 		checksums: parseChecksums(mnistChecksums),
 		mean:      mnistMean,
 		deviation: mnistDeviation,
@@ -56,6 +52,16 @@ func LoadMNIST() (*Loading, error) {
 	}
 	l := *loading
 	return &l, nil
+}
+
+// MNISTFiles returns the four files of MNIST as this package carries them, IDX
+// in gzip, for programs that read them themselves.
+func MNISTFiles() fs.FS {
+	files, err := fs.Sub(mnistFiles, "mnist")
+	if err != nil {
+		panic(err) // the name is valid
+	}
+	return files
 }
 
 // parseChecksums reads the output of sha256sum: a checksum and a name a line.

@@ -98,7 +98,7 @@ not met; 130 interrupted.`,
 		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
 	})
 	root.SuggestionsMinimumDistance = 2
-	root.AddCommand(newTrain(t), newData(t), newBackends(t), newReproduce(t), newList(t), newVersion(t))
+	root.AddCommand(newTrain(t), newData(t), newBackends(t), newReproduce(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
 	return root
 }
 

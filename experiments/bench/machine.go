@@ -1,0 +1,183 @@
+package bench
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// ticksPerSecond is the unit of /proc/stat's times: USER_HZ, 100 on every
+// architecture that Go runs on.
+const ticksPerSecond = 100
+
+// processorTimes are seconds since the machine started, of all processors.
+type processorTimes struct {
+	busy   float64 // with any process
+	stolen float64 // by other guests of a virtual machine's host
+}
+
+// readProcessorTimes reads proc/stat.
+func readProcessorTimes(machine fs.FS) (t processorTimes, ok bool) {
+	content, err := fs.ReadFile(machine, "proc/stat")
+	if err != nil {
+		return t, false
+	}
+	line, _, _ := bytes.Cut(content, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return t, false
+	}
+	// cpu user nice system idle iowait irq softirq steal; a guest's time is in user.
+	for i, field := range fields[1:min(len(fields), 9)] {
+		ticks, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			return t, false
+		}
+		switch seconds := float64(ticks) / ticksPerSecond; i {
+		case 0, 1, 2, 5, 6:
+			t.busy += seconds
+		case 7:
+			t.stolen += seconds
+		}
+	}
+	return t, true
+}
+
+// watchLoad begins to watch the machine. The function that it returns tells how
+// many processors other processes kept busy since, on average; 0 where that
+// cannot be read.
+func watchLoad(machine fs.FS, now func() time.Time) (end func() float64) {
+	started, ownBefore := now(), ownTime()
+	before, ok := readProcessorTimes(machine)
+	return func() float64 {
+		after, still := readProcessorTimes(machine)
+		elapsed := now().Sub(started).Seconds()
+		if !ok || !still || elapsed <= 0 {
+			return 0
+		}
+		return max(0, (after.busy-before.busy-(ownTime()-ownBefore))/elapsed)
+	}
+}
+
+// ownTime is the processor time of this process in seconds.
+func ownTime() float64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
+}
+
+// peakMemory is the peak of this process's resident bytes, 0 if unknown. The
+// kernel's account for getrusage starts with what the parent had, so that it is
+// second choice.
+func peakMemory(machine fs.FS) int64 {
+	if content, err := fs.ReadFile(machine, "proc/self/status"); err == nil {
+		for line := range strings.Lines(string(content)) {
+			fields := strings.Fields(line)
+			if len(fields) == 3 && fields[0] == "VmHWM:" {
+				if kilobytes, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+					return kilobytes << 10
+				}
+			}
+		}
+	}
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return residentBytes(&usage)
+}
+
+// residentBytes is the peak memory of a process by its usage.
+func residentBytes(usage *syscall.Rusage) int64 {
+	if runtime.GOOS == "darwin" {
+		return int64(usage.Maxrss)
+	}
+	return int64(usage.Maxrss) << 10
+}
+
+// quota is the number of processors that control groups leave to this process,
+// 0 where there is no limit or none can be read.
+func quota(machine fs.FS) float64 {
+	least := 0.0
+	found := func(limit, period string) {
+		l, err1 := strconv.ParseFloat(limit, 64)
+		p, err2 := strconv.ParseFloat(period, 64)
+		if err1 == nil && err2 == nil && l > 0 && p > 0 && (least == 0 || l/p < least) {
+			least = l / p
+		}
+	}
+	read := func(file string) []string {
+		content, _ := fs.ReadFile(machine, file)
+		return strings.Fields(string(content))
+	}
+	groups, _ := fs.ReadFile(machine, "proc/self/cgroup")
+	folders := map[string][]string{"sys/fs/cgroup": {"/"}, "sys/fs/cgroup/cpu": {"/"}}
+	for line := range strings.Lines(string(groups)) {
+		// hierarchy:controllers:path; version 2 has no controllers.
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		switch {
+		case len(parts) < 3:
+		case parts[1] == "":
+			folders["sys/fs/cgroup"] = append(folders["sys/fs/cgroup"], parts[2])
+		case slices.Contains(strings.Split(parts[1], ","), "cpu"):
+			folders["sys/fs/cgroup/cpu"] = append(folders["sys/fs/cgroup/cpu"], parts[2])
+		}
+	}
+	for root, groups := range folders {
+		for _, group := range groups {
+			// A group's limit binds those below it.
+			for group = path.Clean("/" + group); ; group = path.Dir(group) {
+				folder := path.Join(root, group)
+				if words := read(path.Join(folder, "cpu.max")); len(words) == 2 {
+					found(words[0], words[1])
+				}
+				limit, period := read(path.Join(folder, "cpu.cfs_quota_us")), read(path.Join(folder, "cpu.cfs_period_us"))
+				if len(limit) == 1 && len(period) == 1 {
+					found(limit[0], period[0])
+				}
+				if group == "/" {
+					break
+				}
+			}
+		}
+	}
+	return least
+}
+
+// governors are the frequency governors of the machine's processors, each once,
+// sorted.
+func governors(machine fs.FS) []string {
+	files, _ := fs.Glob(machine, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
+	var names []string
+	for _, file := range files {
+		if content, err := fs.ReadFile(machine, file); err == nil {
+			names = append(names, strings.TrimSpace(string(content)))
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// machineWarnings are what may disturb measurements and is known before them.
+func machineWarnings(machine fs.FS, cores int) []string {
+	var warnings []string
+	if processors := quota(machine); processors > 0 && processors < float64(cores) {
+		warnings = append(warnings, fmt.Sprintf("a control group limits the process to %.3g of %d processors: threads are paused while they measure",
+			processors, cores))
+	}
+	for _, governor := range governors(machine) {
+		if governor != "performance" {
+			warnings = append(warnings, fmt.Sprintf("the frequency governor is %q, expected \"performance\": the clock follows the load", governor))
+		}
+	}
+	return warnings
+}

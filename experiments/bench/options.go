@@ -1,0 +1,267 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/model/backend"
+)
+
+// Options say what is measured and how. Start from [Defaults] or [Quick].
+type Options struct {
+	Backends     []string // names, not auto; nil for every one that is usable
+	LayerSizes   [][]int  // networks
+	BatchSizes   []int    // images per step
+	StepsPerCall []int    // 0 for a whole epoch; without effect on pure Go, where each step is a call
+	Feeds        []string // nil for all, but only FeedResident on pure Go
+	Precisions   []string // nil for all that a backend has
+
+	Rounds  int           // 1 to MaxRounds; below FewestRounds there are no intervals
+	Seconds float64       // window of steady steps per measurement; the other windows follow from it
+	Timeout time.Duration // of each process
+	Quick   bool          // recorded in the results
+
+	Peers  []string // nil for none
+	Python string   // interpreter of the peers
+
+	// Command makes the command that runs this program with the given arguments;
+	// default os.Executable. `bench-child` is [Serve] on its standard streams.
+	Command     func(ctx context.Context, arguments ...string) *exec.Cmd
+	CommandLine string           // what the user typed, recorded in the results
+	Observer    func(Event)      // may be nil
+	Now         func() time.Time // default time.Now
+	Machine     fs.FS            // the machine's files, default those below /
+	Plugins     backend.Plugins  // where plugins are found and installed
+}
+
+// ChildCommand is the argument with which this program becomes a child process.
+const ChildCommand = "bench-child"
+
+// MaxRounds and the other limits keep a mistyped number from running for days.
+const (
+	MaxRounds  = 1000
+	MaxSeconds = 3600
+)
+
+// Defaults is the grid that says most in two or three minutes on two cores.
+func Defaults() Options {
+	return Options{
+		LayerSizes:   [][]int{{32, 32}, {128, 128}, {512, 512}, {1024, 1024}},
+		BatchSizes:   []int{64},
+		StepsPerCall: []int{0, 1},
+		Rounds:       FewestRounds,
+		Seconds:      0.4,
+		Timeout:      2 * time.Minute,
+		Python:       "python3",
+	}
+}
+
+// Quick is a smaller grid with short windows, for a minute on two cores.
+func Quick() Options {
+	o := Defaults()
+	o.LayerSizes = [][]int{{128, 128}, {512, 512}}
+	o.Seconds = 0.2
+	o.Quick = true
+	return o
+}
+
+func (o Options) withDefaults() Options {
+	if o.Command == nil {
+		o.Command = func(ctx context.Context, arguments ...string) *exec.Cmd {
+			program, err := os.Executable()
+			if err != nil {
+				program = os.Args[0]
+			}
+			return exec.CommandContext(ctx, program, arguments...)
+		}
+	}
+	if o.Observer == nil {
+		o.Observer = func(Event) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Machine == nil {
+		o.Machine = os.DirFS("/")
+	}
+	return o
+}
+
+// known are the backends that are measured if none is named, best first.
+var known = []string{backend.XLACUDA, backend.XLACPU, backend.Go}
+
+// Peers are the names of all peers.
+func Peers() []string { return []string{PeerTorchLoader, PeerTorchMemory, PeerJAX} }
+
+// Validate reports every impossible field, as experiments.Problems, without
+// touching a file or a device.
+func (o Options) Validate() error {
+	var problems experiments.Problems
+	check := func(ok bool, field, found, expected string) {
+		if !ok {
+			problems = append(problems, experiments.Problem{Field: field, Found: found, Expected: expected})
+		}
+	}
+	for _, name := range o.Backends {
+		switch err := backend.Check(name); {
+		case err != nil:
+			problems = append(problems, experiments.Problem{Field: "backend", Reason: err})
+		case name == backend.Auto:
+			check(false, "backend", name, "a backend by name; without it every usable one is measured")
+		default:
+			check(!strings.Contains(name, "tf32="), "backend", name, "one without tf32, which --precision chooses")
+		}
+	}
+	check(o.Backends == nil || len(o.Backends) > 0, "backend", "none", "at least one")
+	check(len(o.LayerSizes) > 0, "layer_sizes", "none", "at least one network")
+	for _, widths := range o.LayerSizes {
+		if err := (Cell{LayerSizes: widths}).Topology().Validate(); err != nil {
+			problems = append(problems, experiments.Problem{Field: "layer_sizes", Reason: err})
+		}
+	}
+	check(len(o.BatchSizes) > 0, "batch_size", "none", "at least one")
+	for _, size := range o.BatchSizes {
+		check(size >= 1 && size <= TrainImages, "batch_size", strconv.Itoa(size), fmt.Sprintf("1 to %d", TrainImages))
+	}
+	check(len(o.StepsPerCall) > 0, "steps_per_call", "none", "at least one")
+	for _, steps := range o.StepsPerCall {
+		check(steps >= 0 && steps <= math.MaxInt32, "steps_per_call", strconv.Itoa(steps), "1 or more, or epoch")
+	}
+	named := func(field string, values, valid []string) {
+		check(values == nil || len(values) > 0, field, "none", strings.Join(valid, " or "))
+		for _, value := range values {
+			check(slices.Contains(valid, value), field, strconv.Quote(value), "one of "+strings.Join(valid, ", "))
+		}
+	}
+	named("feed", o.Feeds, []string{FeedResident, FeedHost})
+	named("precision", o.Precisions, []string{Float32, TF32})
+	check(o.Rounds >= 1 && o.Rounds <= MaxRounds, "rounds", strconv.Itoa(o.Rounds), fmt.Sprintf("1 to %d", MaxRounds))
+	check(o.Seconds > 0 && o.Seconds <= MaxSeconds, "seconds", experiments.FormatFloat(o.Seconds), fmt.Sprintf("above 0 and up to %d", MaxSeconds))
+	check(o.Timeout > 0, "timeout", o.Timeout.String(), "more than 0")
+	if o.Peers != nil {
+		named("peer", o.Peers, Peers())
+		check(o.Python != "", "python", `""`, "a Python interpreter")
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return o.validateGrid()
+}
+
+// validateGrid reports a feed or a precision that was asked for and that no
+// backend can have.
+func (o Options) validateGrid() error {
+	backends := o.Backends
+	if backends == nil {
+		backends = known
+	}
+	cells := o.Grid(backends)
+	var problems experiments.Problems
+	for _, feed := range o.Feeds {
+		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Feed == feed }) {
+			problems = append(problems, experiments.Problem{Field: "feed",
+				Found: feed + " without --steps-per-call 1", Expected: "both, because the host can feed only between two calls"})
+		}
+	}
+	for _, precision := range o.Precisions {
+		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Precision == precision }) {
+			problems = append(problems, experiments.Problem{Field: "precision",
+				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, which alone has a choice"})
+		}
+	}
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// isPureGo and isCUDA tell what a backend's name means.
+func isPureGo(name string) bool { return name == backend.Go || strings.HasPrefix(name, backend.Go+":") }
+func isCUDA(name string) bool   { return strings.HasPrefix(name, backend.XLACUDA) }
+
+// Grid lists the cells on the given backends, each once: the options' values in
+// every combination that is possible and says something of its own.
+func (o Options) Grid(backends []string) []Cell {
+	var cells []Cell
+	var seen []string
+	for _, name := range backends {
+		feeds := o.Feeds
+		if feeds == nil {
+			feeds = []string{FeedResident, FeedHost}
+			if isPureGo(name) {
+				// Its memory is the host's: copying is nothing beside its arithmetic.
+				feeds = feeds[:1]
+			}
+		}
+		precisions := o.Precisions
+		if precisions == nil {
+			precisions = []string{Float32, TF32}
+		}
+		for _, widths := range o.LayerSizes {
+			for _, batch := range o.BatchSizes {
+				for _, steps := range o.StepsPerCall {
+					switch {
+					case isPureGo(name):
+						steps = 1
+					case steps >= dataset.BatchCount(TrainImages, batch):
+						steps = 0
+					}
+					for _, feed := range feeds {
+						for _, precision := range precisions {
+							if feed == FeedHost && steps != 1 || precision == TF32 && !isCUDA(name) {
+								continue
+							}
+							cell := Cell{Backend: name, Precision: precision, LayerSizes: widths, BatchSize: batch, StepsPerCall: steps, Feed: feed}
+							if key := fmt.Sprint(cell); !slices.Contains(seen, key) {
+								cells, seen = append(cells, cell), append(seen, key)
+							}
+						}
+					}
+				}
+			}
+		}
+	}
+	return cells
+}
+
+// String names a cell: "xla:cpu 512,512 batch 64, epoch per call".
+func (c Cell) String() string {
+	text := fmt.Sprintf("%s %s batch %d, ", c.Backend, widths(c.LayerSizes), c.BatchSize)
+	switch c.StepsPerCall {
+	case 0:
+		text += "epoch per call"
+	case 1:
+		text += "1 step per call"
+	default:
+		text += fmt.Sprintf("%d steps per call", c.StepsPerCall)
+	}
+	if c.Feed == FeedHost {
+		text += ", fed by the host"
+	}
+	if c.Precision == TF32 {
+		text += ", " + TF32
+	}
+	return text
+}
+
+// widths writes layer sizes as --layer-sizes reads them, "[]" for none.
+func widths(layers []int) string {
+	if len(layers) == 0 {
+		return "[]"
+	}
+	words := make([]string, len(layers))
+	for i, width := range layers {
+		words[i] = strconv.Itoa(width)
+	}
+	return strings.Join(words, ",")
+}
