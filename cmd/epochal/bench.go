@@ -101,6 +101,9 @@ func quickened(c *cobra.Command, o bench.Options) bench.Options {
 	if !c.Flags().Changed("layer-sizes") {
 		o.LayerSizes = small.LayerSizes
 	}
+	if !c.Flags().Changed("feed") {
+		o.Feeds = small.Feeds
+	}
 	if !c.Flags().Changed("seconds") {
 		o.Seconds = small.Seconds
 	}

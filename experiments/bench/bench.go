@@ -60,6 +60,10 @@ func (e Incomplete) Error() string { return "not measured: " + strings.Join(e.Wh
 // virtual machine's host may take.
 const busyProcessors = 0.1
 
+// disturbedShare is how many measurements may have one among them in which other
+// processes used more; medians bear that many.
+const disturbedShare = 10
+
 // trajectorySteps is how many steps agreement between backends is judged by.
 const trajectorySteps = 50
 
@@ -363,8 +367,14 @@ func (r *benchmark) warnAfterwards(before processorTimes) {
 			partial++
 		}
 	}
-	if load := Summarize(loads).Median; load > busyProcessors {
-		r.warn(fmt.Sprintf("other processes kept %.2g processors busy in the median round", load))
+	disturbed := 0
+	for _, load := range loads {
+		if load > busyProcessors {
+			disturbed++
+		}
+	}
+	if disturbed*disturbedShare > len(loads) {
+		r.warn(fmt.Sprintf("other processes kept up to %.2g processors busy during %d of %d measurements", slices.Max(loads), disturbed, len(loads)))
 	}
 	elapsed := r.Now().Sub(r.started).Seconds()
 	if after, ok := readProcessorTimes(r.Machine); ok && elapsed > 0 {

@@ -60,7 +60,7 @@ func Defaults() Options {
 		BatchSizes:   []int{64},
 		StepsPerCall: []int{0, 1},
 		Rounds:       FewestRounds,
-		Seconds:      0.4,
+		Seconds:      0.25,
 		Timeout:      2 * time.Minute,
 		Python:       "python3",
 	}
@@ -70,7 +70,8 @@ func Defaults() Options {
 func Quick() Options {
 	o := Defaults()
 	o.LayerSizes = [][]int{{128, 128}, {512, 512}}
-	o.Seconds = 0.2
+	o.Feeds = []string{FeedResident}
+	o.Seconds = 0.15
 	o.Quick = true
 	return o
 }

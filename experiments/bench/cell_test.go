@@ -1,0 +1,141 @@
+package bench_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"math"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"epochal/experiments/bench"
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
+)
+
+// serve runs a task in this process.
+func serve(t *testing.T, task bench.Task) bench.Answer {
+	t.Helper()
+	encoded, err := json.Marshal(task)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := bench.Serve(context.Background(), bytes.NewReader(encoded), &out, bench.Surroundings{}); err != nil {
+		t.Fatal(err)
+	}
+	var answer bench.Answer
+	decoder := json.NewDecoder(&out)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&answer); err != nil {
+		t.Fatal(err)
+	}
+	if decoder.More() {
+		t.Error("found more than one JSON value")
+	}
+	return answer
+}
+
+// Real rounds on every backend: each phase has its time, and the same seed
+// begins alike everywhere.
+func TestCells(t *testing.T) {
+	cell := func(name string, steps int, feed string) bench.Cell {
+		return bench.Cell{Backend: name, Precision: bench.Float32, LayerSizes: []int{4}, BatchSize: 512, StepsPerCall: steps, Feed: feed}
+	}
+	var losses []float32
+	for _, c := range []bench.Cell{
+		cell(backend.Go, 1, bench.FeedResident),
+		cell(backend.Go, 1, bench.FeedHost),
+		cell(backend.XLACPU, 0, bench.FeedResident),
+		cell(backend.XLACPU, 7, bench.FeedResident),
+		cell(backend.XLACPU, 1, bench.FeedHost),
+	} {
+		t.Run(c.String(), func(t *testing.T) {
+			if c.Backend == backend.XLACPU {
+				backendtest.XLA(t)
+			}
+			answer := serve(t, bench.Task{Schema: bench.Schema, Cell: &bench.CellTask{Cell: c, Seconds: 0.01, Trajectory: 5}})
+			m := answer.Measurement
+			for name, value := range map[string]float64{
+				"open": m.Open, "upload": m.Upload, "compile": m.Compile, "first call": m.FirstCall, "step": m.Step,
+				"epoch": m.Epoch, "evaluate": m.Evaluate, "products": m.Products, "peak": m.Peak,
+			} {
+				if !(value > 0) || math.IsInf(value, 0) {
+					t.Errorf("%s: found %v, expected more than 0", name, value)
+				}
+			}
+			if m.Step*float64(m.StepCount) < 0.01 {
+				t.Errorf("found %d steps of %v s, expected a window of at least 0.01 s", m.StepCount, m.Step)
+			}
+			if m.EpochSteps < 1 || m.EpochSteps > 118 {
+				t.Errorf("found an epoch of %d steps, expected up to 118", m.EpochSteps)
+			}
+			if m.EvaluatedImages != 1000 && m.EvaluatedImages != 70000 {
+				t.Errorf("found %d evaluated images", m.EvaluatedImages)
+			}
+			if m.ProcessMemory < 10<<20 || m.OtherLoad < 0 {
+				t.Errorf("found %d bytes and a load of %v", m.ProcessMemory, m.OtherLoad)
+			}
+			if answer.Info.Name != c.Backend {
+				t.Errorf("found the backend %q", answer.Info.Name)
+			}
+			// Nothing forces all 5 steps into the two seconds of a trajectory.
+			found := answer.Trajectory
+			if len(found.Losses) < 1 || len(found.Losses) > 5 || found.Evaluated != 1000 || found.Correct < 1 || found.Correct > 1000 {
+				t.Fatalf("found the trajectory %+v", found)
+			}
+			if losses == nil {
+				losses = found.Losses
+			}
+			for i := range min(len(losses), len(found.Losses)) {
+				if math.Abs(float64(losses[i]-found.Losses[i])) > 1e-4 {
+					t.Errorf("step %d: found the loss %v, expected %v", i, found.Losses[i], losses[i])
+				}
+			}
+		})
+	}
+}
+
+func TestTrainingTask(t *testing.T) {
+	answer := serve(t, bench.Task{Schema: bench.Schema, Training: &bench.TrainingTask{
+		Backend: backend.Go, LayerSizes: []int{}, BatchSize: 2000, Epochs: 2,
+	}})
+	if len(answer.Epochs) != 2 || answer.Measurement != nil {
+		t.Fatalf("found %+v, expected two epochs", answer)
+	}
+	for _, epoch := range answer.Epochs {
+		if !(epoch.Train > 0) || !(epoch.Evaluate > 0) {
+			t.Errorf("found %+v, expected times", epoch)
+		}
+	}
+}
+
+func TestServeRefuses(t *testing.T) {
+	const cell = `"cell":{"backend":"go","precision":"float32","layer_sizes":[4],"batch_size":64,"steps_per_call":1,"feed":"resident"}`
+	for name, test := range map[string]struct{ task, want string }{
+		"nothing":          {"", "the task: EOF"},
+		"rubbish":          {"x", "the task: invalid character"},
+		"another schema":   {`{"schema":99}`, "found schema 99, expected 1"},
+		"no work":          {`{"schema":1}`, "expected one of cell and training"},
+		"an unknown field": {`{"schema":1,"color":"red"}`, `unknown field "color"`},
+		"no window":        {`{"schema":1,"cell":{` + cell + `,"seconds":0}}`, "found a window of 0 seconds"},
+		"no batch":         {strings.Replace(`{"schema":1,"cell":{`+cell+`,"seconds":1}}`, ":64", ":0", 1), "batch size: found 0"},
+		"no width":         {strings.Replace(`{"schema":1,"cell":{`+cell+`,"seconds":1}}`, "[4]", "[0]", 1), "width 0 of hidden layer 1"},
+		"feed":             {strings.Replace(`{"schema":1,"cell":{`+cell+`,"seconds":1}}`, "resident", "disk", 1), `feed: found "disk"`},
+		"host and epochs":  {strings.NewReplacer("resident", "host", `call":1`, `call":0`).Replace(`{"schema":1,"cell":{` + cell + `,"seconds":1}}`), "feed host: found 0 steps per call"},
+		"precision":        {strings.Replace(`{"schema":1,"cell":{`+cell+`,"seconds":1}}`, "float32", "half", 1), `precision: found "half"`},
+		"backend":          {strings.Replace(`{"schema":1,"cell":{`+cell+`,"seconds":1}}`, `"go"`, `"tpu"`, 1), `backend "tpu" is unknown`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			err := bench.Serve(context.Background(), strings.NewReader(test.task), &out, bench.Surroundings{Machine: fstest.MapFS{}})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("found the error %v, expected %q", err, test.want)
+			}
+			if out.Len() > 0 {
+				t.Errorf("found the output %q, expected none", out.String())
+			}
+		})
+	}
+}
