@@ -51,8 +51,8 @@ for by name cannot be measured; the results are printed all the same.`,
 			if quick {
 				o = quickened(c, o)
 			}
-			if err := errors.Join(o.Validate(), out.check()); err != nil {
-				return err
+			if problems := append(problemsOf(o.Validate()), out.check()...); len(problems) > 0 {
+				return problems
 			}
 			o.CommandLine = "epochal " + strings.Join(append([]string{"bench"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
 			o.Observer = (&benchPrinter{t}).observe
@@ -92,6 +92,15 @@ for by name cannot be measured; the results are printed all the same.`,
 	command.RegisterFlagCompletionFunc("peer", cobra.FixedCompletions(bench.Peers(), cobra.ShellCompDirectiveNoFileComp))
 	command.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"table", "csv", "json", "gobench"}, cobra.ShellCompDirectiveNoFileComp))
 	return command
+}
+
+// problemsOf are the fields that a validation found impossible.
+func problemsOf(err error) experiments.Problems {
+	var problems experiments.Problems
+	if errors.As(err, &problems) || err == nil {
+		return problems
+	}
+	return experiments.Problems{{Field: "bench", Reason: err}}
 }
 
 // quickened is o with the values of the smaller grid wherever no flag was given.
@@ -143,7 +152,7 @@ type benchOutput struct {
 }
 
 // check reports what is impossible, and reads the file to compare with.
-func (o *benchOutput) check() error {
+func (o *benchOutput) check() experiments.Problems {
 	var problems experiments.Problems
 	wrong := func(field string, reason error) {
 		problems = append(problems, experiments.Problem{Field: field, Reason: reason})
@@ -173,10 +182,7 @@ func (o *benchOutput) check() error {
 			wrong("json", err)
 		}
 	}
-	if len(problems) > 0 {
-		return problems
-	}
-	return nil
+	return problems
 }
 
 func (o *benchOutput) readFormer() error {

@@ -2,18 +2,21 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -50,6 +53,11 @@ func TestScripts(t *testing.T) {
 					ready = true
 				})
 				return ready, nil
+			}
+			if name == "cuda" {
+				return slices.ContainsFunc((backend.Plugins{}).List(context.Background()), func(s backend.Status) bool {
+					return s.Name == backend.XLACUDA && s.State == backend.StateReady
+				}), nil
 			}
 			return false, errors.New("unknown condition " + name)
 		},
@@ -155,14 +163,20 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// The first Ctrl-C ends a run in good order with exit code 130.
-func TestInterruptedTrainExits130(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "run")
+// epochalCommand runs this binary as epochal.
+func epochalCommand(arguments ...string) *exec.Cmd {
 	command := exec.Command(os.Args[0])
 	if path, err := exec.LookPath("epochal"); err == nil {
 		command = exec.Command(path) // testscript's link to this binary
 	}
-	command.Args = append(command.Args, "train", "--backend", "go", "--layer-sizes", "8", "--epochs", "1000000", "--steps-per-call", "0", "--out", out)
+	command.Args = append(command.Args, arguments...)
+	return command
+}
+
+// The first Ctrl-C ends a run in good order with exit code 130.
+func TestInterruptedTrainExits130(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "run")
+	command := epochalCommand("train", "--backend", "go", "--layer-sizes", "8", "--epochs", "1000000", "--steps-per-call", "0", "--out", out)
 	var stderr strings.Builder
 	command.Stderr = &stderr
 	stdout, err := command.StdoutPipe()
@@ -193,5 +207,42 @@ func TestInterruptedTrainExits130(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Ctrl-C ends a benchmark at once, with what was measured so far.
+func TestInterruptedBenchExits130(t *testing.T) {
+	results := filepath.Join(t.TempDir(), "results.json")
+	command := epochalCommand("bench", "--backend", "go", "--layer-sizes", "8", "--seconds", "3600", "--timeout", "1h", "--json", results)
+	var stdout strings.Builder
+	command.Stdout = &stdout
+	stderr, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(time.Minute, func() { command.Process.Kill() })
+	defer timer.Stop()
+	scanner := bufio.NewScanner(stderr)
+	for scanner.Scan() && !strings.HasPrefix(scanner.Text(), "epochal: measuring 1 cells, 6 rounds") {
+	}
+	if err := command.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	last := ""
+	for scanner.Scan() {
+		last = scanner.Text()
+	}
+	command.Wait()
+	if code := command.ProcessState.ExitCode(); code != 130 || command.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
+		t.Errorf("found exit code %d (%v), expected 130", code, command.ProcessState)
+	}
+	if last != "epochal: interrupted" || stdout.Len() == 0 {
+		t.Errorf("found %q on standard output and the last line %q, expected results and a word of the interruption", stdout.String(), last)
+	}
+	if content, err := os.ReadFile(results); err != nil || !strings.Contains(string(content), `"cells"`) {
+		t.Errorf("found the results %q (%v)", content, err)
 	}
 }

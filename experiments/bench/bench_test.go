@@ -108,12 +108,12 @@ func TestAHangingChildIsKilled(t *testing.T) {
 	folder := t.TempDir()
 	t.Setenv(fakeChild+"_PIDS", folder)
 	o := withFakes(hangs, works)
-	o.Timeout, o.Rounds = 3*time.Second, 1
+	o.Timeout, o.Rounds = 2*time.Second, 1
 	results, err := bench.Run(context.Background(), o)
 	if !errors.As(err, new(bench.Incomplete)) {
 		t.Errorf("found the error %v", err)
 	}
-	if found := results.Cells[0].Failure; found != "took longer than 3s and was killed" {
+	if found := results.Cells[0].Failure; found != "took longer than 2s and was killed" {
 		t.Errorf("found the failure %q", found)
 	}
 	if len(results.Cells[1].Rounds) != 1 {

@@ -98,8 +98,9 @@ func TestCells(t *testing.T) {
 }
 
 func TestTrainingTask(t *testing.T) {
+	backendtest.XLA(t)
 	answer := serve(t, bench.Task{Schema: bench.Schema, Training: &bench.TrainingTask{
-		Backend: backend.Go, LayerSizes: []int{}, BatchSize: 2000, Epochs: 2,
+		Backend: backend.XLACPU, LayerSizes: []int{}, BatchSize: 2000, Epochs: 2,
 	}})
 	if len(answer.Epochs) != 2 || answer.Measurement != nil {
 		t.Fatalf("found %+v, expected two epochs", answer)
