@@ -75,7 +75,7 @@ for by name cannot be measured; the results are printed all the same.`,
 	flags.Var(&networks{values: &o.LayerSizes}, "layer-sizes", "`widths` of the hidden layers of a network, separated by commas; may be repeated")
 	flags.IntSliceVar(&o.BatchSizes, "batch-size", o.BatchSizes, "`images` per SGD step, separated by commas")
 	flags.Var(&stepsPerCall{values: &o.StepsPerCall}, "steps-per-call", "SGD `steps` per call of the device, separated by commas; epoch for all in one")
-	flags.StringSliceVar(&o.Feeds, "feed", nil, "`where` a step's batch is: resident on the device, or copied from the host per step (default both)")
+	flags.StringSliceVar(&o.Feeds, "feed", nil, "`where` a step's batch is: resident on the device, or copied from the host per step (default both on xla:cuda, else resident)")
 	flags.StringSliceVar(&o.Precisions, "precision", nil, "`precision` of matrix products: float32, and on xla:cuda tf32 (default all there are)")
 	flags.IntVar(&o.Rounds, "rounds", o.Rounds, fmt.Sprintf("measurements of each cell; below %d there are no intervals", bench.FewestRounds))
 	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "window of steady steps in each measurement")
@@ -109,9 +109,6 @@ func quickened(c *cobra.Command, o bench.Options) bench.Options {
 	o.Quick = true
 	if !c.Flags().Changed("layer-sizes") {
 		o.LayerSizes = small.LayerSizes
-	}
-	if !c.Flags().Changed("feed") {
-		o.Feeds = small.Feeds
 	}
 	if !c.Flags().Changed("seconds") {
 		o.Seconds = small.Seconds

@@ -277,6 +277,8 @@ func (r *benchmark) measure(ctx context.Context, result *CellResult, round int) 
 	task := CellTask{Cell: result.Cell, Seconds: r.Seconds}
 	if round == 1 {
 		task.Trajectory = trajectorySteps
+	} else if len(result.Rounds) > 0 {
+		task.Evaluate = result.Rounds[0].EvaluatedImages
 	}
 	answer, _, err := r.child(ctx, Task{Schema: Schema, Cell: &task})
 	if err != nil {

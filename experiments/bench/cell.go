@@ -14,7 +14,7 @@ import (
 const (
 	burnInShare       = 0.3 // of the window, before it
 	epochWindows      = 4   // windows that an epoch may take before it is cut short
-	evaluationWindows = 4   // windows that the evaluation of both sets may take before it is cut short
+	evaluationWindows = 6   // windows that the evaluation of both sets may take before it is cut short
 	limitShare        = 0.5 // of the window, for the matrix products alone and for the large one
 	trajectorySeconds = 2   // after which a trajectory has no further step
 )
@@ -23,9 +23,13 @@ const (
 // in place of both sets on a slow backend.
 const evaluatedFirst = 1000
 
-// learningRate is that of every measured step. It changes no speed; this one
-// keeps the weights finite for any number of steps.
-const learningRate = 1e-3
+// The learning rates. That of the measured steps changes no speed and keeps the
+// weights finite for any number of them. That of a trajectory gets somewhere in
+// 50 steps, so that there is something to agree on.
+const (
+	learningRate   = 1e-3
+	trajectoryRate = 0.05
+)
 
 // The sets among the resident images.
 const (
@@ -173,7 +177,7 @@ func (r *cellRun) first(ctx context.Context) (err error) {
 	}
 	defer pass.close()
 	r.m.FirstCall, err = r.seconds(func() error {
-		_, err := pass.train(ctx, 1)
+		_, err := pass.train(ctx, 1, learningRate)
 		return err
 	})
 	return err
@@ -192,7 +196,7 @@ func (r *cellRun) trajectory(ctx context.Context) (*Trajectory, error) {
 	var found Trajectory
 	start := r.Now()
 	for len(found.Losses) < min(r.task.Trajectory, r.steps) {
-		losses, err := pass.train(ctx, 1)
+		losses, err := pass.train(ctx, 1, trajectoryRate)
 		if err != nil {
 			return nil, err
 		}
@@ -247,7 +251,7 @@ func (r *cellRun) window(ctx context.Context, seconds, estimate float64) (step f
 				call = int(max(1, min(math.Ceil(1.05*(seconds-spent)/estimate), float64(r.steps))))
 			}
 			start := r.Now()
-			losses, err := pass.train(ctx, call)
+			losses, err := pass.train(ctx, call, learningRate)
 			if err != nil {
 				pass.close()
 				return 0, 0, err
@@ -277,7 +281,7 @@ func (r *cellRun) epoch(ctx context.Context) error {
 	defer pass.close()
 	begun := r.Now()
 	for done := 0; done < r.m.EpochSteps; {
-		losses, err := pass.train(ctx, min(call, r.m.EpochSteps-done))
+		losses, err := pass.train(ctx, min(call, r.m.EpochSteps-done), learningRate)
 		if err != nil {
 			return err
 		}
@@ -307,7 +311,11 @@ func (r *cellRun) evaluate(ctx context.Context) error {
 		return err
 	}
 	const all = TrainImages + TestImages
-	if seconds*all/evaluatedFirst > evaluationWindows*r.task.Seconds {
+	whole := seconds*all/evaluatedFirst <= evaluationWindows*r.task.Seconds
+	if r.task.Evaluate > 0 {
+		whole = r.task.Evaluate > evaluatedFirst
+	}
+	if !whole {
 		r.m.Evaluate, r.m.EvaluatedImages = seconds, evaluatedFirst
 		return nil
 	}
@@ -419,9 +427,9 @@ func (p *pass) left() int {
 }
 
 // train runs the next steps, as many as there are.
-func (p *pass) train(ctx context.Context, steps int) ([]float32, error) {
+func (p *pass) train(ctx context.Context, steps int, rate float64) ([]float32, error) {
 	if p.epoch != nil {
-		return p.epoch.Train(ctx, steps, learningRate)
+		return p.epoch.Train(ctx, steps, rate)
 	}
 	var losses []float32
 	batch := p.run.task.Cell.BatchSize
@@ -430,7 +438,7 @@ func (p *pass) train(ctx context.Context, steps int) ([]float32, error) {
 			return losses, err
 		}
 		rows := p.run.order[p.next*batch : min((p.next+1)*batch, TrainImages)]
-		loss, err := p.run.hostFed.Train(p.run.data.Train, model.Unnormalized(), rows, learningRate)
+		loss, err := p.run.hostFed.Train(p.run.data.Train, model.Unnormalized(), rows, rate)
 		if err != nil {
 			return losses, err
 		}

@@ -33,6 +33,10 @@ type CellTask struct {
 	// Trajectory is the number of steps of the trajectory, 0 for none. A slow
 	// backend makes as many as fit two seconds.
 	Trajectory int `json:"trajectory"`
+
+	// Evaluate is how many images the rounds before evaluated, so that this one
+	// does the same; 0 to evaluate both sets unless that takes long.
+	Evaluate int `json:"evaluate"`
 }
 
 // TrainingTask asks for a training as `epochal train` does it, without a record.

@@ -23,7 +23,7 @@ type Options struct {
 	LayerSizes   [][]int  // networks
 	BatchSizes   []int    // images per step
 	StepsPerCall []int    // 0 for a whole epoch; without effect on pure Go, where each step is a call
-	Feeds        []string // nil for all, but only FeedResident on pure Go
+	Feeds        []string // nil for all on xla:cuda, and FeedResident elsewhere
 	Precisions   []string // nil for all that a backend has
 
 	Rounds  int           // 1 to MaxRounds; below FewestRounds there are no intervals
@@ -53,7 +53,7 @@ const (
 	MaxSeconds = 3600
 )
 
-// Defaults is the grid that says most in two or three minutes on two cores.
+// Defaults is the grid that says most in about three minutes on two cores.
 func Defaults() Options {
 	return Options{
 		LayerSizes:   [][]int{{32, 32}, {128, 128}, {512, 512}, {1024, 1024}},
@@ -70,7 +70,6 @@ func Defaults() Options {
 func Quick() Options {
 	o := Defaults()
 	o.LayerSizes = [][]int{{128, 128}, {512, 512}}
-	o.Feeds = []string{FeedResident}
 	o.Seconds = 0.15
 	o.Quick = true
 	return o
@@ -199,8 +198,9 @@ func (o Options) Grid(backends []string) []Cell {
 		feeds := o.Feeds
 		if feeds == nil {
 			feeds = []string{FeedResident, FeedHost}
-			if isPureGo(name) {
-				// Its memory is the host's: copying is nothing beside its arithmetic.
+			if !isCUDA(name) {
+				// Where the device's memory is the host's, copying a batch is nothing
+				// beside the arithmetic.
 				feeds = feeds[:1]
 			}
 		}

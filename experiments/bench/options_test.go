@@ -85,7 +85,6 @@ func TestGrid(t *testing.T) {
 				"xla:cpu 8,4 batch 64, epoch per call",
 				"xla:cpu 8,4 batch 64, 100 steps per call",
 				"xla:cpu 8,4 batch 64, 1 step per call",
-				"xla:cpu 8,4 batch 64, 1 step per call, fed by the host",
 				"go 8,4 batch 64, 1 step per call",
 			},
 		},
