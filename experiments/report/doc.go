@@ -11,6 +11,10 @@
 // class with the most confidence, and [Comparison] several experiments in one figure.
 // [FormatOf] tells the format from the name that a figure's file is to have.
 //
+// What a benchmark found is written by [BenchTable] for people, by [BenchJSON] and
+// [BenchCSV] for programs, by [BenchGo] for benchstat, and drawn by [BenchFigure].
+// [ReadBench] reads the JSON again, and [BenchCompare] compares two.
+//
 // # Stance
 //
 // A figure is a function of its arguments: equal input gives equal bytes, on
@@ -37,6 +41,6 @@
 //
 // # Neighbours
 //
-// It imports dataset, experiments, and for the report experiments/reproduce, whose
-// results it shows. The command imports it.
+// It imports dataset, experiments, and experiments/reproduce and experiments/bench,
+// whose results it shows. The command imports it.
 package report
