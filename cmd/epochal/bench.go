@@ -252,11 +252,7 @@ type benchPrinter struct{ *terminal }
 func (p *benchPrinter) observe(event bench.Event) {
 	switch e := event.(type) {
 	case bench.Planned:
-		what := fmt.Sprintf("%d cells", e.Cells)
-		if e.Peers > 0 {
-			what += fmt.Sprintf(" and %d peers", e.Peers)
-		}
-		p.note("measuring %s, %d rounds", what, e.Rounds)
+		p.note("measuring; cells: %d, peers: %d, rounds: %d", e.Cells, e.Peers, e.Rounds)
 	case bench.Measuring:
 		left := ""
 		if e.Left > 0 {

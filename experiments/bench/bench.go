@@ -113,7 +113,7 @@ func (r *benchmark) run(ctx context.Context) error {
 		r.warn(warning)
 	}
 	if r.Rounds < FewestRounds {
-		r.warn(fmt.Sprintf("%d rounds are too few for a 95%% interval, which needs %d", r.Rounds, FewestRounds))
+		r.warn(fmt.Sprintf("too few rounds for 95%% intervals: found %d, expected at least %d", r.Rounds, FewestRounds))
 	}
 	for _, cell := range r.Grid(backends) {
 		r.results.Cells = append(r.results.Cells, CellResult{Cell: cell, Rounds: []Measurement{}})

@@ -177,7 +177,7 @@ func TestRoundsInterleave(t *testing.T) {
 	if results.WantedRounds != 3 || results.Schema != bench.Schema || results.Unavailable == nil || results.Peers == nil {
 		t.Errorf("found %+v", results)
 	}
-	if want := []string{"3 rounds are too few for a 95% interval, which needs 6"}; !slices.Equal(results.Warnings, want) {
+	if want := []string{"too few rounds for 95% intervals: found 3, expected at least 6"}; !slices.Equal(results.Warnings, want) {
 		t.Errorf("found the warnings %q, expected %q", results.Warnings, want)
 	}
 }
