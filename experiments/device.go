@@ -36,6 +36,7 @@ type DeviceOptions struct {
 type networkKey struct {
 	topology string // as printed, which says all of it
 	batch    int
+	single   bool // steps
 	sizes    model.Sizes
 }
 
@@ -91,7 +92,7 @@ func (d *Device) Close() {
 
 // network returns a compiled network; the weights it has are another run's.
 func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, error) {
-	key := networkKey{p.Topology.String(), p.BatchSize, sizes}
+	key := networkKey{p.Topology.String(), p.BatchSize, p.SingleSteps, sizes}
 	if network, ok := d.networks[key]; ok {
 		return network, nil
 	}

@@ -242,7 +242,7 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	var err error
-	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize}, model.Sizes{
+	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
 		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
 		Epoch:   r.trainCount,
 		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),

@@ -18,7 +18,16 @@ import (
 type Program struct {
 	Topology  Topology
 	BatchSize int // images per SGD step, at least 1
+
+	// SingleSteps makes every SGD step a call of the device, as it is anyway where
+	// the device has no loops. A program of one step does not copy the parameters
+	// into a loop and the losses of the whole epoch out of it, so that step by step
+	// it is the faster one.
+	SingleSteps bool
 }
+
+// loops tells whether the training program runs many steps per call on b.
+func (p Program) loops(b *backend.Backend) bool { return b.StepLoops() && !p.SingleSteps }
 
 // Validate reports what is impossible in p.
 func (p Program) Validate() error {
@@ -58,7 +67,7 @@ func ceilDivide(a, b int) int { return (a + b - 1) / b }
 // network has no weights until SetWeights.
 func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
 	return compile(b, p, sizes, func(steps int) (*graph.Graph, error) {
-		if b.StepLoops() {
+		if p.loops(b) {
 			return buildTrainingLoop(b.Backend, p, sizes.Rows, steps)
 		}
 		return buildTrainingStep(b.Backend, p, sizes.Rows)

@@ -127,7 +127,8 @@ func buildTrainingLoop(backend compute.Backend, p Program, rows, steps int) (*Gr
 	})
 }
 
-// buildTrainingStep compiles one step for backends without loops on the device:
+// buildTrainingStep compiles one step, for backends without loops on the device
+// and for a [Program] of single steps:
 //
 //	step, count, rate, scale, offset, batch [batch], pixels [rows, inputs], labels [rows], parameters...
 //	-> loss, parameters...

@@ -16,8 +16,8 @@ type Epoch struct {
 	count   int               // images in the epoch
 	next    int               // the step that runs next, from 0
 	steps   int               // steps in the epoch
-	order   *tensors.Tensor   // [steps, batch] int32 on the device, for backends with loops
-	batches []*tensors.Tensor // [batch] int32 each, for backends without
+	order   *tensors.Tensor   // [steps, batch] int32 on the device, for programs with loops
+	batches []*tensors.Tensor // [batch] int32 each, for programs without
 }
 
 // BeginEpoch prepares an epoch over images in the order given, a permutation of
@@ -41,7 +41,7 @@ func (n *Network) BeginEpoch(images *Images, order []int32) (*Epoch, error) {
 		copy(padded[b.Step*batch:], b.Rows)
 	}
 	var err error
-	if n.backend.StepLoops() {
+	if n.program.loops(n.backend) {
 		e.order, err = toDevice(n.backend, padded, e.steps, batch)
 	} else {
 		for step := range e.steps {
@@ -80,7 +80,7 @@ func (e *Epoch) Train(ctx context.Context, steps int, learningRate float64) ([]f
 	}
 	var losses []float32
 	var err error
-	if e.network.backend.StepLoops() {
+	if e.network.program.loops(e.network.backend) {
 		losses, err = e.network.trainLoop(e, start, end, float32(learningRate))
 	} else {
 		losses, err = e.network.trainSteps(ctx, e, start, end, float32(learningRate))

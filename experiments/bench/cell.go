@@ -150,7 +150,7 @@ func (r *cellRun) upload(context.Context) (err error) {
 
 func (r *cellRun) compile(context.Context) (err error) {
 	c := r.task.Cell
-	program := model.Program{Topology: c.Topology(), BatchSize: c.BatchSize}
+	program := model.Program{Topology: c.Topology(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	sizes := model.Sizes{Rows: model.ResidentRows(program.Topology.Inputs, TrainImages, TestImages), Epoch: TrainImages, Largest: TrainImages}
 	r.m.Compile, err = r.seconds(func() (err error) {
 		if c.Feed == FeedHost {

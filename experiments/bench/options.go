@@ -211,13 +211,19 @@ func (o Options) Grid(backends []string) []Cell {
 		for _, widths := range o.LayerSizes {
 			for _, batch := range o.BatchSizes {
 				for _, steps := range o.StepsPerCall {
-					switch {
-					case isPureGo(name):
-						steps = 1
-					case steps >= dataset.BatchCount(TrainImages, batch):
+					if steps >= dataset.BatchCount(TrainImages, batch) {
 						steps = 0
 					}
 					for _, feed := range feeds {
+						steps := steps
+						switch {
+						case isPureGo(name) && feed == FeedHost:
+							steps = 1
+						case isPureGo(name):
+							// Every step is a call there, so that one cell stands for all: the
+							// one that others are compared with.
+							steps = slices.Min(o.StepsPerCall)
+						}
 						for _, precision := range precisions {
 							if feed == FeedHost && steps != 1 || precision == TF32 && !isCUDA(name) {
 								continue

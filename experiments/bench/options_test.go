@@ -85,7 +85,7 @@ func TestGrid(t *testing.T) {
 				"xla:cpu 8,4 batch 64, epoch per call",
 				"xla:cpu 8,4 batch 64, 100 steps per call",
 				"xla:cpu 8,4 batch 64, 1 step per call",
-				"go 8,4 batch 64, 1 step per call",
+				"go 8,4 batch 64, epoch per call",
 			},
 		},
 		"networks and batches": {
@@ -104,7 +104,7 @@ func TestGrid(t *testing.T) {
 		"pure Go has one way to dispatch": {
 			bench.Options{LayerSizes: [][]int{{8}}, BatchSizes: []int{64}, StepsPerCall: []int{0, 100}, Feeds: []string{"resident", "host"}},
 			[]string{"go"},
-			[]string{"go 8 batch 64, 1 step per call", "go 8 batch 64, 1 step per call, fed by the host"},
+			[]string{"go 8 batch 64, epoch per call", "go 8 batch 64, 1 step per call, fed by the host"},
 		},
 		"no backend": {bench.Defaults(), nil, nil},
 	} {
