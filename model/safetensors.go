@@ -24,6 +24,9 @@ const MaxHeader = 1 << 20
 // stack is the name of the post's nn.Sequential, which prefixes every parameter.
 const stack = "linear_relu_stack"
 
+// metadataName is the header's member that describes no tensor.
+const metadataName = "__metadata__"
+
 // tensorHeader describes one tensor of the file.
 type tensorHeader struct {
 	DType   string  `json:"dtype"`
@@ -41,46 +44,60 @@ func tensorNames(i int) (weight, bias string) {
 // linear_relu_stack.0.weight [out, in], linear_relu_stack.0.bias [out],
 // linear_relu_stack.2.weight... The same weights give the same bytes.
 func WriteWeights(w io.Writer, t Topology, weights Weights) error {
-	if err := weights.check(t); err != nil {
-		return err
+	file, err := encodeWeights(t, weights, "")
+	if err == nil {
+		_, err = w.Write(file)
 	}
-	var header, data bytes.Buffer
-	add := func(name string, values []float32, shape ...int64) error {
-		if i := slices.IndexFunc(values, func(x float32) bool { return !finite(x) }); i >= 0 {
-			return fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", name, values[i], i)
-		}
-		first := int64(data.Len())
-		if err := binary.Write(&data, binary.LittleEndian, values); err != nil {
-			return err
-		}
-		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: []int64{first, int64(data.Len())}})
-		if err != nil {
-			return err
-		}
-		if header.Len() > 0 {
+	return err
+}
+
+// ErrNotFinite is the error of weights that hold NaN or an infinity, which no
+// file gets.
+var ErrNotFinite = errors.New("expected finite numbers")
+
+// encodeWeights is the file of WriteWeights. first is the text of the header's
+// first members, with a comma at its end, or empty.
+func encodeWeights(t Topology, weights Weights, first string) ([]byte, error) {
+	if err := weights.check(t); err != nil {
+		return nil, err
+	}
+	header := bytes.NewBufferString("{" + first)
+	var parts []part
+	end := int64(0)
+	add := func(name string, values *[]float32, shape ...int64) error {
+		p := part{name: name, offsets: [2]int64{end, end + 4*elements(shape)}, values: values}
+		end = p.offsets[1]
+		if len(parts) > 0 {
 			header.WriteByte(',')
 		}
-		fmt.Fprintf(&header, "%q:%s", name, described)
-		return nil
+		parts = append(parts, p)
+		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: p.offsets[:]})
+		fmt.Fprintf(header, "%q:%s", name, described)
+		return err
 	}
 	for i, layer := range t.Layers() {
 		weight, bias := tensorNames(i)
 		if err := errors.Join(
-			add(weight, weights[i].Weight, int64(layer.Out), int64(layer.In)),
-			add(bias, weights[i].Bias, int64(layer.Out)),
+			add(weight, &weights[i].Weight, int64(layer.Out), int64(layer.In)),
+			add(bias, &weights[i].Bias, int64(layer.Out)),
 		); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	text := "{" + header.String() + "}"
-	text += strings.Repeat(" ", -len(text)&7) // the data starts at a multiple of 8
-	length := binary.LittleEndian.AppendUint64(nil, uint64(len(text)))
-	for _, part := range [][]byte{length, []byte(text), data.Bytes()} {
-		if _, err := w.Write(part); err != nil {
-			return err
+	header.WriteByte('}')
+	header.WriteString(strings.Repeat(" ", -header.Len()&7)) // the data starts at a multiple of 8
+	file := make([]byte, 8, 8+int64(header.Len())+end)
+	binary.LittleEndian.PutUint64(file, uint64(header.Len()))
+	file = append(file, header.Bytes()...)
+	for _, p := range parts {
+		for i, x := range *p.values {
+			if !finite(x) {
+				return nil, fmt.Errorf("tensor %s: found %v at position %d, %w", p.name, x, i, ErrNotFinite)
+			}
+			file = binary.LittleEndian.AppendUint32(file, math.Float32bits(x))
 		}
 	}
-	return nil
+	return file, nil
 }
 
 // ReadWeights reads weights for t from safetensors as [WriteWeights] or PyTorch
@@ -91,18 +108,19 @@ func ReadWeights(r io.Reader, name string, t Topology) (Weights, error) {
 	if err := t.Validate(); err != nil {
 		return nil, err
 	}
-	weights, err := readWeights(r, t)
+	tensors, _, err := readHeader(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	weights, err := readTensors(r, tensors, t)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return weights, nil
 }
 
-func readWeights(r io.Reader, t Topology) (Weights, error) {
-	tensors, err := readHeader(r)
-	if err != nil {
-		return nil, err
-	}
+// readTensors reads what follows a header: exactly the tensors of t.
+func readTensors(r io.Reader, tensors map[string]tensorHeader, t Topology) (Weights, error) {
 	weights := make(Weights, len(t.Hidden)+1)
 	var parts []part
 	var problems []error
@@ -157,32 +175,32 @@ func elements(shape []int64) int64 {
 }
 
 // readHeader reads the length and the JSON of the header.
-func readHeader(r io.Reader) (map[string]tensorHeader, error) {
+func readHeader(r io.Reader) (tensors map[string]tensorHeader, metadata map[string]string, err error) {
 	var prefix [8]byte
 	if n, err := io.ReadFull(r, prefix[:]); err != nil {
-		return nil, fmt.Errorf("header length: found %d bytes, expected 8: %w", n, noEOF(err))
+		return nil, nil, fmt.Errorf("header length: found %d bytes, expected 8: %w", n, noEOF(err))
 	}
 	length := binary.LittleEndian.Uint64(prefix[:])
 	if length > MaxHeader {
 		if prefix[0] == '<' {
-			return nil, errors.New("not safetensors: it looks like an HTML page")
+			return nil, nil, errors.New("not safetensors: it looks like an HTML page")
 		}
-		return nil, fmt.Errorf("header length: found %d bytes, expected at most %d; not a safetensors file?", length, MaxHeader)
+		return nil, nil, fmt.Errorf("header length: found %d bytes, expected at most %d; not a safetensors file?", length, MaxHeader)
 	}
 	text := make([]byte, length)
 	if n, err := io.ReadFull(r, text); err != nil {
-		return nil, fmt.Errorf("header: found %d bytes, expected %d: %w", n, length, noEOF(err))
+		return nil, nil, fmt.Errorf("header: found %d bytes, expected %d: %w", n, length, noEOF(err))
 	}
 	return parseHeader(text)
 }
 
-// parseHeader reads the JSON object and nothing else.
-func parseHeader(text []byte) (map[string]tensorHeader, error) {
+// parseHeader reads the JSON object and nothing else: the tensors, and the
+// metadata if there is any.
+func parseHeader(text []byte) (tensors map[string]tensorHeader, metadata map[string]string, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
-	tensors := map[string]tensorHeader{}
-	err := readObject(decoder, func(name string) error {
-		if name == "__metadata__" {
-			var metadata map[string]string
+	tensors = map[string]tensorHeader{}
+	err = readObject(decoder, func(name string) error {
+		if name == metadataName {
 			return decoder.Decode(&metadata)
 		}
 		tensor, err := readTensor(decoder)
@@ -190,12 +208,12 @@ func parseHeader(text []byte) (map[string]tensorHeader, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("header: %w", err)
+		return nil, nil, fmt.Errorf("header: %w", err)
 	}
 	if rest := bytes.TrimSpace(text[decoder.InputOffset():]); len(rest) > 0 {
-		return nil, fmt.Errorf("header: found %d bytes after the JSON object", len(rest))
+		return nil, nil, fmt.Errorf("header: found %d bytes after the JSON object", len(rest))
 	}
-	return tensors, nil
+	return tensors, metadata, nil
 }
 
 // readTensor reads the object of one tensor: dtype, shape and data_offsets, each once.

@@ -1,0 +1,121 @@
+package model
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// A checkpoint is a safetensors file of weights with metadata, the first of
+// which is a SHA-256 over the whole file, taken while its own digits are zeros:
+// so every byte is covered, and the checksum has its place in every version of
+// whatever the metadata says.
+
+// checksumName is the name of the checksum in the metadata.
+const checksumName = "sha256"
+
+// checkpointStart is how the header of a checkpoint begins; the checksum's 64
+// digits follow.
+const checkpointStart = `{"` + metadataName + `":{"` + checksumName + `":"`
+
+const checksumDigits = 2 * sha256.Size
+
+// maxCheckpoint is the largest checkpoint that is read, in bytes.
+const maxCheckpoint = 8 + MaxHeader + 4*MaxParameters
+
+// WriteCheckpoint writes weights and metadata as one safetensors file that
+// PyTorch opens like any other. The same weights and metadata give the same bytes.
+func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[string]string) error {
+	if _, found := metadata[checksumName]; found {
+		return fmt.Errorf("metadata: found %s, which is the name of the checksum", checksumName)
+	}
+	var first bytes.Buffer
+	first.WriteString(checkpointStart[1:] + strings.Repeat("0", checksumDigits) + `"`)
+	for _, name := range slices.Sorted(maps.Keys(metadata)) {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return fmt.Errorf("metadata: %w", err)
+		}
+		value, err := json.Marshal(metadata[name])
+		if err != nil {
+			return fmt.Errorf("metadata: %s: %w", name, err)
+		}
+		fmt.Fprintf(&first, ",%s:%s", key, value)
+	}
+	first.WriteString("},")
+	file, err := encodeWeights(t, weights, first.String())
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(file)
+	hex.Encode(file[8+len(checkpointStart):], sum[:])
+	_, err = w.Write(file)
+	return err
+}
+
+// ReadCheckpoint reads a file of [WriteCheckpoint] for t. name is the file's,
+// for errors. The checksum is verified first; then accept is shown the metadata,
+// before any weight is read, and its error, if any, is returned. Like
+// [ReadWeights] it allocates no more than twice what t needs.
+func ReadCheckpoint(r io.ReadSeeker, name string, t Topology, accept func(metadata map[string]string) error) (Weights, error) {
+	if err := t.Validate(); err != nil {
+		return nil, err
+	}
+	weights, err := readCheckpoint(r, t, accept)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return weights, nil
+}
+
+func readCheckpoint(r io.ReadSeeker, t Topology, accept func(map[string]string) error) (Weights, error) {
+	if err := verifyChecksum(r); err != nil {
+		return nil, err
+	}
+	if _, err := r.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	tensors, metadata, err := readHeader(r)
+	if err != nil {
+		return nil, err
+	}
+	delete(metadata, checksumName)
+	if err := accept(metadata); err != nil {
+		return nil, err
+	}
+	return readTensors(r, tensors, t)
+}
+
+// verifyChecksum reads r to its end and compares.
+func verifyChecksum(r io.Reader) error {
+	start := make([]byte, 8+len(checkpointStart)+checksumDigits)
+	if n, err := io.ReadFull(r, start); err != nil {
+		return fmt.Errorf("checksum: found %d bytes, expected at least %d: %w", n, len(start), noEOF(err))
+	}
+	digits := start[len(start)-checksumDigits:]
+	if string(start[8:len(start)-checksumDigits]) != checkpointStart {
+		return errors.New("checksum: found none at the start of the header, expected one; not a checkpoint, or damaged")
+	}
+	stated := string(digits)
+	copy(digits, strings.Repeat("0", checksumDigits))
+	hash := sha256.New()
+	hash.Write(start)
+	rest, err := io.Copy(hash, io.LimitReader(r, maxCheckpoint))
+	if err != nil {
+		return err
+	}
+	if rest == maxCheckpoint {
+		return fmt.Errorf("found more than %d bytes, expected at most that", int64(maxCheckpoint))
+	}
+	if found := hex.EncodeToString(hash.Sum(nil)); found != stated {
+		return fmt.Errorf("checksum: found SHA-256 %s, expected %s as the file says; it is damaged or cut short", found, stated)
+	}
+	return nil
+}
