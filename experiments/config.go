@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -96,6 +97,23 @@ func (p Problems) Unwrap() []error {
 		problems[i] = problem
 	}
 	return problems
+}
+
+// joinProblems is one error of several that are nil or Problems.
+func joinProblems(errs ...error) error {
+	var all Problems
+	for _, err := range errs {
+		var problems Problems
+		if errors.As(err, &problems) {
+			all = append(all, problems...)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
 }
 
 // Validate reports every impossible field, as [Problems], without touching a

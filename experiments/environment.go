@@ -28,6 +28,24 @@ type Environment struct {
 	Folder          string         `json:"folder"`                // that relative paths in config.json are relative to
 	InitSHA256      string         `json:"init_sha256,omitempty"` // of the file with the initial weights
 	Started         time.Time      `json:"started"`
+	Resumed         []Resumption   `json:"resumed,omitempty"` // in order; none of a run that was never resumed
+}
+
+// Resumption is where and on what a run was resumed.
+type Resumption struct {
+	Epoch   int          `json:"epoch"` // from 1
+	Step    int          `json:"step"`  // that came next, from 0
+	Version string       `json:"version"`
+	Backend backend.Info `json:"backend"`
+	Started time.Time    `json:"started"`
+}
+
+// lastBackend is what the run was on last.
+func (e Environment) lastBackend() backend.Info {
+	if n := len(e.Resumed); n > 0 {
+		return e.Resumed[n-1].Backend
+	}
+	return e.Backend
 }
 
 // BuildEnvironment is the part of the environment that the binary knows of itself.
@@ -70,7 +88,7 @@ func BuildEnvironment() Environment {
 	return e
 }
 
-func (r *run) environment() (Environment, error) {
+func (r *run) newEnvironment() (Environment, error) {
 	folder, err := os.Getwd()
 	if err != nil {
 		return Environment{}, err

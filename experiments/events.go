@@ -27,9 +27,16 @@ type RunStarted struct {
 	Train    int    // images
 	Test     int    // images
 	Folder   string // the run folder, "" for none
+	Resumed  bool   // the run goes on where it ended early
+	At       Position
 }
 
-// EpochStarted comes before the first step of an epoch.
+// AlreadyEnded comes instead of everything else if a run that was to be resumed
+// had come to its end.
+type AlreadyEnded struct{ Result Result }
+
+// EpochStarted comes before the first step of an epoch, or before the first that
+// a resumed run does of it.
 type EpochStarted struct{ Epoch int } // from 1
 
 // StepsDone comes after every call of the device, with the losses of its steps.
@@ -55,6 +62,7 @@ type RunEnded struct{ Result Result }
 func (PluginProgress) event() {}
 func (Warning) event()        {}
 func (RunStarted) event()     {}
+func (AlreadyEnded) event()   {}
 func (EpochStarted) event()   {}
 func (StepsDone) event()      {}
 func (EpochDone) event()      {}
@@ -114,6 +122,7 @@ type Result struct {
 	Confusion [][]int      // of the test set after the last epoch: [label][predicted]
 	Backend   backend.Info
 	Folder    string // the run folder, "" for none
+	BestEpoch int    // with KeepBest the epoch of BestFile, else 0
 
 	OpenSeconds     float64 // opening the backend, installing its plugin included
 	CompileSeconds  float64 // both programs

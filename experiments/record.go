@@ -118,7 +118,12 @@ func (r *Record) readMetrics(path string) error {
 		return err
 	}
 	defer file.Close()
-	lines := bufio.NewReader(io.LimitReader(file, maxRecord+1))
+	return r.readLines(file, path)
+}
+
+// readLines reads metrics from a reader; path is its name, for errors.
+func (r *Record) readLines(reader io.Reader, path string) error {
+	lines := bufio.NewReader(io.LimitReader(reader, maxRecord+1))
 	size := 0
 	for number := 1; ; number++ {
 		line, err := lines.ReadBytes('\n')

@@ -201,8 +201,8 @@ func TestRunRepeatsFromItsFolder(t *testing.T) {
 		t.Errorf("found the environment %+v", environment)
 	}
 	entries, err := os.ReadDir(out)
-	if err != nil || len(entries) != 5 {
-		t.Errorf("found %v in the run folder (%v), expected five files", entries, err)
+	if err != nil || len(entries) != 7 {
+		t.Errorf("found %v in the run folder (%v), expected five files, the lock and the checkpoints", entries, err)
 	}
 	checkRecord(t, out, c)
 }

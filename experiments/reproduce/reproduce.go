@@ -110,7 +110,7 @@ type plannedRun struct {
 
 // Run reproduces experiments, which must hold everything that their claims
 // refer to, and judges their claims. Runs that the results folder holds already
-// are not run again.
+// are not run again, and those that did not come to their end go on.
 func Run(ctx context.Context, chosen []published.Experiment, o Options) (Results, error) {
 	if err := o.Validate(); err != nil {
 		return Results{}, err
@@ -129,7 +129,7 @@ func Run(ctx context.Context, chosen []published.Experiment, o Options) (Results
 	if err != nil {
 		return Results{}, err
 	}
-	s, err := openStore(o.Folder)
+	s, err := openStore(o.Folder, o.Now())
 	if err != nil {
 		return Results{}, err
 	}
@@ -213,6 +213,7 @@ func (p plan) missing(s *store) (missing []*plannedRun, err error) {
 // results judges the claims of a plan whose runs are all there.
 func (p plan) results(o Options) Results {
 	r := Results{Schema: Schema, Command: o.Command, Quick: o.Quick, Environment: p.runs[0].record.Environment}
+	r.Environment.Resumed = nil // that run's alone; its folder tells
 	for seed := range o.Seeds {
 		r.Seeds = append(r.Seeds, uint64(seed))
 	}
@@ -251,6 +252,7 @@ type work struct {
 	started time.Time
 	total   float64                 // cost of all missing runs
 	spent   map[*plannedRun]float64 // cost of what was done of each
+	failure error                   // the first that is not the end of the context
 }
 
 // cost is the work of a run in floating point operations of its matrix
@@ -284,11 +286,19 @@ func (w *work) run(ctx context.Context) error {
 		group.Go(func() {
 			defer device.Close()
 			if err := w.job(ctx, device); err != nil {
+				w.mutex.Lock()
+				if w.failure == nil && !errors.Is(err, context.Canceled) {
+					w.failure = err // a run that could not be saved when it was cancelled, too
+				}
+				w.mutex.Unlock()
 				cancel(err)
 			}
 		})
 	}
 	group.Wait()
+	if w.failure != nil {
+		return w.failure
+	}
 	return context.Cause(ctx)
 }
 
@@ -350,10 +360,20 @@ func (w *work) job(ctx context.Context, device *experiments.Device) error {
 
 // one runs one run to its end, which may be that it diverges.
 func (w *work) one(ctx context.Context, run *plannedRun, device *experiments.Device) error {
-	_, err := experiments.Run(ctx, run.config, experiments.Options{
+	o := experiments.Options{
 		Folder: w.store.unfinished(run.folder), Device: device, Now: w.options.Now,
-		Observer: func(e experiments.Event) { w.progress(run, e) },
-	})
+		Observer:        func(e experiments.Event) { w.progress(run, e) },
+		CheckpointEvery: 1, Resume: w.store.begun(run.folder),
+	}
+	_, err := experiments.Run(ctx, run.config, o)
+	if o.Resume && errors.Is(err, experiments.ErrCannotResume) {
+		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run begins again", err)}})
+		if err := w.store.discard(run.folder); err != nil {
+			return err
+		}
+		o.Resume = false
+		_, err = experiments.Run(ctx, run.config, o)
+	}
 	var diverged experiments.Diverged
 	if err != nil && !errors.As(err, &diverged) {
 		return fmt.Errorf("%s, seed %d: %w", run.experiment, run.config.Seed, err)

@@ -299,8 +299,8 @@ func TestRunRefuses(t *testing.T) {
 	o = options(filepath.Join(folder, "results"))
 	o.Observer = func(e reproduce.Event) {
 		if _, ok := e.(reproduce.Planned); ok {
-			if _, err := reproduce.Run(context.Background(), chosen, options(o.Folder)); !errors.Is(err, reproduce.ErrBusy) {
-				t.Errorf("found error %v, expected %v", err, reproduce.ErrBusy)
+			if _, err := reproduce.Run(context.Background(), chosen, options(o.Folder)); !errors.As(err, new(experiments.Busy)) {
+				t.Errorf("found error %v, expected to be told who holds the folder", err)
 			}
 		}
 	}

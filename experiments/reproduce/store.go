@@ -10,22 +10,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"epochal/experiments"
-
-	"github.com/gofrs/flock"
 )
 
 // The results folder:
 //
 //	runs/<hash>-seed<n>/   a complete run folder; the hash is of the config and its files
-//	runs/.partial-*        a run that is under way, or was when its process died
-//	.lock                  held by the process that writes
+//	runs/.partial-*        a run that is under way, or was when its process ended: it goes on from its checkpoint
+//	experiments.LockFile   held by the process that writes
 const (
 	runsFolder = "runs"
 	partial    = ".partial-"
-	lockFile   = ".lock"
 )
 
 // arithmetic is the generation of what a config computes. It is part of the
@@ -36,39 +33,23 @@ const arithmetic = 1
 // store is a results folder that this process holds.
 type store struct {
 	folder string
-	lock   *flock.Flock
+	lock   *experiments.Lock
 }
 
-// ErrBusy is the error of a results folder that another process holds.
-var ErrBusy = errors.New("another process is using the results folder")
-
-// openStore makes the results folder if need be and takes its lock. What a
-// killed process left unfinished is removed: its runs start again.
-func openStore(folder string) (*store, error) {
-	runs := filepath.Join(folder, runsFolder)
-	if err := os.MkdirAll(runs, 0o755); err != nil {
+// openStore makes the results folder if need be and takes its lock, or fails
+// with [experiments.Busy].
+func openStore(folder string, now time.Time) (*store, error) {
+	if err := os.MkdirAll(filepath.Join(folder, runsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("results: %w", err)
 	}
-	s := &store{folder: folder, lock: flock.New(filepath.Join(folder, lockFile))}
-	if locked, err := s.lock.TryLock(); err != nil {
-		return nil, fmt.Errorf("results: %w", err)
-	} else if !locked {
-		return nil, fmt.Errorf("results: %s: %w", folder, ErrBusy)
-	}
-	entries, err := os.ReadDir(runs)
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), partial) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(runs, entry.Name())))
-		}
-	}
+	lock, err := experiments.LockFolder(folder, now)
 	if err != nil {
-		s.close()
 		return nil, fmt.Errorf("results: %w", err)
 	}
-	return s, nil
+	return &store{folder, lock}, nil
 }
 
-func (s *store) close() { s.lock.Unlock() }
+func (s *store) close() { s.lock.Release() }
 
 // contents are what the files that a config names hold, so that a run on other
 // files of the same name is another run. MNIST is built in and names none.
@@ -141,9 +122,32 @@ func (s *store) unfinished(folder string) string {
 	return filepath.Join(s.folder, runsFolder, partial+filepath.Base(folder))
 }
 
-// complete gives a run that ended its name.
+// begun tells whether there is something of a run that has not ended.
+func (s *store) begun(folder string) bool {
+	_, err := os.Lstat(s.unfinished(folder))
+	return err == nil
+}
+
+// discard removes what there is of a run that cannot go on.
+func (s *store) discard(folder string) error {
+	if err := os.RemoveAll(s.unfinished(folder)); err != nil {
+		return fmt.Errorf("results: %w", err)
+	}
+	return nil
+}
+
+// complete gives a run that ended its name. What it would need to go on is
+// removed first: a run of the store never does.
 func (s *store) complete(folder string) error {
-	if err := os.Rename(s.unfinished(folder), filepath.Join(s.folder, folder)); err != nil {
+	path := s.unfinished(folder)
+	err := errors.Join(
+		os.RemoveAll(filepath.Join(path, experiments.CheckpointsFolder)),
+		os.RemoveAll(filepath.Join(path, experiments.LockFile)),
+	)
+	if err == nil {
+		err = os.Rename(path, filepath.Join(s.folder, folder))
+	}
+	if err != nil {
 		return fmt.Errorf("results: %w", err)
 	}
 	return nil

@@ -1,0 +1,133 @@
+package experiments
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// LockFile is the file of a folder whose lock the writing process holds. It says
+// who that is, or was: the lock ends with the process, the file stays.
+const LockFile = ".lock"
+
+// Lock is a folder that this process holds.
+type Lock struct {
+	path  string
+	flock *flock.Flock
+}
+
+// Busy is the error of a folder that a process holds already.
+type Busy struct {
+	Folder string
+	Holder Holder // empty if the process has not said yet who it is
+}
+
+// Holder is a process that holds a folder: the content of LockFile.
+type Holder struct {
+	PID   int       `json:"pid"`
+	Host  string    `json:"host"`
+	Since time.Time `json:"since"`
+}
+
+// Error names the folder, the process, its host and since when it holds it.
+func (b Busy) Error() string {
+	if b.Holder.PID == 0 {
+		return fmt.Sprintf("%s: another process is using the folder", b.Folder)
+	}
+	return fmt.Sprintf("%s: process %d on %s is using the folder, since %s",
+		b.Folder, b.Holder.PID, b.Holder.Host, b.Holder.Since.Format(time.DateTime))
+}
+
+// Hint says what to do.
+func (b Busy) Hint() string { return "wait for its end or stop it, or choose another folder" }
+
+// LockFolder takes the lock of a folder that exists, or fails with [Busy]. A
+// process that died holds nothing.
+func LockFolder(folder string, now time.Time) (*Lock, error) {
+	path := filepath.Join(folder, LockFile)
+	for {
+		lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+		locked, err := lock.TryLock()
+		if err != nil {
+			return nil, err
+		}
+		if !locked {
+			return nil, Busy{folder, readHolder(path)}
+		}
+		// Whoever held it before may have removed the file in between: then this
+		// is a lock on nothing.
+		held, err := lock.Stat()
+		if err == nil {
+			var there fs.FileInfo
+			if there, err = os.Stat(path); err == nil && os.SameFile(held, there) {
+				l := &Lock{path, lock}
+				if err := l.sign(now); err != nil {
+					return nil, errors.Join(err, lock.Unlock())
+				}
+				return l, nil
+			}
+		}
+		lock.Unlock()
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
+
+// sign writes who holds the folder.
+func (l *Lock) sign(now time.Time) error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown host"
+	}
+	text, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Since: now})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(l.path, append(text, '\n'), 0o644)
+}
+
+// maxHolder is the largest lock file that is read, in bytes.
+const maxHolder = 4096
+
+// readHolder is who a lock file names, empty if it cannot be told.
+func readHolder(path string) (holder Holder) {
+	file, err := os.Open(path)
+	if err != nil {
+		return Holder{}
+	}
+	defer file.Close()
+	if err := json.NewDecoder(io.LimitReader(file, maxHolder)).Decode(&holder); err != nil {
+		return Holder{}
+	}
+	return holder
+}
+
+// checkUnlocked reports a process that holds the folder, without taking its lock.
+func checkUnlocked(folder string) error {
+	path := filepath.Join(folder, LockFile)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	if shared, err := lock.TryRLock(); err == nil && !shared {
+		return Busy{folder, readHolder(path)}
+	}
+	return lock.Unlock()
+}
+
+// Release gives the folder back. The file stays.
+func (l *Lock) Release() { l.flock.Unlock() }
+
+// remove gives the folder back as if it had never been locked.
+func (l *Lock) remove() {
+	os.Remove(l.path)
+	l.Release()
+}

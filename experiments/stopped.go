@@ -1,0 +1,51 @@
+package experiments
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// Stopped is the error of a run that ended before its time and that can be
+// resumed: it was cancelled, a file could not be written, a device failed.
+type Stopped struct {
+	Folder      string // the run folder
+	Epoch, Step int    // where a resumed run goes on: the epoch from 1, the step from 0
+	Err         error  // what ended it
+}
+
+// Error says what ended the run.
+func (s Stopped) Error() string { return s.Err.Error() }
+
+// Unwrap returns what ended the run.
+func (s Stopped) Unwrap() error { return s.Err }
+
+// Advice says what is to be done before the run is resumed, "" for nothing.
+func (s Stopped) Advice() string {
+	switch {
+	case errors.Is(s.Err, syscall.ENOSPC), errors.Is(s.Err, syscall.EDQUOT):
+		return "free some space on its file system"
+	case errors.Is(s.Err, syscall.EFBIG):
+		return "raise the limit of the size of a file (ulimit -f)"
+	case errors.Is(s.Err, syscall.EIO):
+		return "find out what is wrong with its disk"
+	case errors.Is(s.Err, syscall.EROFS), errors.Is(s.Err, fs.ErrPermission):
+		return "make the folder writable"
+	case errors.Is(s.Err, errGone):
+		return "put the folder back"
+	default:
+		return ""
+	}
+}
+
+// Saved says where a resumed run goes on.
+func (s Stopped) Saved() string {
+	if s.Epoch == 1 && s.Step == 0 {
+		return "nothing was lost but the steps of this run: it starts again"
+	}
+	return fmt.Sprintf("saved up to step %d of epoch %d", s.Step, s.Epoch)
+}
+
+// errGone is the error of a run folder that was removed while it was in use.
+var errGone = errors.New("the folder is gone")
