@@ -32,6 +32,9 @@ const (
 )
 
 func main() {
+	// A file that reaches the limit of its size is an error of that write, not
+	// the end of the process.
+	signal.Ignore(syscall.SIGXFSZ)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -70,7 +73,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		err = usageError{err: err, hint: "run 'epochal --help' for the commands"}
 	}
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		fmt.Fprintln(stderr, "epochal: interrupted")
+		fmt.Fprintf(stderr, "epochal: interrupted%s\n", savedAt(err))
+		printHint(stderr, err)
 		return exitInterrupted
 	}
 	printError(stderr, err)
@@ -154,6 +158,10 @@ func printError(stderr io.Writer, err error) {
 	for line := range strings.Lines(flagNames(err)) {
 		fmt.Fprintf(stderr, "epochal: %s\n", strings.TrimRight(line, "\n"))
 	}
+	printHint(stderr, err)
+}
+
+func printHint(stderr io.Writer, err error) {
 	var hinted interface{ Hint() string }
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hinted.Hint())

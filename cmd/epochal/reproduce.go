@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -28,8 +29,9 @@ func newReproduce(t *terminal) *cobra.Command {
 published result holds, with 95% intervals. Without arguments all experiments
 
 
-The results folder keeps every finished run: an interrupted reproduction goes on
-where it stopped, and a finished one answers at once. It gets results.json,
+The results folder keeps every finished run, and the runs under way when it was
+interrupted: they go on where they stopped, and a finished reproduction answers
+at once. It gets results.json,
 results.md, report.html and figures/ as well.
 
 Exit code 3 says that a claim that is expected to hold does not.`,
@@ -57,7 +59,9 @@ Exit code 3 says that a claim that is expected to hold does not.`,
 			o.Observer = printer.observe
 			results, err := reproduce.Run(c.Context(), chosen, o)
 			t.end()
-			if err != nil {
+			if err != nil && (c.Context().Err() != nil || errors.As(err, new(experiments.Stopped))) {
+				return again{err, commandLine(os.Args[1:]...)}
+			} else if err != nil {
 				return err
 			}
 			data, err := experiments.OpenData(chosen[0].Config.Data)
@@ -152,18 +156,6 @@ func chooseExperiments(known []published.Experiment, names []string) ([]publishe
 		}
 	}
 	return published.Select(known, names)
-}
-
-// quoted are arguments as a shell reads them.
-func quoted(args []string) []string {
-	var words []string
-	for _, arg := range args {
-		if arg == "" || strings.ContainsAny(arg, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		words = append(words, arg)
-	}
-	return words
 }
 
 // reproducePrinter prints how a reproduction goes on.

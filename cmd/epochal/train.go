@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -18,7 +20,8 @@ import (
 // newTrain is `epochal train`.
 func newTrain(t *terminal) *cobra.Command {
 	config := experiments.Defaults()
-	var out string
+	options := experiments.Options{Parent: "runs", CheckpointEvery: 1, Keep: experiments.KeepLast}
+	var resume string
 	var required float64
 	command := &cobra.Command{
 		Use:   "train",
@@ -30,20 +33,39 @@ batch size 64, inputs from 0 to 1.
 
 The backend is opened, and its plugin installed if need be, by the command
 itself. The run folder gets config.json, environment.json, metrics.jsonl,
-evaluation.json and model.safetensors.`,
+evaluation.json, model.safetensors and checkpoints/.
+
+A run that was interrupted goes on with --resume, bit for bit as if nothing had
+happened. Its settings are those of its config.json: only --epochs, --backend,
+--tf32, --steps-per-call, --checkpoint-every and --keep may be others.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
-  epochal train --layer-sizes "" --batch-size 32 --learning-rate 0.01 --require-accuracy 0.9`,
+  epochal train --layer-sizes "" --batch-size 32 --learning-rate 0.01 --require-accuracy 0.9
+  epochal train --resume runs/2026-11-23_16-35-10 --epochs 40`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if c.Flags().Changed("require-accuracy") && !(required > 0 && required <= 1) {
 				return experiments.Problem{Field: "require_accuracy", Found: experiments.FormatFloat(required),
 					Expected: "a fraction above 0 and up to 1, such as 0.89"}
 			}
+			if c.Flags().Changed("resume") {
+				var err error
+				if config, err = resumedConfig(c.Flags(), resume); err != nil {
+					return err
+				}
+				options.Folder, options.Resume = resume, true
+				if !c.Flags().Changed("keep") {
+					options.Keep = "" // as before
+				}
+			}
 			printer := &trainPrinter{terminal: t}
-			result, err := experiments.Run(c.Context(), config, experiments.Options{Observer: printer.observe, Folder: out, Parent: "runs"})
+			options.Observer = printer.observe
+			result, err := experiments.Run(c.Context(), config, options)
 			t.end()
-			if err != nil {
+			var stopped experiments.Stopped
+			if errors.As(err, &stopped) {
+				return again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
+			} else if err != nil {
 				if printer.folder != "" {
 					t.note("the run ended early; its metrics are in %s", printer.folder)
 				}
@@ -62,8 +84,13 @@ evaluation.json and model.safetensors.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	addConfigFlags(flags, &config)
-	flags.StringVar(&out, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
+	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
+	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0 for none but when interrupted and at the end")
+	flags.StringVar(&options.Keep, "keep", options.Keep, "last, or best: `which` epoch's weights to keep; best is by validation loss, without a split by train loss")
+	flags.StringVar(&resume, "resume", "", "run `folder` of a run that was interrupted and is to go on")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with 3 if the final test accuracy is lower; a `fraction` such as 0.89")
+	command.MarkFlagDirname("resume")
+	command.RegisterFlagCompletionFunc("keep", cobra.FixedCompletions([]string{experiments.KeepLast, experiments.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
 	command.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
 	var activations []string
 	for _, activation := range model.Activations() {
@@ -71,6 +98,36 @@ evaluation.json and model.safetensors.`,
 	}
 	command.RegisterFlagCompletionFunc("activation", cobra.FixedCompletions(activations, cobra.ShellCompDirectiveNoFileComp))
 	return command
+}
+
+// resumedConfig is the config of a run folder with the flags that were given.
+func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Config, err error) {
+	if flags.Changed("out") {
+		return config, usageError{err: fmt.Errorf("--resume and --out: found both, expected one; a run goes on in its own folder")}
+	}
+	if config, err = experiments.ReadConfig(folder); err != nil {
+		return config, err
+	}
+	recorded := pflag.NewFlagSet("", pflag.ContinueOnError)
+	addConfigFlags(recorded, &config)
+	flags.Visit(func(flag *pflag.Flag) {
+		if same := recorded.Lookup(flag.Name); same != nil {
+			err = errors.Join(err, same.Value.Set(flag.Value.String()))
+		}
+	})
+	return config, err
+}
+
+// resumeArguments are those that go on with a run: what its folder does not say
+// is given again.
+func resumeArguments(flags *pflag.FlagSet, folder string) []string {
+	args := []string{"train", "--resume", folder}
+	for _, name := range []string{"checkpoint-every", "keep", "require-accuracy"} {
+		if flags.Changed(name) {
+			args = append(args, "--"+name, flags.Lookup(name).Value.String())
+		}
+	}
+	return args
 }
 
 // addConfigFlags adds a flag for every field of a Config. The names are those of
@@ -131,6 +188,7 @@ type trainPrinter struct {
 	started time.Time
 	folder  string
 	total   int   // images trained on in the whole run
+	first   int   // of them those that were trained on before it was resumed
 	err     error // the first failure to print
 }
 
@@ -150,10 +208,17 @@ func (p *trainPrinter) observe(event experiments.Event) {
 	case experiments.RunStarted:
 		p.end()
 		p.config, p.started, p.folder, p.total = e.Config, time.Now(), e.Folder, e.Config.Epochs*e.Train
+		p.first = (e.At.Epoch-1)*e.Train + min(e.At.Step*e.Config.BatchSize, e.Train)
 		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
 		p.print("%s\n", e.Topology)
 		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
+		if e.Resumed {
+			p.note("going on in %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)
+		}
+	case experiments.AlreadyEnded:
+		p.note("%s has come to its end: %d epochs, test accuracy %.2f%%; more --epochs would go on",
+			e.Result.Folder, e.Result.Final.Epoch, 100*e.Result.Final.TestAccuracy)
 	case experiments.EpochStarted:
 		p.print("Epoch %d\n-------------------------------\n", e.Epoch)
 	case experiments.StepsDone:
@@ -176,7 +241,7 @@ func (p *trainPrinter) steps(e experiments.StepsDone) {
 	}
 	left := ""
 	if elapsed := time.Since(p.started); elapsed > time.Second {
-		left = fmt.Sprintf(", %v left", (elapsed / time.Duration(e.Images) * time.Duration(p.total-e.Images)).Round(time.Second))
+		left = fmt.Sprintf(", %v left", (elapsed / time.Duration(e.Images-p.first) * time.Duration(p.total-e.Images)).Round(time.Second))
 	}
 	p.progress("epoch %d/%d step %d/%d loss %.4f, %.0f images/s%s",
 		e.Epoch, p.config.Epochs, e.First+len(e.Losses), dataset.BatchCount(e.Count, p.config.BatchSize),
@@ -197,6 +262,9 @@ func (p *trainPrinter) result(r experiments.Result) {
 	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; compile %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
 		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
 		r.CompileSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
+	if r.BestEpoch > 0 {
+		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, experiments.CheckpointsFolder, experiments.BestFile))
+	}
 }
 
 // pythonList writes widths as Python prints a list: [512, 512].
