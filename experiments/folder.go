@@ -50,6 +50,9 @@ func (o Options) checkFolder() (string, error) {
 		if err := checkUnlocked(path); err != nil {
 			return "", fmt.Errorf("out: %w", err)
 		}
+		if abandoned(entries) {
+			return path, probe(path)
+		}
 		return "", taken{fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", path, firstName(entries)), path}
 	case err == nil:
 		return path, probe(path)
@@ -70,6 +73,21 @@ func (o Options) checkFolder() (string, error) {
 		}
 		return "", fmt.Errorf("out: %w", err)
 	}
+}
+
+// abandoned tells whether a process was killed before it had made the run folder:
+// the lock is there and metrics.jsonl is not yet.
+func abandoned(entries []fs.DirEntry) bool {
+	locked := false
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case name == LockFile:
+			locked = true
+		case name != ConfigFile && name != EnvironmentFile && !temporary.MatchString(name):
+			return false
+		}
+	}
+	return locked
 }
 
 // firstName is the first name that is no hidden file's, if there is one.
@@ -145,8 +163,8 @@ func (o Options) createFolder(c Config, e Environment) (*folder, error) {
 var errTaken = errors.New("another run has used the folder")
 
 // newFolder makes path a run folder and locks it. Of several processes that try
-// at once one gets it, the one that makes metrics.jsonl under the lock; the
-// others leave it alone.
+// at once one gets it; the others leave it alone. metrics.jsonl comes last: a
+// folder that has it is a run's.
 func newFolder(path string, c Config, e Environment, now time.Time) (f *folder, err error) {
 	made, err := missingFolders(path)
 	if err != nil {
@@ -185,14 +203,18 @@ func newFolder(path string, c Config, e Environment, now time.Time) (f *folder, 
 	if f.root, err = os.OpenRoot(path); err != nil {
 		return f, err
 	}
-	f.metrics, err = f.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
-	if errors.Is(err, fs.ErrExist) {
+	if _, err := f.root.Lstat(MetricsFile); err == nil {
 		return f, errTaken
-	} else if err != nil {
+	}
+	if err := f.sweep(); err != nil {
 		return f, err
 	}
 	written = []string{MetricsFile, ConfigFile, EnvironmentFile}
-	return f, errors.Join(f.writeJSON(ConfigFile, c), f.writeJSON(EnvironmentFile, e))
+	if err := errors.Join(f.writeJSON(ConfigFile, c), f.writeJSON(EnvironmentFile, e)); err != nil {
+		return f, err
+	}
+	f.metrics, err = f.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	return f, err
 }
 
 // missingFolders are path and its parents as far as they do not exist, the

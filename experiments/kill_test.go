@@ -1,0 +1,259 @@
+package experiments_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"epochal/experiments"
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
+)
+
+// childRun tells the test binary to be a process that trains: the JSON of a child.
+const childRun = "EPOCHAL_TEST_CHILD_RUN"
+
+// child is a run in a process of its own.
+type child struct {
+	Config experiments.Config
+	Folder string
+	Keep   string
+}
+
+// fixedNow is a clock that stands still, so that measured seconds are the same.
+func fixedNow() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+// run begins the run, or goes on with it.
+func (c child) run(ctx context.Context) error {
+	o := experiments.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep}
+	_, err := os.Stat(filepath.Join(c.Folder, experiments.MetricsFile))
+	o.Resume = err == nil
+	_, err = experiments.Run(ctx, c.Config, o)
+	return err
+}
+
+// command is the run in a process of its own.
+func (c child) command(t testing.TB) *exec.Cmd {
+	t.Helper()
+	text, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.Command(os.Args[0], "-test.run=^TestChildRun$")
+	command.Env = append(os.Environ(), childRun+"="+string(text))
+	return command
+}
+
+// TestChildRun is no test: it is the process that others start and kill.
+func TestChildRun(t *testing.T) {
+	text := os.Getenv(childRun)
+	if text == "" {
+		t.Skip("only in a process that another test starts")
+	}
+	var c child
+	if err := json.Unmarshal([]byte(text), &c); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if err := c.run(ctx); errors.Is(err, context.Canceled) {
+		os.Exit(130)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// sameFiles compares what must be the same in two run folders, byte for byte.
+func sameFiles(t *testing.T, found, expected string, names ...string) {
+	t.Helper()
+	if len(names) == 0 {
+		names = []string{experiments.WeightsFile, experiments.MetricsFile, experiments.EvaluationFile, experiments.ConfigFile}
+	}
+	for _, name := range names {
+		a, err := os.ReadFile(filepath.Join(found, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		b, err := os.ReadFile(filepath.Join(expected, name))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !bytes.Equal(a, b) {
+			t.Errorf("%s: found other bytes than in an uninterrupted run:\n%.2000q\nexpected\n%.2000q", name, a, b)
+		}
+	}
+}
+
+// fromEnvironment is the number that a variable holds, or the given one.
+func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return otherwise
+	}
+	value, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+// killing kills runs of a process at random moments of its life, goes on with
+// each until it is over, and compares it with one that was left alone.
+func killing(t *testing.T, c experiments.Config, kills int) {
+	seed := fromEnvironment(t, "EPOCHAL_TEST_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("EPOCHAL_TEST_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: experiments.KeepBest}
+	start := time.Now()
+	if out, err := alone.command(t).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	life := time.Since(start)
+	bestFile := filepath.Join(experiments.CheckpointsFolder, experiments.BestFile)
+
+	killed, terminated, rounds := 0, 0, 0
+	during := map[string]int{}
+	for killed < kills {
+		rounds++
+		parent := t.TempDir()
+		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: experiments.KeepBest}
+		for ended := false; !ended; {
+			command := one.command(t)
+			var out bytes.Buffer
+			command.Stdout, command.Stderr = &out, &out
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var timer *time.Timer
+			if killed < kills { // the last one may live
+				// One in five saves and ends, so that runs are killed that went on in
+				// the middle of an epoch.
+				sent := syscall.SIGKILL
+				if random.IntN(5) == 0 {
+					sent = syscall.SIGTERM
+				}
+				timer = time.AfterFunc(time.Duration(random.Int64N(int64(life*2/3))), func() { command.Process.Signal(sent) })
+			}
+			err := command.Wait()
+			if timer != nil {
+				timer.Stop()
+			}
+			var exit *exec.ExitError
+			switch {
+			case err == nil:
+				ended = true
+			case errors.As(err, &exit) && exit.ExitCode() == 130,
+				errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM: // before it listened
+				terminated++
+			case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+				killed++
+				during[phase(t, one.Folder)]++
+			default:
+				t.Fatalf("after %d kills in %d rounds: %v\n%s", killed, rounds, err, out.String())
+			}
+		}
+		sameFiles(t, one.Folder, alone.Folder)
+		sameFiles(t, one.Folder, alone.Folder, bestFile)
+		checkClean(t, one.Folder)
+		os.RemoveAll(parent)
+		if t.Failed() {
+			t.Fatalf("after %d kills, in round %d", killed, rounds)
+		}
+	}
+	t.Logf("%d kills and %d SIGTERM in %d runs of %v each: %v", killed, terminated, rounds, life.Round(time.Millisecond), during)
+	if inRun := killed - during["before the folder"] - during["after the end"]; inRun < kills/3 {
+		t.Errorf("found %d of %d kills between the beginning and the end of a run, expected at least a third", inRun, killed)
+	}
+}
+
+// phase is what a process was at when it was killed, as its folder tells.
+func phase(t *testing.T, folder string) string {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "before the folder"
+	}
+	there := map[string]bool{}
+	for _, entry := range entries {
+		there[entry.Name()] = true
+		if strings.HasPrefix(entry.Name(), ".epoch-") || strings.HasPrefix(entry.Name(), ".best.") {
+			return "writing a checkpoint"
+		} else if entry.Name() != experiments.LockFile && strings.HasPrefix(entry.Name(), ".") {
+			return "writing another file"
+		}
+	}
+	if there[experiments.WeightsFile] {
+		return "after the end"
+	}
+	if !there[experiments.MetricsFile] {
+		return "making the folder"
+	}
+	metrics, err := os.ReadFile(filepath.Join(folder, experiments.MetricsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoints, _ := filepath.Glob(filepath.Join(folder, experiments.CheckpointsFolder, "epoch-*"))
+	epochs, steps := bytes.Count(metrics, []byte(`"event":"epoch"`)), bytes.Count(metrics, []byte(`"step":0,`))
+	switch {
+	case len(checkpoints) == 0:
+		return "before the first checkpoint"
+	case epochs == steps && !bytes.Contains([]byte(checkpoints[len(checkpoints)-1]), fmt.Appendf(nil, "epoch-%05d", epochs+1)):
+		return "between an epoch and its checkpoint"
+	case epochs == steps:
+		return "between two epochs"
+	default:
+		return "in an epoch"
+	}
+}
+
+// checkClean expects nothing in a finished run folder that does not belong there.
+func checkClean(t *testing.T, folder string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 7 {
+		t.Errorf("found %v (%v), expected five files, the lock and the checkpoints", entries, err)
+	}
+	entries, err = os.ReadDir(filepath.Join(folder, experiments.CheckpointsFolder))
+	if err != nil || len(entries) != 2 {
+		t.Errorf("found %v (%v), expected the last checkpoint and the best", entries, err)
+	}
+	if _, err := experiments.ReadRecord(folder); err != nil {
+		t.Error(err)
+	}
+}
+
+// killable is a run whose phases are all short.
+func killable(t *testing.T, backend string) experiments.Config {
+	c := small(t, backend)
+	c.Epochs, c.Validation, c.BatchSize = 16, 50, 32
+	return c
+}
+
+// However often a run is killed, it ends as one that was left alone.
+// EPOCHAL_TEST_KILLS sets how often, EPOCHAL_TEST_SEED when.
+func TestKilledRunEndsAsIfNothingHadHappened(t *testing.T) {
+	killing(t, killable(t, backend.Go), int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50)))
+}
+
+func TestKilledRunOnXLA(t *testing.T) {
+	backendtest.XLA(t)
+	c := killable(t, backend.XLACPU)
+	c.StepsPerCall = 5
+	killing(t, c, int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 60))/10)
+}
