@@ -26,6 +26,24 @@ import (
 // childRun tells the test binary to be a process that trains: the JSON of a child.
 const childRun = "EPOCHAL_TEST_CHILD_RUN"
 
+// begun is what a child prints when the first epoch begins.
+const begun = "begun"
+
+// watched is the output of a child, and tells when it has begun.
+type watched struct {
+	buffer bytes.Buffer
+	begun  func()
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(begun)) && w.begun != nil {
+		w.begun()
+	}
+	return w.buffer.Write(p)
+}
+
+func (w *watched) String() string { return w.buffer.String() }
+
 // child is a run in a process of its own.
 type child struct {
 	Config experiments.Config
@@ -38,7 +56,11 @@ func fixedNow() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 // run begins the run, or goes on with it.
 func (c child) run(ctx context.Context) error {
-	o := experiments.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep}
+	o := experiments.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
+		if _, ok := e.(experiments.RunStarted); ok {
+			fmt.Println(begun)
+		}
+	}}
 	_, err := os.Stat(filepath.Join(c.Folder, experiments.MetricsFile))
 	o.Resume = err == nil
 	_, err = experiments.Run(ctx, c.Config, o)
@@ -113,15 +135,22 @@ func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	return value
 }
 
-// killing kills runs of a process at random moments of its life, goes on with
-// each until it is over, and compares it with one that was left alone.
-func killing(t *testing.T, c experiments.Config, kills int) {
+// killing kills runs of a process at random moments of its life, or of that part
+// of it that comes after the first epoch has begun, goes on with each until it is
+// over, and compares it with one that was left alone.
+func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 	seed := fromEnvironment(t, "EPOCHAL_TEST_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("EPOCHAL_TEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: experiments.KeepBest}
 	start := time.Now()
-	if out, err := alone.command(t).CombinedOutput(); err != nil {
+	out := &watched{}
+	if afterBegin {
+		out.begun = func() { start = time.Now() }
+	}
+	command := alone.command(t)
+	command.Stdout, command.Stderr = out, out
+	if err := command.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	life := time.Since(start)
@@ -130,17 +159,16 @@ func killing(t *testing.T, c experiments.Config, kills int) {
 	killed, terminated, rounds := 0, 0, 0
 	during := map[string]int{}
 	for killed < kills {
-		rounds++
+		if rounds++; rounds > 10*kills {
+			t.Fatalf("found %d kills in %d runs, expected more", killed, rounds)
+		}
 		parent := t.TempDir()
 		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: experiments.KeepBest}
 		for ended := false; !ended; {
 			command := one.command(t)
-			var out bytes.Buffer
-			command.Stdout, command.Stderr = &out, &out
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			var timer *time.Timer
+			out := &watched{}
+			command.Stdout, command.Stderr = out, out
+			arm := func() {}
 			if killed < kills { // the last one may live
 				// One in five saves and ends, so that runs are killed that went on in
 				// the middle of an epoch.
@@ -148,12 +176,17 @@ func killing(t *testing.T, c experiments.Config, kills int) {
 				if random.IntN(5) == 0 {
 					sent = syscall.SIGTERM
 				}
-				timer = time.AfterFunc(time.Duration(random.Int64N(int64(life*2/3))), func() { command.Process.Signal(sent) })
+				delay := time.Duration(random.Int64N(int64(life * 2 / 3)))
+				arm = func() { time.AfterFunc(delay, func() { command.Process.Signal(sent) }) }
 			}
-			err := command.Wait()
-			if timer != nil {
-				timer.Stop()
+			if afterBegin {
+				out.begun, arm = arm, func() {}
 			}
+			if err := command.Start(); err != nil {
+				t.Fatal(err)
+			}
+			arm()
+			err := command.Wait() // signals that come later reach nobody
 			var exit *exec.ExitError
 			switch {
 			case err == nil:
@@ -248,12 +281,12 @@ func killable(t *testing.T, backend string) experiments.Config {
 // However often a run is killed, it ends as one that was left alone.
 // EPOCHAL_TEST_KILLS sets how often, EPOCHAL_TEST_SEED when.
 func TestKilledRunEndsAsIfNothingHadHappened(t *testing.T) {
-	killing(t, killable(t, backend.Go), int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50)))
+	killing(t, killable(t, backend.Go), int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50)), false)
 }
 
 func TestKilledRunOnXLA(t *testing.T) {
 	backendtest.XLA(t)
 	c := killable(t, backend.XLACPU)
 	c.StepsPerCall = 5
-	killing(t, c, int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 60))/10)
+	killing(t, c, int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50))/10, true)
 }

@@ -106,11 +106,23 @@ func makeData(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 		counts[i] = n
 	}
-	folder := ts.MkAbs(args[0])
-	ts.Check(os.MkdirAll(folder, 0o755))
+	ts.Check(makeDataset(ts.MkAbs(args[0]), counts[0], counts[1]))
+}
+
+// writeData makes a learnable dataset for a test.
+func writeData(t *testing.T, folder string, train, test int) {
+	t.Helper()
+	if err := makeDataset(folder, train, test); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// makeDataset writes a learnable dataset of 3x4 pixels and 3 classes.
+func makeDataset(folder string, train, test int) error {
+	err := os.MkdirAll(folder, 0o755)
 	random := rand.New(rand.NewPCG(1, 1))
 	for i, name := range []string{"train", "t10k"} {
-		count := counts[i]
+		count := []int{train, test}[i]
 		pixels, labels := make([]byte, count*12), make([]byte, count)
 		for i := range labels {
 			labels[i] = byte(i % 3)
@@ -124,11 +136,12 @@ func makeData(ts *testscript.TestScript, neg bool, args []string) {
 			for _, value := range header {
 				file = binary.BigEndian.AppendUint32(file, value)
 			}
-			ts.Check(os.WriteFile(filepath.Join(folder, name+kind), append(file, data...), 0o644))
+			err = errors.Join(err, os.WriteFile(filepath.Join(folder, name+kind), append(file, data...), 0o644))
 		}
 		write("-images-idx3-ubyte", pixels, 0x803, uint32(count), 3, 4)
 		write("-labels-idx1-ubyte", labels, 0x801, uint32(count))
 	}
+	return err
 }
 
 // changeFile is a command that changes a file by a number.
@@ -171,43 +184,6 @@ func epochalCommand(arguments ...string) *exec.Cmd {
 	}
 	command.Args = append(command.Args, arguments...)
 	return command
-}
-
-// The first Ctrl-C ends a run in good order with exit code 130.
-func TestInterruptedTrainExits130(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "run")
-	command := epochalCommand("train", "--backend", "go", "--layer-sizes", "8", "--epochs", "1000000", "--steps-per-call", "0", "--out", out)
-	var stderr strings.Builder
-	command.Stderr = &stderr
-	stdout, err := command.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(time.Minute, func() { command.Process.Kill() })
-	defer timer.Stop()
-	scanner := bufio.NewScanner(stdout)
-	for scanner.Scan() && scanner.Text() != "Epoch 1" {
-	}
-	if err := command.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	for scanner.Scan() {
-	}
-	command.Wait()
-	if code := command.ProcessState.ExitCode(); code != 130 || command.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
-		t.Errorf("found exit code %d (%v), expected 130", code, command.ProcessState)
-	}
-	if !strings.HasSuffix(stderr.String(), "epochal: interrupted\n") {
-		t.Errorf("found standard error %q", stderr.String())
-	}
-	for _, name := range []string{"config.json", "environment.json", "metrics.jsonl"} {
-		if _, err := os.Stat(filepath.Join(out, name)); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 // Ctrl-C ends a benchmark at once, with what was measured so far.

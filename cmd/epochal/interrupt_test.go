@@ -1,0 +1,288 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// program is the path of this binary as epochal.
+func program(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("epochal") // testscript's link to this binary
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// process is a command of this binary that a test sends signals to.
+type process struct {
+	*exec.Cmd
+	stdout, stderr bytes.Buffer
+}
+
+// start starts a command in a folder.
+func start(t *testing.T, folder string, args ...string) *process {
+	t.Helper()
+	p := &process{Cmd: exec.Command(args[0], args[1:]...)}
+	p.Dir, p.Stdout, p.Stderr = folder, &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(2*time.Minute, func() { p.Process.Kill() })
+	t.Cleanup(func() { timer.Stop(); p.Process.Kill() })
+	return p
+}
+
+// code waits for the end and returns the exit code, -1 for a signal.
+func (p *process) code(t *testing.T) int {
+	t.Helper()
+	var exit *exec.ExitError
+	if err := p.Wait(); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return p.ProcessState.ExitCode()
+}
+
+var goOn = regexp.MustCompile(`(?m)^hint: (?:.*, then )?go on with: (.*)$`)
+
+// nextCommand is the command that a process printed.
+func (p *process) nextCommand(t *testing.T) string {
+	t.Helper()
+	found := goOn.FindStringSubmatch(p.stderr.String())
+	if found == nil {
+		t.Fatalf("found no command to go on with in %q", p.stderr.String())
+	}
+	return found[1]
+}
+
+var seconds = regexp.MustCompile(`"(train|eval)_seconds":[0-9.e+-]+`)
+
+// sameRun compares two run folders, measured seconds left out.
+func sameRun(t *testing.T, found, expected string) {
+	t.Helper()
+	for _, name := range []string{"model.safetensors", "evaluation.json", "metrics.jsonl"} {
+		a, err := os.ReadFile(filepath.Join(found, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := os.ReadFile(filepath.Join(expected, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(seconds.ReplaceAll(a, nil), seconds.ReplaceAll(b, nil)) {
+			t.Errorf("%s: found other bytes than in an uninterrupted run", name)
+		}
+	}
+}
+
+// trainArguments are a run of a second or so on pure Go.
+func trainArguments(out string) []string {
+	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "64,64", "--batch-size", "4", "--epochs", "12", "--learning-rate", "0.05", "--out", out}
+}
+
+// A run that is interrupted again and again, and goes on each time with the
+// command that it printed, ends as one that was left alone.
+func TestInterruptedTrainGoesOnAsPrinted(t *testing.T) {
+	folder := t.TempDir()
+	writeData(t, filepath.Join(folder, "d"), 470, 90)
+	alone := start(t, folder, append([]string{program(t)}, trainArguments("alone")...)...)
+	begun := time.Now()
+	if code := alone.code(t); code != 0 {
+		t.Fatalf("found exit code %d\n%s", code, alone.stderr.String())
+	}
+	life := time.Since(begun)
+
+	out := "it's a 'run' $HOME" // the printed command must be quoted
+	args := append([]string{program(t)}, trainArguments(out)...)
+	interrupted, inEpoch := 0, 0
+	for {
+		p := start(t, folder, args...)
+		sent := syscall.SIGINT
+		if interrupted%2 == 1 {
+			sent = syscall.SIGTERM
+		}
+		timer := time.AfterFunc(life/8+time.Duration(rand.Int64N(int64(life/4))), func() {
+			if interrupted < 20 {
+				p.Process.Signal(sent)
+			}
+		})
+		code := p.code(t)
+		timer.Stop()
+		if code == 0 {
+			break
+		}
+		if code == -1 && p.stdout.Len() == 0 {
+			continue // the signal came before the program had begun
+		}
+		interrupted++
+		if code != 130 {
+			t.Fatalf("found exit code %d, expected 130\n%s", code, p.stderr.String())
+		}
+		if !strings.Contains(p.stderr.String(), "\nepochal: interrupted; ") && !strings.HasPrefix(p.stderr.String(), "epochal: interrupted") {
+			t.Errorf("found standard error %q", p.stderr.String())
+		}
+		if !goOn.MatchString(p.stderr.String()) {
+			continue // before there was a run
+		}
+		if !strings.Contains(p.stderr.String(), "saved up to step 0 of ") {
+			inEpoch++
+		}
+		args = []string{"sh", "-c", "exec " + p.nextCommand(t)}
+	}
+	t.Logf("%d interruptions, %d in the middle of an epoch", interrupted, inEpoch)
+	if interrupted < 2 || inEpoch < 1 {
+		t.Errorf("found %d interruptions, %d in the middle of an epoch, expected 2 and 1 at least", interrupted, inEpoch)
+	}
+	sameRun(t, filepath.Join(folder, out), filepath.Join(folder, "alone"))
+}
+
+// The second signal ends at once, and what was saved before stays.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	folder := t.TempDir()
+	writeData(t, filepath.Join(folder, "d"), 470, 90)
+	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		out := sent.String()
+		args := append([]string{program(t)}, trainArguments(out)...)
+		p := start(t, folder, append(args, "--epochs", "1000000")...)
+		waitFor(t, func() bool {
+			found, _ := filepath.Glob(filepath.Join(folder, out, "checkpoints", "epoch-*"))
+			return len(found) > 0
+		})
+		// Stopped, the process has both before it can do anything between them.
+		p.Process.Signal(syscall.SIGSTOP)
+		p.Process.Signal(sent)
+		p.Process.Signal(syscall.SIGCONT)
+		for range 1000 {
+			p.Process.Signal(sent)
+			time.Sleep(100 * time.Microsecond)
+		}
+		code := p.code(t)
+		status := p.ProcessState.Sys().(syscall.WaitStatus)
+		if code != 130 && !(status.Signaled() && status.Signal() == sent) {
+			t.Errorf("%v: found %v, expected to be ended by the signal, or to have been faster", sent, p.ProcessState)
+		}
+		resumed := start(t, folder, program(t), "train", "--resume", out, "--epochs", "100000")
+		time.Sleep(100 * time.Millisecond)
+		resumed.Process.Signal(syscall.SIGINT)
+		resumed.code(t)
+		if !strings.Contains(resumed.stderr.String(), "going on in "+out) {
+			t.Errorf("found standard error %q", resumed.stderr.String())
+		}
+	}
+}
+
+// waitFor waits until something is so.
+func waitFor(t *testing.T, so func() bool) {
+	t.Helper()
+	for range 6000 {
+		if so() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatal("waited for a minute in vain")
+}
+
+// A second process is told who has the folder.
+func TestFolderInUseNamesItsHolder(t *testing.T) {
+	folder := t.TempDir()
+	writeData(t, filepath.Join(folder, "d"), 470, 90)
+	holder := start(t, folder, append(append([]string{program(t)}, trainArguments("r")...), "--epochs", "1000000")...)
+	waitFor(t, func() bool {
+		_, err := os.Stat(filepath.Join(folder, "r", "metrics.jsonl"))
+		return err == nil
+	})
+	for _, args := range [][]string{trainArguments("r"), {"train", "--resume", "r"}} {
+		second := start(t, folder, append([]string{program(t)}, args...)...)
+		code := second.code(t)
+		want := regexp.MustCompile(`epochal: (out|resume): r: process ` + strconv.Itoa(holder.Process.Pid) + ` on \S+ is using the folder, since [-0-9: ]+\nhint: wait for its end or stop it, or choose another folder\n$`)
+		if code != 1 || !want.MatchString(second.stderr.String()) {
+			t.Errorf("%v: found exit code %d and %q, expected 1 and %v", args, code, second.stderr.String(), want)
+		}
+	}
+	// A holder that is killed blocks nobody.
+	holder.Process.Kill()
+	holder.Wait()
+	third := start(t, folder, program(t), "train", "--resume", "r", "--epochs", "1000000")
+	waitFor(t, func() bool {
+		text, _ := os.ReadFile(filepath.Join(folder, "r", ".lock"))
+		return bytes.Contains(text, []byte(strconv.Itoa(third.Process.Pid)))
+	})
+	third.Process.Signal(os.Interrupt)
+	third.code(t)
+}
+
+// An interrupted reproduction goes on as printed with the runs that were under way.
+func TestInterruptedReproductionGoesOnAsPrinted(t *testing.T) {
+	folder := t.TempDir()
+	writeData(t, filepath.Join(folder, "d"), 470, 90)
+	if err := os.WriteFile(filepath.Join(folder, "mine.yaml"), []byte(`name: mine
+title: One of my own
+why: It learns three classes.
+settings: {data: d, layer_sizes: [64, 64], epochs: 12, batch_size: 4, learning_rate: 0.05}
+claims:
+  - final_test_accuracy: {value: 0.995, tolerance: 0.005}
+    source: I say so
+`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	reproduce := []string{program(t), "reproduce", "mine", "--experiment", "mine.yaml", "--seeds", "2", "--backend", "go"}
+	if alone := start(t, folder, append(reproduce, "--out", "alone")...); alone.code(t) != 0 {
+		t.Fatal(alone.stderr.String())
+	}
+	args := append(reproduce, "--out", "one by one")
+	continued := 0
+	for {
+		p := start(t, folder, args...)
+		go func() { // once there is a second epoch of a run
+			for range 6000 {
+				found, _ := filepath.Glob(filepath.Join(folder, "one by one", "runs", ".partial-*", "checkpoints", "epoch-0000[4-9]*"))
+				if len(found) > 0 && continued == 0 {
+					p.Process.Signal(os.Interrupt)
+					return
+				}
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		code := p.code(t)
+		if code == 0 {
+			break
+		}
+		if code != 130 {
+			t.Fatalf("found exit code %d, expected 130\n%s", code, p.stderr.String())
+		}
+		continued++
+		args = []string{"sh", "-c", "exec " + p.nextCommand(t)}
+	}
+	if continued != 1 {
+		t.Errorf("found %d interruptions, expected one", continued)
+	}
+	runs, _ := filepath.Glob(filepath.Join(folder, "alone", "runs", "*"))
+	resumed := 0
+	for _, run := range runs {
+		other := filepath.Join(folder, "one by one", "runs", filepath.Base(run))
+		sameRun(t, other, run)
+		environment, err := os.ReadFile(filepath.Join(other, "environment.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed += bytes.Count(environment, []byte(`"resumed"`))
+		if entries, err := os.ReadDir(other); err != nil || len(entries) != 5 {
+			t.Errorf("found %v in a run of the store (%v), expected five files", entries, err)
+		}
+	}
+	if len(runs) != 2 || resumed == 0 {
+		t.Errorf("found %d runs, %d of them resumed, expected 2 and at least one", len(runs), resumed)
+	}
+}
