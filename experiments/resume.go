@@ -229,10 +229,10 @@ func (r *run) take(p Position, fixed string) error {
 	}
 	record, err := r.folder.readMetrics(c.MetricsBytes)
 	if err == nil && (len(record.Epochs) != c.Epoch-1 || record.Diverged != nil) {
-		err = fmt.Errorf("%s: found %d epochs, expected %d as %s says", MetricsFile, len(record.Epochs), c.Epoch-1, p.name())
+		err = fmt.Errorf("%s: found %d epochs, expected %d", MetricsFile, len(record.Epochs), c.Epoch-1)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", p.name(), err)
 	}
 	r.restore(record)
 	r.weights, r.at, r.saved = weights, c.Position, c.Position
