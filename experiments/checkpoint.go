@@ -46,11 +46,6 @@ type Position struct {
 	Step  int // that comes next, from 0; the number of steps when the epoch's evaluation is what comes next
 }
 
-// before tells whether p comes before q.
-func (p Position) before(q Position) bool {
-	return p.Epoch < q.Epoch || p.Epoch == q.Epoch && p.Step < q.Step
-}
-
 // Checkpoint is what a checkpoint holds besides the weights.
 type Checkpoint struct {
 	Position
