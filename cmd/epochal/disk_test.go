@@ -6,12 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // manyEpochs is a run with short epochs, whose metrics.jsonl outgrows a checkpoint.
 func manyEpochs(out string) []string {
-	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "64,64", "--batch-size", "64", "--epochs", "150", "--learning-rate", "0.05", "--out", out}
+	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "64", "--epochs", "60", "--learning-rate", "0.05", "--out", out}
 }
 
 // diskFolder is a folder with data and a run that was left alone.
@@ -35,7 +34,7 @@ func checkpointsIn(run string) int {
 // what to do, and no stack trace; then it goes on as printed.
 func TestFileSizeLimit(t *testing.T) {
 	folder := diskFolder(t)
-	limited := start(t, folder, append([]string{"bash", "-c", `ulimit -f 25; exec "$@"`, "bash", program(t)}, manyEpochs("r")...)...)
+	limited := start(t, folder, append([]string{"bash", "-c", `ulimit -f 8; exec "$@"`, "bash", program(t)}, manyEpochs("r")...)...)
 	code, text := limited.code(t), limited.stderr.String()
 	if code != 1 || !strings.Contains(text, "epochal: out: r: write r/metrics.jsonl: file too large\nhint: raise the limit of the size of a file (ulimit -f), then go on with: ") || strings.Contains(text, "goroutine") {
 		t.Fatalf("found exit code %d and %q", code, text)
@@ -50,7 +49,7 @@ func TestFileSizeLimit(t *testing.T) {
 	sameRun(t, filepath.Join(folder, "r"), filepath.Join(folder, "alone"))
 
 	// Too small even for the first checkpoint.
-	limited = start(t, folder, append([]string{"bash", "-c", `ulimit -f 10; exec "$@"`, "bash", program(t)}, manyEpochs("s")...)...)
+	limited = start(t, folder, append([]string{"bash", "-c", `ulimit -f 2; exec "$@"`, "bash", program(t)}, manyEpochs("s")...)...)
 	code, text = limited.code(t), limited.stderr.String()
 	if code != 1 || !strings.Contains(text, "file too large\nhint: raise the limit") {
 		t.Errorf("found exit code %d and %q", code, text)
@@ -105,8 +104,10 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 	if entries, err := os.ReadDir(out); err != nil || len(entries) > 0 {
 		t.Errorf("found %v in a folder that is not the run's (%v)", entries, err)
 	}
+	before = checkpointNames(moved)
 	resumed := start(t, folder, program(t), "train", "--resume", "moved", "--epochs", "100000")
-	time.AfterFunc(200*time.Millisecond, func() { resumed.Process.Signal(os.Interrupt) })
+	waitFor(t, func() bool { return checkpointNames(moved) != before })
+	resumed.Process.Signal(os.Interrupt)
 	resumed.code(t)
 	if !strings.Contains(resumed.stderr.String(), "going on in moved at step ") {
 		t.Errorf("found %q", resumed.stderr.String())
@@ -157,7 +158,7 @@ EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
 		"no space left on device\nhint: free some space on its file system, then go on with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
 		"epochal: out: m: no file can be made there: read-only file system\nread-only 1\n",
-		"epochal: m/r has come to its end: 150 epochs, ", "\nended 0\n",
+		"epochal: m/r has come to its end: 60 epochs, ", "\nended 0\n",
 		"epochal: resume: open m/r/.lock: read-only file system\nmore 1\n",
 	} {
 		if !strings.Contains(text, want) {

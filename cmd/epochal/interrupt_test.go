@@ -172,8 +172,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		if code != 130 && !(status.Signaled() && status.Signal() == sent) {
 			t.Errorf("%v: found %v, expected to be ended by the signal, or to have been faster", sent, p.ProcessState)
 		}
+		before := checkpointNames(filepath.Join(folder, out))
 		resumed := start(t, folder, program(t), "train", "--resume", out, "--epochs", "100000")
-		time.Sleep(100 * time.Millisecond)
+		waitFor(t, func() bool { return checkpointNames(filepath.Join(folder, out)) != before })
 		resumed.Process.Signal(syscall.SIGINT)
 		resumed.code(t)
 		if !strings.Contains(resumed.stderr.String(), "going on in "+out) {
