@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+
+	"epochal/dataset/regular"
 )
 
 // Loading is a dataset whose labels and headers are read and checked, and whose
@@ -201,6 +203,12 @@ type source struct {
 }
 
 func openSource(fsys fs.FS, name string, known *published) (*source, error) {
+	// Before it is opened: opening a pipe may wait for ever. Other errors show there.
+	if info, err := fs.Stat(fsys, name); err == nil {
+		if err := regular.Check(name, info); err != nil {
+			return nil, err
+		}
+	}
 	file, err := fsys.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

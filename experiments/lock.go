@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"epochal/dataset/regular"
+
 	"github.com/gofrs/flock"
 )
 
@@ -99,7 +101,7 @@ const maxHolder = 4096
 
 // readHolder is who a lock file names, empty if it cannot be told.
 func readHolder(path string) (holder Holder) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return Holder{}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 
+	"epochal/dataset/regular"
 	"epochal/model"
 )
 
@@ -61,18 +62,20 @@ type Record struct {
 // ErrUnfinished is the error of ReadRecord for a run that did not come to an end.
 var ErrUnfinished = errors.New("the run did not come to its end")
 
-// maxRecord is the largest file of a run folder that ReadRecord reads, in bytes.
-const maxRecord = 256 << 20
-
-// ReadRecord reads a run folder. An error names the file and what is wrong with
+// ReadRecord reads a run folder, whoever made it: what it returns is possible, so
+// that nobody need check it again. An error names the file and what is wrong with
 // it; it wraps [ErrUnfinished] if the run was interrupted.
 func ReadRecord(path string) (Record, error) {
 	var r Record
 	if err := errors.Join(
-		readJSONFile(filepath.Join(path, ConfigFile), &r.Config),
-		readJSONFile(filepath.Join(path, EnvironmentFile), &r.Environment),
+		readJSONFile(filepath.Join(path, ConfigFile), MaxConfigBytes, &r.Config),
+		readJSONFile(filepath.Join(path, EnvironmentFile), MaxEnvironment, &r.Environment),
 	); err != nil {
 		return Record{}, err
+	}
+	if err := r.Config.Validate(); err != nil {
+		// Not wrapped: the problems are the file's, not those of the command's flags.
+		return Record{}, fmt.Errorf("%s: %v", filepath.Join(path, ConfigFile), err)
 	}
 	metrics := filepath.Join(path, MetricsFile)
 	if err := r.readMetrics(metrics); err != nil {
@@ -87,31 +90,20 @@ func ReadRecord(path string) (Record, error) {
 	if _, err := os.Stat(filepath.Join(path, WeightsFile)); err != nil {
 		return Record{}, errors.Join(err, ErrUnfinished)
 	}
-	return r, readJSONFile(filepath.Join(path, EvaluationFile), &r.Test)
-}
-
-// readJSONFile reads one JSON value, of known fields only.
-func readJSONFile(path string, into any) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return err
+	evaluation := filepath.Join(path, EvaluationFile)
+	if err := readJSONFile(evaluation, MaxEvaluationBytes, &r.Test); err != nil {
+		return Record{}, err
 	}
-	defer file.Close()
-	decoder := json.NewDecoder(io.LimitReader(file, maxRecord))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+	if err := r.Test.check(); err != nil {
+		return Record{}, fmt.Errorf("%s: %w", evaluation, err)
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return fmt.Errorf("%s: found more after the JSON value, expected the end", path)
-	}
-	return nil
+	return r, nil
 }
 
 // readMetrics reads the lines of metrics.jsonl that matter here. A last line
 // without its end was cut when the run was.
 func (r *Record) readMetrics(path string) error {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return errors.Join(err, ErrUnfinished)
 	} else if err != nil {
@@ -123,12 +115,12 @@ func (r *Record) readMetrics(path string) error {
 
 // readLines reads metrics from a reader; path is its name, for errors.
 func (r *Record) readLines(reader io.Reader, path string) error {
-	lines := bufio.NewReader(io.LimitReader(reader, maxRecord+1))
+	lines := bufio.NewReaderSize(io.LimitReader(reader, MaxMetricsBytes+1), MaxMetricsLine)
 	size := 0
 	for number := 1; ; number++ {
-		line, err := lines.ReadBytes('\n')
-		if size += len(line); size > maxRecord {
-			return fmt.Errorf("%s: found more than %d bytes, expected at most that", path, maxRecord)
+		line, err := readMetricsLine(lines)
+		if size += len(line); size > MaxMetricsBytes {
+			return fmt.Errorf("%s: found more than %d bytes, expected at most that", path, MaxMetricsBytes)
 		}
 		if err == io.EOF && len(line) == 0 {
 			return nil
@@ -146,6 +138,9 @@ func (r *Record) readLines(reader io.Reader, path string) error {
 }
 
 func (r *Record) readLine(line []byte) error {
+	if r.Diverged != nil {
+		return errors.New("found a line after the run diverged, expected the end")
+	}
 	switch {
 	case bytes.HasPrefix(line, []byte(`{"event":"epoch"`)):
 		var epoch EpochMetrics
@@ -154,6 +149,9 @@ func (r *Record) readLine(line []byte) error {
 		}
 		if epoch.Epoch != len(r.Epochs)+1 {
 			return fmt.Errorf("found epoch %d, expected %d", epoch.Epoch, len(r.Epochs)+1)
+		}
+		if err := epoch.check(r.Config.Epochs); err != nil {
+			return err
 		}
 		r.Epochs = append(r.Epochs, epoch)
 		r.Seconds += epoch.TrainSeconds + epoch.EvalSeconds
@@ -167,6 +165,7 @@ func (r *Record) readLine(line []byte) error {
 			return err
 		}
 		r.Diverged = &Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+		return r.Diverged.check(r.Config.Epochs)
 	case !bytes.HasPrefix(line, []byte(`{"event":"step"`)):
 		return errors.New("found neither a step, an epoch nor a diverged event")
 	}

@@ -26,7 +26,7 @@ func ReadConfig(folder string) (c Config, err error) {
 	if info, err := os.Stat(folder); err == nil && !info.IsDir() {
 		return c, fmt.Errorf("resume: %s: found a file, expected a run folder", folder)
 	}
-	err = readJSONFile(filepath.Join(folder, ConfigFile), &c)
+	err = readJSONFile(filepath.Join(folder, ConfigFile), MaxConfigBytes, &c)
 	if errors.Is(err, fs.ErrNotExist) {
 		return c, cannotResume{fmt.Errorf("resume: %s: found no %s in it, expected a run folder", folder, ConfigFile)}
 	} else if err != nil {
@@ -90,7 +90,7 @@ func (r *run) inspect(path string) (ended bool, err error) {
 		return false, err
 	}
 	r.environment = Environment{}
-	if err := readJSONFile(filepath.Join(path, EnvironmentFile), &r.environment); err != nil {
+	if err := readJSONFile(filepath.Join(path, EnvironmentFile), MaxEnvironment, &r.environment); err != nil {
 		return false, cannotResume{fmt.Errorf("resume: %w", err)}
 	}
 	if problems := r.config.changes(r.recorded, filepath.Join(path, ConfigFile)); len(problems) > 0 {
@@ -287,6 +287,7 @@ func (f *folder) readMetrics(size int64) (record Record, err error) {
 	if !info.Mode().IsRegular() || info.Size() < size {
 		return record, fmt.Errorf("%s: found %d bytes, expected at least the %d that belong to the checkpoint", MetricsFile, info.Size(), size)
 	}
+	record.Config.Epochs = MaxEpochs // the caller knows how many there are
 	return record, record.readLines(io.LimitReader(file, size), MetricsFile)
 }
 

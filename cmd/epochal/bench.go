@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/bench"
 	"epochal/experiments/report"
@@ -183,7 +184,7 @@ func (o *benchOutput) check() experiments.Problems {
 }
 
 func (o *benchOutput) readFormer() error {
-	file, err := os.Open(o.compare)
+	file, err := regular.Open(o.compare)
 	if err != nil {
 		return err
 	}

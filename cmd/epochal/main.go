@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"epochal/experiments"
 	"epochal/experiments/published"
@@ -155,8 +156,13 @@ func exitCode(err error) int {
 // printError prints an error: a line `epochal: what: why` for each part, and where
 // the error has one a line `hint: what to do`.
 func printError(stderr io.Writer, err error) {
-	for line := range strings.Lines(flagNames(err)) {
-		fmt.Fprintf(stderr, "epochal: %s\n", strings.TrimRight(line, "\n"))
+	lines := slices.Collect(strings.SplitSeq(strings.TrimRight(flagNames(err), "\n"), "\n"))
+	for i, line := range lines {
+		if i == maxErrorLines {
+			fmt.Fprintf(stderr, "epochal: and %d more\n", len(lines)-i)
+			break
+		}
+		fmt.Fprintf(stderr, "epochal: %s\n", harmless(line))
 	}
 	printHint(stderr, err)
 }
@@ -166,6 +172,27 @@ func printHint(stderr io.Writer, err error) {
 	if errors.As(err, &hinted) && hinted.Hint() != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hinted.Hint())
 	}
+}
+
+// How much of an error is shown, in lines and in characters of one.
+const (
+	maxErrorLines = 100
+	maxErrorLine  = 4000
+)
+
+// harmless is a line of an error as a terminal may be sent it: a file can have any
+// names in it, of any length and with a terminal's commands.
+func harmless(line string) string {
+	line = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, line)
+	if runes := []rune(line); len(runes) > maxErrorLine {
+		return string(runes[:maxErrorLine]) + "…"
+	}
+	return line
 }
 
 // flagNames is the text of err with the fields of a Config as the flags that set

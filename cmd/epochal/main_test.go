@@ -176,20 +176,10 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// epochalCommand runs this binary as epochal.
-func epochalCommand(arguments ...string) *exec.Cmd {
-	command := exec.Command(os.Args[0])
-	if path, err := exec.LookPath("epochal"); err == nil {
-		command = exec.Command(path) // testscript's link to this binary
-	}
-	command.Args = append(command.Args, arguments...)
-	return command
-}
-
 // Ctrl-C ends a benchmark at once, with what was measured so far.
 func TestInterruptedBenchExits130(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results.json")
-	command := epochalCommand("bench", "--backend", "go", "--layer-sizes", "8", "--seconds", "3600", "--timeout", "1h", "--json", results)
+	command := exec.Command(program(t), "bench", "--backend", "go", "--layer-sizes", "8", "--seconds", "3600", "--timeout", "1h", "--json", results)
 	var stdout strings.Builder
 	command.Stdout = &stdout
 	stderr, err := command.StderrPipe()
@@ -220,5 +210,21 @@ func TestInterruptedBenchExits130(t *testing.T) {
 	}
 	if content, err := os.ReadFile(results); err != nil || !strings.Contains(string(content), `"cells"`) {
 		t.Errorf("found the results %q (%v)", content, err)
+	}
+}
+
+// Files can have anything in them, and errors quote them.
+func TestErrorsDoNotCommandTheTerminal(t *testing.T) {
+	var printed strings.Builder
+	printError(&printed, errors.New("tensor \x1b[2J\a\u009b: not found\n"+strings.Repeat("x", 10_000)+strings.Repeat("\ny", 1000)+"\n"))
+	lines := strings.Split(strings.TrimSuffix(printed.String(), "\n"), "\n")
+	if want := "epochal: tensor \ufffd[2J\ufffd\ufffd: not found"; lines[0] != want {
+		t.Errorf("found %q, expected %q", lines[0], want)
+	}
+	if want := "epochal: " + strings.Repeat("x", maxErrorLine) + "…"; lines[1] != want {
+		t.Errorf("found a line of %d bytes, expected %d", len(lines[1]), len(want))
+	}
+	if last := lines[len(lines)-1]; len(lines) != maxErrorLines+1 || last != "epochal: and 902 more" {
+		t.Errorf("found %d lines, the last one %q", len(lines), last)
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"io"
 	"math"
-	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"epochal/dataset"
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 
@@ -48,7 +48,7 @@ var runKeys = map[string]string{
 
 // Load reads the experiment of a user's file, as [Parse] does.
 func Load(path string) (Experiment, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return Experiment{}, err
 	}

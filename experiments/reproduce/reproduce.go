@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -205,9 +206,29 @@ func (p plan) missing(s *store) (missing []*plannedRun, err error) {
 			missing = append(missing, run)
 			continue
 		}
+		record.Config.StepsPerCall = run.config.StepsPerCall // it changes nothing
+		if !reflect.DeepEqual(record.Config, run.config) {
+			return nil, fmt.Errorf("results: %s: found a run of %+v, expected %+v", run.folder, record.Config, run.config)
+		}
 		run.record = record
 	}
-	return missing, nil
+	return missing, p.agree()
+}
+
+// agree reports runs of one experiment whose test sets have not the same classes.
+// Nothing here makes such folders, and sums over them would make no sense.
+func (p plan) agree() error {
+	for _, e := range p.experiments {
+		classes := 0
+		for _, run := range p.of[e.Name] {
+			here := len(run.record.Test.Confusion) // 0 if it is missing or diverged
+			if classes != 0 && here != 0 && here != classes {
+				return fmt.Errorf("results: %s: found %d classes, expected %d as the other runs of %s have", run.folder, here, classes, e.Name)
+			}
+			classes = max(classes, here)
+		}
+	}
+	return nil
 }
 
 // results judges the claims of a plan whose runs are all there.

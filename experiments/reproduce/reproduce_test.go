@@ -318,6 +318,36 @@ func TestRunRefuses(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), broken+": unexpected EOF; remove "+filepath.Dir(broken)+" to run it again") {
 		t.Errorf("found error %v for a damaged run", err)
 	}
+	if err := os.RemoveAll(filepath.Dir(broken)); err != nil {
+		t.Fatal(err)
+	}
+
+	// Nor is the record of another run, or one with other classes, taken for this one.
+	run := results.Experiments[0].Runs[2].Folder
+	for _, c := range []struct{ file, old, new, want string }{
+		{experiments.ConfigFile, `"batch_size": 10`, `"batch_size": 11`, "results: " + run + ": found a run of {"},
+		{experiments.EvaluationFile, "", `{"confusion": [[1, 0], [0, 1]]}`, "results: " + run + ": found 2 classes, expected 3 as the other runs of slow have"},
+	} {
+		path := filepath.Join(o.Folder, run, c.file)
+		before, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := c.new
+		if c.old != "" {
+			changed = strings.Replace(string(before), c.old, c.new, 1)
+		}
+		if err := os.WriteFile(path, []byte(changed), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err = reproduce.Run(context.Background(), chosen, options(o.Folder))
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("found error %v, expected %s", err, c.want)
+		}
+		if err := os.WriteFile(path, before, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestCancelledReproductionKeepsWhatIsDone(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"epochal/dataset/regular"
 	"epochal/experiments"
 )
 
@@ -70,7 +71,7 @@ func (s contents) of(c experiments.Config) (string, error) {
 		text = fmt.Sprint(data.Files)
 	}
 	if c.Init != "" {
-		file, err := os.Open(c.Init)
+		file, err := regular.Open(c.Init)
 		if err != nil {
 			return "", fmt.Errorf("init: %w", err)
 		}

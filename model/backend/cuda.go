@@ -20,6 +20,9 @@ const cudaRelease = "13"
 
 const cudaPlugin = "pjrt_c_api_cuda_plugin.so"
 
+// maxDependencies is how many dependencies of a project are asked for, at most.
+const maxDependencies = 100
+
 // wheel is a file on the package index.
 type wheel struct {
 	project, version string
@@ -77,7 +80,7 @@ func (p Plugins) installCUDA(ctx context.Context) error {
 
 	for _, library := range libraries {
 		err := p.unpackWheel(ctx, library, func(file string) error {
-			return installer.ExtractDirFromZip(file, "nvidia", fresh)
+			return unpackFolder(ctx, file, "nvidia", fresh, maxLibraries)
 		})
 		if err != nil {
 			return err
@@ -85,7 +88,11 @@ func (p Plugins) installCUDA(ctx context.Context) error {
 	}
 	target := filepath.Join(fresh, cudaPlugin)
 	err = p.unpackWheel(ctx, plugin, func(file string) error {
-		return errors.Join(installer.ExtractFileFromZip(file, "xla_cuda_plugin.so", target), os.Chmod(target, 0o755))
+		wanted := func(name string) bool { return path.Base(name) == "xla_cuda_plugin.so" }
+		if err := unpackFile(ctx, file, wanted, target, 0); err != nil {
+			return err
+		}
+		return os.Chmod(target, 0o755)
 	})
 	if err != nil {
 		return err
@@ -156,7 +163,7 @@ func (p Plugins) cudaWheels(ctx context.Context) (plugin wheel, libraries []whee
 	if err != nil {
 		return plugin, nil, err
 	}
-	if author := info.Info.AuthorEmail; author != "jax-dev@google.com" {
+	if author := shown(info.Info.AuthorEmail); author != "jax-dev@google.com" {
 		return plugin, nil, fmt.Errorf("%s: the author is %q, expected \"jax-dev@google.com\"", project, author)
 	}
 	exact := installer.PipDependency{Package: project, Exact: info.Info.Version}
@@ -170,7 +177,10 @@ func (p Plugins) cudaWheels(ctx context.Context) (plugin wheel, libraries []whee
 	}
 	dependencies, err := info.ParseDependencies()
 	if err != nil {
-		return plugin, nil, fmt.Errorf("%s: %w", project, err)
+		return plugin, nil, fmt.Errorf("%s: %s", project, shown(err.Error()))
+	}
+	if len(dependencies) > maxDependencies {
+		return plugin, nil, fmt.Errorf("%s: found %d dependencies, expected at most %d", project, len(dependencies), maxDependencies)
 	}
 	for _, dependency := range dependencies {
 		if !strings.HasPrefix(dependency.Package, "nvidia") {

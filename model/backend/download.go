@@ -13,15 +13,34 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/gomlx/go-xla/installer"
 )
 
+// Limits on what a server may send. The answers of an index that are asked for
+// have less than 1 MB and some 20,000 commas. Commas bound the values, each of which
+// may take a hundred times its size in memory. Files go to the disk as they come.
 const (
-	maxIndex  = 32 << 20 // bytes of an index's answer
-	maxWheel  = 1 << 30  // bytes of a wheel with a CPU plugin
-	maxNVIDIA = 4 << 30  // bytes of one of NVIDIA's wheels
+	maxIndex  = 8 << 20 // bytes of an index's answer
+	maxCommas = 200_000 // of an index's answer
+	maxWheel  = 1 << 30 // bytes of a wheel with a CPU plugin, or of go-xla's release
+	maxNVIDIA = 4 << 30 // bytes of one of NVIDIA's wheels
+)
+
+// leastArrival is what has to arrive, in bytes, within each p.stall of a download:
+// a server that sends a byte now and then is stalled as well.
+const leastArrival = 1 << 10
+
+// maxAddress is the longest address of a file that an index may give, in bytes.
+const maxAddress = 2 << 10
+
+// How much of a server's own words an error shows, in characters and in words.
+const (
+	maxWord  = 100
+	maxWords = 20
 )
 
 // partial begins the names of temporary files and folders in the install folder.
@@ -61,23 +80,33 @@ func (p Plugins) index(ctx context.Context, project string) (*installer.PipPacka
 	if err != nil {
 		return nil, err
 	}
+	if commas := bytes.Count(body.Bytes(), []byte{','}); commas > maxCommas {
+		return nil, fmt.Errorf("%s: the answer has %d commas, expected at most %d", address, commas, maxCommas)
+	}
 	info := new(installer.PipPackageInfo)
 	if err := json.Unmarshal(body.Bytes(), info); err != nil {
-		return nil, fmt.Errorf("%s: the answer is %d bytes of %s, expected JSON: %w", address, body.Len(), kind, err)
+		return nil, fmt.Errorf("%s: the answer is %d bytes of %s, expected JSON: %s", address, body.Len(), kind, shown(err.Error()))
 	}
 	base, err := url.Parse(address)
+	secure := err == nil && base.Scheme == "https"
 	if err == nil {
 		// Mirrors give addresses relative to the project's page.
 		base, err = base.Parse(info.Info.ProjectURL)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: project page: %w", address, err)
+		return nil, fmt.Errorf("%s: project page: %s", address, shown(err.Error()))
 	}
 	for version, files := range info.Releases {
 		for i := range files {
+			if size := len(files[i].URL); size > maxAddress {
+				return nil, fmt.Errorf("%s: file of version %s: found an address of %d bytes, expected at most %d", address, shown(version), size, maxAddress)
+			}
 			absolute, err := base.Parse(files[i].URL)
 			if err != nil {
-				return nil, fmt.Errorf("%s: file of version %s: %w", address, version, err)
+				return nil, fmt.Errorf("%s: file of version %s: %s", address, shown(version), shown(err.Error()))
+			}
+			if secure && absolute.Scheme != "https" {
+				return nil, fmt.Errorf("%s: file of version %s: found the address %s, expected an https address", address, shown(version), shown(absolute.String()))
 			}
 			files[i].URL = absolute.String()
 		}
@@ -86,10 +115,10 @@ func (p Plugins) index(ctx context.Context, project string) (*installer.PipPacka
 }
 
 // fetch writes the body at address to w and returns its content type. It gives
-// up when nothing arrives for p.stall, when the body is longer than limit or
-// cut short, and when the server answers with anything but 200.
+// up when less than leastArrival arrives within p.stall, when the body is longer
+// than limit or cut short, and when the server answers with anything but 200.
 func (p Plugins) fetch(ctx context.Context, address string, limit int64, w io.Writer, report func(done, total int64)) (kind string, err error) {
-	stalled := fmt.Errorf("%s: nothing arrived for %v", address, p.stall)
+	stalled := fmt.Errorf("%s: less than %d bytes arrived in %v", address, leastArrival, p.stall)
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	patience := time.AfterFunc(p.stall, func() { cancel(stalled) })
@@ -105,6 +134,8 @@ func (p Plugins) fetch(ctx context.Context, address string, limit int64, w io.Wr
 		return "", err
 	}
 	request.Header.Set("User-Agent", "epochal")
+	// The next file is mostly elsewhere. Nothing is left open, and no goroutine.
+	request.Close = true
 	response, err := p.Client.Do(request)
 	if err != nil {
 		return "", err
@@ -112,24 +143,27 @@ func (p Plugins) fetch(ctx context.Context, address string, limit int64, w io.Wr
 	defer response.Body.Close()
 	from := response.Request.URL
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: the server answered %s, expected 200 OK", from, response.Status)
+		return "", fmt.Errorf("%s: the server answered %s, expected 200 OK", from, shown(response.Status))
 	}
 	tooLong := fmt.Errorf("%s: longer than the limit of %d bytes", from, limit)
 	if response.ContentLength > limit {
 		return "", tooLong
 	}
-	kind = response.Header.Get("Content-Type")
+	kind = shown(response.Header.Get("Content-Type"))
 	if kind == "" {
 		kind = "unknown type"
 	}
 	total := max(response.ContentLength, 0)
-	var done int64
+	var done, arrived int64 // in all, and since patience was set anew
 	buffer := make([]byte, 1<<18)
 	for {
 		report(done, total)
 		n, err := response.Body.Read(buffer)
-		patience.Reset(p.stall)
 		done += int64(n)
+		if arrived += int64(n); arrived >= leastArrival {
+			patience.Reset(p.stall)
+			arrived = 0
+		}
 		if done > limit {
 			return "", tooLong
 		}
@@ -144,4 +178,31 @@ func (p Plugins) fetch(ctx context.Context, address string, limit int64, w io.Wr
 			return "", fmt.Errorf("%s: after %d of %d bytes: %w", from, done, total, err)
 		}
 	}
+}
+
+// shown is a word of a server's as an error may show it.
+func shown(word string) string {
+	word = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, word)
+	if runes := []rune(word); len(runes) > maxWord {
+		return string(runes[:maxWord]) + "..."
+	}
+	return word
+}
+
+// shownAll are words of a server's on one line.
+func shownAll(words []string) string {
+	var texts []string
+	for i, word := range words {
+		if i == maxWords {
+			texts = append(texts, fmt.Sprintf("and %d more", len(words)-i))
+			break
+		}
+		texts = append(texts, shown(word))
+	}
+	return strings.Join(texts, ", ")
 }

@@ -9,13 +9,19 @@ import (
 	"os"
 	"path/filepath"
 
+	"epochal/dataset/regular"
+
 	"github.com/google/renameio/v2"
 )
 
 // hashRecord is the file that remembers the SHA-256 of plugins, because they
 // have hundreds of megabytes. Empty: nothing is remembered. A record that
-// cannot be read or written is no error, the hash is then computed again.
+// cannot be read or written is no error, the hash is then computed again; nor is
+// one of more than maxHashRecord bytes, which takes up to ten times as much memory.
 type hashRecord string
+
+// maxHashRecord is room for thousands of plugins.
+const maxHashRecord = 1 << 20
 
 // hashEntry is what the record holds for one absolute path.
 type hashEntry struct {
@@ -31,7 +37,7 @@ func (r hashRecord) known(path string) (sha string, ok bool) {
 		return "", false
 	}
 	entry, found := r.read()[path]
-	if !found || entry.Size != info.Size() || entry.Modified != info.ModTime().UnixNano() {
+	if !found || entry.Size != info.Size() || entry.Modified != info.ModTime().UnixNano() || !isSHA256(entry.SHA256) {
 		return "", false
 	}
 	return entry.SHA256, true
@@ -79,15 +85,21 @@ func (r hashRecord) remember(path, sha string) {
 
 func (r hashRecord) read() map[string]hashEntry {
 	entries := map[string]hashEntry{}
-	if content, err := os.ReadFile(string(r)); err == nil && json.Unmarshal(content, &entries) == nil && entries != nil {
+	if content, err := regular.Read(string(r), maxHashRecord); err == nil && json.Unmarshal(content, &entries) == nil && entries != nil {
 		return entries
 	}
 	return map[string]hashEntry{}
 }
 
+// isSHA256 tells whether text can be a SHA-256 as this package writes it.
+func isSHA256(text string) bool {
+	sum, err := hex.DecodeString(text)
+	return err == nil && len(sum) == sha256.Size && text == hex.EncodeToString(sum)
+}
+
 // hashFile returns the SHA-256 of a file in hexadecimal digits.
 func hashFile(ctx context.Context, path string) (string, error) {
-	file, err := os.Open(path)
+	file, err := regular.Open(path)
 	if err != nil {
 		return "", err
 	}

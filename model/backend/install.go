@@ -119,7 +119,7 @@ func (p Plugins) installPinned(ctx context.Context, pin pin) (string, error) {
 	files, ok := info.Releases[pin.version]
 	if !ok {
 		return "", fmt.Errorf("the index has no version %s, only %s", pin.version,
-			strings.Join(slices.Sorted(maps.Keys(info.Releases)), ", "))
+			shownAll(slices.Sorted(maps.Keys(info.Releases))))
 	}
 	release, err := installer.PipSelectRelease(files, installer.PipPackageLinuxAMD64(), true)
 	if err != nil {
@@ -137,7 +137,8 @@ func (p Plugins) installPinned(ctx context.Context, pin pin) (string, error) {
 	}
 	defer os.Remove(unpacked)
 	p.Progress(Progress{StageUnpack, pin.file(), 0, pin.pluginSize})
-	if err := installer.ExtractFileFromZip(wheel, pin.member, unpacked); err != nil {
+	wanted := func(name string) bool { return name == pin.member }
+	if err := unpackFile(ctx, wheel, wanted, unpacked, pin.pluginSize); err != nil {
 		return "", fmt.Errorf("unpack %s from the wheel: %w", pin.member, err)
 	}
 	p.Progress(Progress{StageUnpack, pin.file(), pin.pluginSize, pin.pluginSize})
@@ -164,8 +165,7 @@ var releasePlatforms = []string{"linux_amd64", "linux_arm64", "darwin_arm64"}
 // installRelease installs the plugin of go-xla's own release unless it is there.
 //
 // go-xla's installer for it writes cursor codes to standard output, has no
-// timeouts and cannot be cancelled, so only its constants and its unpacking are
-// used: the download is ours. Nobody publishes a hash for these files; what
+// timeouts and cannot be cancelled, so only its constants are used. Nobody publishes a hash for these files; what
 // vouches for them is the connection to GitHub.
 func (p Plugins) installRelease(ctx context.Context) (string, error) {
 	if !slices.Contains(releasePlatforms, p.platform) {
@@ -183,23 +183,18 @@ func (p Plugins) installRelease(ctx context.Context) (string, error) {
 	}
 	defer os.Remove(archive)
 
-	folder, err := os.MkdirTemp(p.Directory, partial)
+	unpacked, err := p.temporary(".so")
 	if err != nil {
 		return "", err
 	}
-	defer os.RemoveAll(folder)
+	defer os.Remove(unpacked)
 	p.Progress(Progress{StageUnpack, filepath.Base(installed), 0, 0})
-	files, err := installer.Untar(archive, folder)
-	if err != nil {
+	if err := unpackRelease(ctx, archive, unpacked, maxPlugin, maxArchive); errors.Is(err, errNoPlugin) {
+		return "", fmt.Errorf("%s: %w", address, err)
+	} else if err != nil {
 		return "", fmt.Errorf("%s: what came is %s, expected an archive: %w", address, kind, err)
 	}
-	for _, file := range files {
-		info, err := os.Lstat(file)
-		if name, _ := pluginName(file); err == nil && info.Mode().IsRegular() && strings.HasPrefix(name, "cpu") {
-			return p.moveIn(ctx, file, filepath.Base(installed), "")
-		}
-	}
-	return "", fmt.Errorf("%s: no file pjrt_c_api_cpu_*_plugin.so in the archive", address)
+	return p.moveIn(ctx, unpacked, filepath.Base(installed), "")
 }
 
 // temporary makes an empty file in the install folder.

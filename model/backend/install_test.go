@@ -312,7 +312,7 @@ func TestInstallCPUStalled(t *testing.T) {
 					return &http.Response{StatusCode: http.StatusOK, Body: body, Request: request}, nil
 				})}
 				_, err := p.InstallCPU(context.Background())
-				if want := server + path + ": nothing arrived for 1m0s"; err == nil || !strings.Contains(err.Error(), want) {
+				if want := server + path + ": less than 1024 bytes arrived in 1m0s"; err == nil || !strings.Contains(err.Error(), want) {
 					t.Errorf("error %v, want it to contain %q", err, want)
 				}
 				if left := files(t, root); len(left) > 0 {

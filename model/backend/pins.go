@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+
+	"epochal/dataset/regular"
 )
 
 // pin is a CPU plugin in a wheel on the package index, known by its hashes.
@@ -65,7 +67,8 @@ func (p Plugins) checkPinned(file, sha string) error {
 
 // checkWhole returns an error if a plugin without a pin is no ELF file or was
 // cut short, for then loading it may kill the process.
-func checkWhole(file string) error {
+func checkWhole(file string) (err error) {
+	defer recovered(&err) // package debug/elf makes no promises for hostile files
 	if runtime.GOOS != "linux" {
 		return nil
 	}
@@ -73,18 +76,23 @@ func checkWhole(file string) error {
 	if err != nil {
 		return err
 	}
-	headers, err := elf.Open(file)
+	content, err := regular.Open(file)
+	if err != nil {
+		return err
+	}
+	defer content.Close()
+	headers, err := elf.NewFile(content)
 	if err != nil {
 		return fmt.Errorf("no complete ELF file: %w", err)
 	}
-	defer headers.Close()
 	var size uint64
+	// Each of both, for their sum may wrap around.
 	for _, segment := range headers.Progs {
-		size = max(size, segment.Off+segment.Filesz)
+		size = max(size, segment.Off, segment.Filesz, segment.Off+segment.Filesz)
 	}
 	for _, section := range headers.Sections {
 		if section.Type != elf.SHT_NOBITS {
-			size = max(size, section.Offset+section.FileSize)
+			size = max(size, section.Offset, section.FileSize, section.Offset+section.FileSize)
 		}
 	}
 	if size > uint64(info.Size()) {

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 
+	"epochal/dataset/regular"
+
 	"github.com/gomlx/go-xla/installer"
 	"github.com/gomlx/go-xla/pjrt"
 )
@@ -169,36 +171,49 @@ func systemFolders(environment func(string) string) []string {
 		}
 	}
 	if runtime.GOOS == "linux" {
-		folders = append(folders, linkerFolders("/etc/ld.so.conf", 0)...)
+		folders = append(folders, linkerFolders("/etc/ld.so.conf")...)
 	}
 	return folders
 }
 
+// Limits on the files in the format of /etc/ld.so.conf, which include each other.
+const (
+	maxLinkerFile  = 1 << 20 // bytes of one
+	maxLinkerFiles = 1000
+)
+
 // linkerFolders lists the folders of a file in the format of /etc/ld.so.conf,
-// with the files that it includes.
-func linkerFolders(file string, depth int) []string {
-	content, err := os.ReadFile(file)
-	// A file that includes itself must come to an end.
-	if err != nil || depth > 8 {
-		return nil
-	}
-	var folders []string
-	for line := range strings.Lines(string(content)) {
-		line, _, _ = strings.Cut(line, "#")
-		line = strings.TrimSpace(line)
-		if pattern, ok := strings.CutPrefix(line, "include"); ok {
-			pattern = strings.TrimSpace(pattern)
-			if !filepath.IsAbs(pattern) {
-				pattern = filepath.Join(filepath.Dir(file), pattern)
+// with the files that it includes, each once.
+func linkerFolders(file string) (folders []string) {
+	seen := map[string]bool{}
+	var read func(file string)
+	read = func(file string) {
+		if seen[file] || len(seen) == maxLinkerFiles {
+			return
+		}
+		seen[file] = true
+		content, err := regular.Read(file, maxLinkerFile)
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(string(content)) {
+			line, _, _ = strings.Cut(line, "#")
+			line = strings.TrimSpace(line)
+			if pattern, ok := strings.CutPrefix(line, "include"); ok {
+				pattern = strings.TrimSpace(pattern)
+				if !filepath.IsAbs(pattern) {
+					pattern = filepath.Join(filepath.Dir(file), pattern)
+				}
+				included, _ := filepath.Glob(pattern)
+				for _, file := range included {
+					read(file)
+				}
+			} else if filepath.IsAbs(line) {
+				folders = append(folders, line)
 			}
-			included, _ := filepath.Glob(pattern)
-			for _, file := range included {
-				folders = append(folders, linkerFolders(file, depth+1)...)
-			}
-		} else if filepath.IsAbs(line) {
-			folders = append(folders, line)
 		}
 	}
+	read(file)
 	return folders
 }
 

@@ -133,14 +133,14 @@ func TestLinkerFolders(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	got := linkerFolders(filepath.Join(folder, "ld.so.conf"), 0)
+	got := linkerFolders(filepath.Join(folder, "ld.so.conf"))
 	if want := []string{"/first", "/a", "/b", "/third"}; len(got) < 4 || !slices.Equal(got[:4], want) || got[len(got)-1] != "/last" {
 		t.Errorf("folders %q, want %q first and /last at the end", got, want)
 	}
 	if slices.Contains(got, "/never") || slices.Contains(got, "relative") {
 		t.Errorf("folders %q, want no relative one and none of other files", got)
 	}
-	if got := linkerFolders(filepath.Join(folder, "missing"), 0); got != nil {
+	if got := linkerFolders(filepath.Join(folder, "missing")); got != nil {
 		t.Errorf("folders of a missing file: %q", got)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"epochal/model/backend"
+
+	"github.com/gomlx/go-xla/pjrt"
 )
 
 // Require is the environment variable that, set to 1, makes [XLA] fail a test
@@ -56,3 +58,7 @@ func Go(t testing.TB) *backend.Backend {
 	}
 	return o.backend
 }
+
+// DeviceBuffers is how many buffers the process has on devices of XLA. One that
+// nobody freed counts until the garbage collector finds it.
+func DeviceBuffers() int64 { return pjrt.BuffersAlive() }

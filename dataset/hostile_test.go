@@ -1,0 +1,115 @@
+package dataset_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"epochal/dataset"
+)
+
+// bomb is a gzip file of start and that many zeros: about a thousandth of them.
+func bomb(start []byte, zeros int) []byte {
+	var packed bytes.Buffer
+	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		panic(err)
+	}
+	w.Write(start)
+	for block := make([]byte, 1<<20); zeros > 0; zeros -= len(block) {
+		w.Write(block[:min(zeros, len(block))])
+	}
+	w.Close()
+	return packed.Bytes()
+}
+
+// Of a bomb no more is inflated than its header declares, and of what it declares
+// no more is allocated than a small multiple of what comes.
+func TestBombs(t *testing.T) {
+	const size = 16 << 20
+	largest := imagesFile(256, 4096, 4096, nil) // 4 GiB
+	for _, c := range []struct {
+		name   string
+		images bool
+		file   []byte
+		most   uint64 // bytes
+		want   string
+	}{
+		{"after the labels", false, bomb(labelsFile(1, 2, 3), size), 1 << 20, "bytes after the labels: found at least 1, expected 0"},
+		{"after the pixels", true, bomb(imagesFile(1, 1, 1, []byte{7}), size), 1 << 20, "bytes after the pixels: found at least 1, expected 0"},
+		{"in place of the header", true, bomb(nil, size), 1 << 20, "magic number: found 0x00000000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
+		{"fewer than the largest", true, bomb(largest, size), 4*size + 1<<20, "pixel bytes: found 16777216, expected 4294967296"},
+		{"as many labels as there may be", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x80}, size), 3*dataset.MaxImages + 1<<20, "bytes after the labels: found at least 1, expected 0"},
+		{"one label too many", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x81}, size), 1 << 20, "labels: found 2000001, expected 1 to 2000000"},
+		{"a bomb of bombs", false, pack(bomb(nil, size)), 1 << 20, "magic number: found 0x1f8b0800, expected 0x00000801 (unsigned bytes, 1 dimension)"},
+		// The name of the packed file, in its header, without end.
+		{"an endless name", false, append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...), 1 << 20, "decompress: gzip: invalid header"},
+		// Members of nothing: a reader that goes on to the next one never ends soon.
+		{"empty members", false, bytes.Repeat(pack(nil), 100_000), 1 << 20, "header bytes: found 0, expected 8"},
+		// Deflate's empty blocks, each of 5 bytes.
+		{"empty blocks", false, append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...), 1 << 20,
+			"header bytes: found 0, expected 8: decompress: unexpected EOF"},
+	} {
+		var err error
+		before := allocated()
+		if c.images {
+			_, _, _, _, err = dataset.ReadImages(bytes.NewReader(c.file), c.name)
+		} else {
+			_, err = dataset.ReadLabels(bytes.NewReader(c.file), c.name)
+		}
+		if found := allocated() - before; found > c.most {
+			t.Errorf("%s: found %d bytes allocated for %d stored ones, expected at most %d", c.name, found, len(c.file), c.most)
+		}
+		checkError(t, err, c.name+": "+c.want)
+	}
+}
+
+// A stream that never ends is read no further than its header allows.
+func TestEndlessStreams(t *testing.T) {
+	for start, want := range map[string]string{
+		"":                    "magic number: found 0x00000000, expected 0x00000801 (unsigned bytes, 1 dimension)",
+		string(labelsFile(1)): "bytes after the labels: found at least 1, expected 0",
+	} {
+		_, err := dataset.ReadLabels(io.MultiReader(strings.NewReader(start), zeros{}), "a")
+		checkError(t, err, "a: "+want)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// Opening a pipe would wait for whoever writes to it.
+func TestOpenRefusesWhatIsNoFile(t *testing.T) {
+	for kind, make := range map[string]func(string) error{
+		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"a device": func(path string) error { return os.Symlink("/dev/zero", path) },
+		"a folder": func(path string) error { return os.Symlink(".", path) },
+	} {
+		for _, part := range []string{trainImages, testLabels} {
+			folder := t.TempDir()
+			for name, content := range small() {
+				if name == part {
+					continue
+				}
+				if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := make(filepath.Join(folder, part)); err != nil {
+				t.Skip(err)
+			}
+			_, err := dataset.Open(os.DirFS(folder), "small")
+			checkError(t, err, fmt.Sprintf("%s: found %s, expected a file", part, kind))
+		}
+	}
+}
