@@ -1,0 +1,254 @@
+package experiments_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strconv"
+	"testing"
+	"time"
+
+	"epochal/experiments"
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
+)
+
+// longLife is the variable that makes the tests of this file run that many times
+// as long. The bounds stay as they are.
+const longLife = "EPOCHAL_LONG_LIFE"
+
+func longer(t *testing.T, count int) int {
+	t.Helper()
+	if raceDetector {
+		count = max(10, count/5)
+	}
+	text := os.Getenv(longLife)
+	if text == "" {
+		return count
+	}
+	factor, err := strconv.Atoi(text)
+	if err != nil || factor < 1 {
+		t.Fatalf("%s: found %q, expected a whole number above 0", longLife, text)
+	}
+	return count * factor
+}
+
+// What 800 epochs, or 160 runs, may hold more than those before them. One order or
+// one set of parameters kept each time is more: it was tried.
+const (
+	mostResident = 4 << 20   // bytes
+	mostHeap     = 256 << 10 // bytes, once collected
+)
+
+// use is what the process holds at one time.
+type use struct {
+	files      int // open, 0 where the system does not tell
+	goroutines int
+	threads    int   // of the system, 0 where it does not tell
+	resident   int64 // bytes in memory once collected, 0 where the system does not tell
+	heap       int64 // bytes in use once collected
+}
+
+func used() use {
+	u := use{goroutines: runtime.NumGoroutine()}
+	debug.FreeOSMemory()
+	debug.FreeOSMemory() // what the first one finalized
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	u.heap = int64(stats.HeapAlloc)
+	for folder, count := range map[string]*int{"/proc/self/fd": &u.files, "/proc/self/task": &u.threads} {
+		if entries, err := os.ReadDir(folder); err == nil {
+			*count = len(entries)
+		}
+	}
+	var pages, resident int64
+	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
+		fmt.Sscan(string(text), &pages, &resident)
+		u.resident = resident * int64(os.Getpagesize())
+	}
+	return u
+}
+
+// usage compares what the process holds after one round and after a later one.
+type usage struct {
+	from, to    int // rounds
+	first, last use
+	fewest      int64 // buffers on devices between the two
+	most        int64
+}
+
+// observe is called after every round.
+func (u *usage) observe(round int) {
+	if round < u.from {
+		return
+	}
+	buffers := backendtest.DeviceBuffers()
+	if round == u.from {
+		u.fewest = buffers
+	}
+	u.fewest, u.most = min(u.fewest, buffers), max(u.most, buffers)
+	switch round {
+	case u.from:
+		u.first = used()
+	case u.to:
+		u.last = used()
+	}
+}
+
+// check reports what grew.
+func (u *usage) check(t *testing.T, mostResident int64) {
+	t.Helper()
+	if u.last.heap == 0 {
+		t.Fatal("found no measurement of the last round")
+	}
+	if u.fewest != u.most {
+		t.Errorf("buffers on the device: found %d to %d, expected as many after any round", u.fewest, u.most)
+	}
+	for _, c := range []struct {
+		name        string
+		first, last int64
+		most        int64
+	}{
+		{"open files", int64(u.first.files), int64(u.last.files), 0},
+		{"goroutines", int64(u.first.goroutines), int64(u.last.goroutines), 2}, // some may be about to end
+		// Go keeps the threads that it once needed.
+		{"threads", int64(u.first.threads), int64(u.last.threads), 4},
+		{"bytes of the heap", u.first.heap, u.last.heap, mostHeap},
+		{"bytes of resident memory", u.first.resident, u.last.resident, mostResident},
+	} {
+		if raceDetector && c.name == "bytes of resident memory" {
+			continue
+		}
+		if grown := c.last - c.first; grown > c.most {
+			t.Errorf("%s: found %d after round %d and %d more after round %d, expected at most %d more", c.name, c.first, u.from, grown, u.to, c.most)
+		}
+	}
+	t.Logf("rounds %d to %d: %d buffers, %d threads; heap %+d, resident %+d bytes",
+		u.from, u.to, u.most, u.last.threads, u.last.heap-u.first.heap, u.last.resident-u.first.resident)
+}
+
+// settled waits for goroutines that are about to end.
+func settled(t *testing.T, expected int) {
+	t.Helper()
+	for range 200 {
+		if runtime.NumGoroutine() <= expected {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stacks := make([]byte, 1<<20)
+	t.Errorf("found %d goroutines, expected %d:\n%s", runtime.NumGoroutine(), expected, stacks[:runtime.Stack(stacks, true)])
+}
+
+func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, name string) {
+		c := small(t, name)
+		c.Epochs, c.BatchSize = longer(t, 1000), 64
+		if name == backend.XLACPU {
+			// An order and a set of parameters are of 8 kB each, so that 800 of either show.
+			c.LayerSizes, c.BatchSize = []int{128}, 200
+			const images = 2000
+			labels := make([]byte, images)
+			labels[1], labels[2] = 1, 2
+			writeIDX(t, filepath.Join(c.Data, "train-images-idx3-ubyte.gz"), 0x803, []int{images, 3, 4}, make([]byte, images*12))
+			writeIDX(t, filepath.Join(c.Data, "train-labels-idx1-ubyte"), 0x801, []int{images}, labels)
+		}
+		before := runtime.NumGoroutine()
+		memory := usage{from: c.Epochs / 5, to: c.Epochs}
+		_, err := experiments.Run(context.Background(), c, experiments.Options{
+			Folder: filepath.Join(t.TempDir(), "run"),
+			Observer: func(e experiments.Event) {
+				if e, ok := e.(experiments.EpochDone); ok {
+					memory.observe(e.Metrics.Epoch)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		memory.check(t, mostResident)
+		settled(t, before)
+	})
+}
+
+// Runs of every kind and end on one device.
+func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, name string) {
+		before := runtime.NumGoroutine()
+		device, _, err := experiments.OpenDevice(context.Background(), name, experiments.DeviceOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain := small(t, name)
+		plain.Epochs, plain.BatchSize = 1, 64
+		normalized, split, wild := plain, plain, plain
+		normalized.Normalize = true
+		split.Validation = 70
+		wild.LearningRate, wild.Epochs = 1e20, 5
+		kinds := []experiments.Config{plain, normalized, split, wild, plain}
+		turns := longer(t, 200) / len(kinds) // in which each kind has its run
+		memory := usage{from: max(2, turns/5), to: turns}
+		for i := 1; i <= turns*len(kinds); i++ {
+			c := kinds[i%len(kinds)]
+			c.Seed = uint64(i)
+			ctx, cancel := context.WithCancel(context.Background())
+			o := experiments.Options{Device: device}
+			if i%10 == 0 {
+				o.Folder = filepath.Join(t.TempDir(), strconv.Itoa(i))
+				o.Observer = func(e experiments.Event) {
+					if _, ok := e.(experiments.StepsDone); ok {
+						cancel()
+					}
+				}
+			}
+			_, err := experiments.Run(ctx, c, o)
+			cancel()
+			if err != nil && !errors.As(err, new(experiments.Diverged)) && !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+			// The images that are resident take turns: compared are runs of one kind.
+			if i%len(kinds) == 0 {
+				memory.observe(i / len(kinds))
+			}
+		}
+		memory.check(t, mostResident)
+		device.Close()
+		settled(t, before)
+		if left := backendtest.DeviceBuffers(); left != 0 {
+			t.Errorf("found %d buffers on a device that is closed", left)
+		}
+	})
+}
+
+// Runs that each open the backend and close it. XLA's compiler and its client go
+// with the run, but the C library keeps memory for later: of 200 runs the first 20
+// left 40 to 90 MB, the last 80 less than 20 kB a run. So of the few runs that the
+// default has on XLA, where each costs a quarter of a second, resident memory tells
+// nothing; a device that is not closed leaves its buffers and its threads as well.
+func TestRunsWithDevicesOfTheirOwnHoldTheirMemory(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, name string) {
+		c := small(t, name)
+		c.Epochs, c.BatchSize = 1, 64
+		runs, most := longer(t, 200), int64(mostResident)
+		if name == backend.XLACPU {
+			if runs, most = longer(t, 10), 32<<20; runs < 200 {
+				most = math.MaxInt64
+			}
+		}
+		before := runtime.NumGoroutine()
+		memory := usage{from: runs / 5, to: runs}
+		for i := 1; i <= runs; i++ {
+			if _, err := experiments.Run(context.Background(), c, experiments.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			memory.observe(i)
+		}
+		memory.check(t, most)
+		settled(t, before)
+	})
+}

@@ -1,0 +1,246 @@
+package experiments_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+var update = flag.Bool("update", false, "write the golden sequences anew, which gives up that recorded runs can be repeated")
+
+// sequence is what a seed decides, in testdata/sequences: what may not differ at
+// all, and what another processor may round otherwise.
+type sequence struct {
+	Initial string       `json:"initial"` // SHA-256 of the initial weights as a file
+	Orders  []string     `json:"orders"`  // SHA-256 of each epoch's order, little-endian int32
+	Split   string       `json:"split"`   // SHA-256 of the training pixels that the validation split leaves
+	Losses  [][]float32  `json:"losses"`  // of each step of each epoch
+	Epochs  [][6]float64 `json:"epochs"`  // loss and accuracy of the train, test and validation set
+}
+
+// tolerance is how far a loss may be from the recorded one, relative to it. Two
+// processors, or XLA and pure Go, differ by a fifth of that here at most.
+const tolerance = 2e-6
+
+// sequences are runs on sequenceData that together have every setting that
+// decides a number. 203 images leave a partial last batch in each of them.
+func sequences() map[string]experiments.Config {
+	c := experiments.Defaults()
+	c.LayerSizes, c.BatchSize, c.Epochs, c.LearningRate = []int{16, 9}, 10, 3, 0.05
+	all := map[string]experiments.Config{}
+	add := func(name string, change func(c *experiments.Config)) {
+		one := c
+		change(&one)
+		all[name] = one
+	}
+	add("relu", func(c *experiments.Config) { c.Seed = 0 })
+	add("sigmoid", func(c *experiments.Config) {
+		c.Seed, c.Activation, c.Normalize, c.LearningRate = 1, "sigmoid", true, 0.5
+	})
+	add("tanh", func(c *experiments.Config) { c.Seed, c.Activation, c.BatchSize = 42, "tanh", 16 })
+	add("file-order", func(c *experiments.Config) { c.Seed, c.Shuffle, c.LayerSizes = math.MaxUint64, false, []int{} })
+	add("split", func(c *experiments.Config) { c.Seed, c.Validation, c.Normalize, c.LayerSizes = 7, 30, true, []int{12} })
+	return all
+}
+
+// sequenceData is a folder with a dataset of 5x4 pixels and 4 classes, made of
+// whole numbers alone so that it is the same everywhere and for ever. With shift
+// its training images are each one place further on.
+func sequenceData(t *testing.T, shift int) string {
+	t.Helper()
+	const rows, columns, classes = 5, 4, 4
+	folder := t.TempDir()
+	write := func(name string, count int, number func(i int) uint32) {
+		var pixels, labels []byte
+		for i := range count {
+			n := number(i)
+			label := (7*n + n/5) % classes
+			labels = append(labels, byte(label))
+			for place := range uint32(rows * columns) {
+				value := (n*2654435761 + place*40503) >> 7 % 160
+				if place%classes == label {
+					value += 80
+				}
+				pixels = append(pixels, byte(value))
+			}
+		}
+		writeIDX(t, filepath.Join(folder, name+"-images-idx3-ubyte"), 0x803, []int{count, rows, columns}, pixels)
+		writeIDX(t, filepath.Join(folder, name+"-labels-idx1-ubyte"), 0x801, []int{count}, labels)
+	}
+	write("train", 203, func(i int) uint32 { return uint32((i + shift) % 203) })
+	write("t10k", 41, func(i int) uint32 { return uint32(1000 + i) })
+	return folder
+}
+
+// record runs c and keeps what its seed decided.
+func record(t *testing.T, c experiments.Config) sequence {
+	t.Helper()
+	data, err := experiments.OpenData(c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	topology := model.Topology{Inputs: data.Train.Rows * data.Train.Columns, Hidden: c.LayerSizes, Classes: data.Classes, Activation: model.Activation(c.Activation)}
+	var weights bytes.Buffer
+	if err := model.WriteWeights(&weights, topology, model.Initialize(topology, c.Seed)); err != nil {
+		t.Fatal(err)
+	}
+	if err := data.Split(c.Validation, c.Seed); err != nil {
+		t.Fatal(err)
+	}
+	s := sequence{Initial: digest(weights.Bytes()), Split: digest(append(bytes.Clone(data.Train.Pixels), data.Train.Labels...))}
+	for epoch := 1; epoch <= c.Epochs; epoch++ {
+		order, err := binary.Append(nil, binary.LittleEndian, dataset.Order(c.Seed, epoch, data.Train.Len()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Orders = append(s.Orders, digest(order))
+	}
+	s.Losses = make([][]float32, c.Epochs)
+	_, err = experiments.Run(context.Background(), c, experiments.Options{Observer: func(e experiments.Event) {
+		switch e := e.(type) {
+		case experiments.StepsDone:
+			s.Losses[e.Epoch-1] = append(s.Losses[e.Epoch-1], e.Losses...)
+		case experiments.EpochDone:
+			m := e.Metrics
+			numbers := [6]float64{m.TrainLoss, m.TrainAccuracy, m.TestLoss, m.TestAccuracy}
+			if m.ValidationLoss != nil {
+				numbers[4], numbers[5] = *m.ValidationLoss, *m.ValidationAccuracy
+			}
+			s.Epochs = append(s.Epochs, numbers)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func digest(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// compare reports the first thing in which s is not what was recorded.
+func (s sequence) compare(want sequence) error {
+	if s.Initial != want.Initial {
+		return fmt.Errorf("initial weights: found the SHA-256 %s, expected %s", s.Initial, want.Initial)
+	}
+	if fmt.Sprint(s.Orders) != fmt.Sprint(want.Orders) {
+		return fmt.Errorf("orders: found the SHA-256 %v, expected %v", s.Orders, want.Orders)
+	}
+	if s.Split != want.Split {
+		return fmt.Errorf("split: found the SHA-256 %s, expected %s", s.Split, want.Split)
+	}
+	if len(s.Losses) != len(want.Losses) || len(s.Epochs) != len(want.Epochs) {
+		return fmt.Errorf("found %d epochs, expected %d", len(s.Losses), len(want.Losses))
+	}
+	return s.compareNumbers(want)
+}
+
+func (s sequence) compareNumbers(want sequence) error {
+	for epoch := range want.Losses {
+		if len(s.Losses[epoch]) != len(want.Losses[epoch]) {
+			return fmt.Errorf("epoch %d: found %d steps, expected %d", epoch+1, len(s.Losses[epoch]), len(want.Losses[epoch]))
+		}
+		for step, expected := range want.Losses[epoch] {
+			if found := s.Losses[epoch][step]; !near(float64(found), float64(expected)) {
+				return fmt.Errorf("epoch %d, step %d: found the loss %v, expected %v", epoch+1, step, found, expected)
+			}
+		}
+		for i, expected := range want.Epochs[epoch] {
+			if found := s.Epochs[epoch][i]; !near(found, expected) {
+				return fmt.Errorf("epoch %d, number %d: found %v, expected %v", epoch+1, i, found, expected)
+			}
+		}
+	}
+	return nil
+}
+
+func near(found, expected float64) bool {
+	return math.Abs(found-expected) <= tolerance*math.Abs(expected)
+}
+
+// If this test fails, the runs that people recorded cannot be repeated any more:
+// change the program, not the files.
+func TestSequencesNeverChange(t *testing.T) {
+	data := sequenceData(t, 0)
+	for name, c := range sequences() {
+		c.Data = data
+		path := filepath.Join("testdata", "sequences", name+".json")
+		if *update {
+			c.Backend = backend.Go
+			text, err := json.MarshalIndent(record(t, c), "", " ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var want sequence
+		readJSON(t, path, &want)
+		t.Run(name, func(t *testing.T) {
+			onEveryBackend(t, func(t *testing.T, backend string) {
+				c := c
+				c.Backend = backend
+				found := record(t, c)
+				if err := found.compare(want); err != nil {
+					t.Error(err)
+				}
+				most := 0.0
+				for epoch := range want.Losses {
+					for step, expected := range want.Losses[epoch] {
+						most = max(most, math.Abs(float64(found.Losses[epoch][step]-expected))/float64(expected))
+					}
+				}
+				t.Logf("at most %.1e from the recorded losses", most)
+			})
+		})
+	}
+}
+
+// The tolerance is far below what the smallest mistake in an order would make.
+func TestSequencesTellTheSmallestShift(t *testing.T) {
+	shifted := sequenceData(t, 1)
+	for name, c := range sequences() {
+		var want sequence
+		readJSON(t, filepath.Join("testdata", "sequences", name+".json"), &want)
+
+		// By one step: the losses are those of the next one.
+		late := want
+		late.Losses = nil
+		for epoch, losses := range want.Losses {
+			next := want.Losses[(epoch+1)%len(want.Losses)][0]
+			late.Losses = append(late.Losses, append(append([]float32{}, losses[1:]...), next))
+		}
+		if err := late.compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+			t.Errorf("%s: found error %v for losses that are a step late, expected one at the first", name, err)
+		}
+
+		// By one image: the same order of images that are one place further on.
+		c.Data, c.Backend = shifted, backend.Go
+		if err := record(t, c).compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+			t.Errorf("%s: found error %v for images that are one place further on, expected one at the first step", name, err)
+		}
+
+		// By one seed. Without a shuffle that is the initial weights only.
+		c.Data, c.Seed = sequenceData(t, 0), c.Seed+1
+		if err := record(t, c).compareNumbers(want); err == nil {
+			t.Errorf("%s: found no error for another seed", name)
+		}
+	}
+}
