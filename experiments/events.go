@@ -125,7 +125,8 @@ type Result struct {
 	BestEpoch int    // with KeepBest the epoch of BestFile, else 0
 
 	OpenSeconds     float64 // opening the backend, installing its plugin included
-	CompileSeconds  float64 // both programs
+	CompileSeconds  float64 // both programs; the pixels are decoded and copied to the device meanwhile
+	WaitSeconds     float64 // for pixels that were not there yet when the programs were compiled
 	TrainSeconds    float64 // all epochs
 	EvaluateSeconds float64 // all epochs, all sets
 	Images          int     // trained on, all epochs

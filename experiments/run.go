@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"path"
 	"time"
 
 	"epochal/dataset"
+	"epochal/dataset/regular"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -350,6 +350,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	// The pixels go to the device while the programs compile, as soon as they are there.
+	uploaded := make(chan error, 1)
+	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	var err error
 	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
@@ -357,14 +360,17 @@ func (r *run) prepare(ctx context.Context) error {
 		Epoch:   r.trainCount,
 		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
 	})
+	compiled := r.options.Now()
+	uploadErr := <-uploaded
 	if err != nil {
 		return err
 	}
-	r.result.CompileSeconds = r.options.Now().Sub(start).Seconds()
-	if err := r.network.SetWeights(r.weights); err != nil {
-		return err
+	r.result.CompileSeconds = compiled.Sub(start).Seconds()
+	r.result.WaitSeconds = r.options.Now().Sub(compiled).Seconds()
+	if uploadErr != nil {
+		return uploadErr
 	}
-	return r.upload()
+	return r.network.SetWeights(r.weights)
 }
 
 // open takes the device of the options, or opens one for this run.
@@ -414,7 +420,7 @@ func (r *run) load() (err error) {
 		r.weights = model.Initialize(r.topology, c.Seed)
 		return nil
 	}
-	file, err := os.Open(r.resolve(c.Init))
+	file, err := regular.Open(r.resolve(c.Init))
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}

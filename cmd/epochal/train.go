@@ -259,9 +259,9 @@ func (p *trainPrinter) epoch(m experiments.EpochMetrics) {
 
 // result prints the closing line.
 func (p *trainPrinter) result(r experiments.Result) {
-	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; compile %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
+	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
 		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
-		r.CompileSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
+		r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
 	if r.BestEpoch > 0 {
 		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, experiments.CheckpointsFolder, experiments.BestFile))
 	}
