@@ -88,7 +88,7 @@ func sameRun(t *testing.T, found, expected string) {
 
 // trainArguments are a run of a second or so on pure Go.
 func trainArguments(out string) []string {
-	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "64,64", "--batch-size", "4", "--epochs", "12", "--learning-rate", "0.05", "--out", out}
+	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "4", "--epochs", "10", "--learning-rate", "0.05", "--out", out}
 }
 
 // A run that is interrupted again and again, and goes on each time with the
@@ -163,7 +163,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		p.Process.Signal(syscall.SIGSTOP)
 		p.Process.Signal(sent)
 		p.Process.Signal(syscall.SIGCONT)
-		for range 1000 {
+		for range 100 {
 			p.Process.Signal(sent)
 			time.Sleep(100 * time.Microsecond)
 		}
