@@ -75,7 +75,8 @@ func (c child) command(t testing.TB) *exec.Cmd {
 		t.Fatal(err)
 	}
 	command := exec.Command(os.Args[0], "-test.run=^TestChildRun$")
-	command.Env = append(os.Environ(), childRun+"="+string(text))
+	// The race detector would sleep for a second at the end of the process.
+	command.Env = append(os.Environ(), childRun+"="+string(text), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	return command
 }
 
