@@ -251,7 +251,7 @@ func TestInterruptedReproductionGoesOnAsPrinted(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(folder, "mine.yaml"), []byte(`name: mine
 title: One of my own
 why: It learns three classes.
-settings: {data: d, layer_sizes: [64, 64], epochs: 12, batch_size: 4, learning_rate: 0.05}
+settings: {data: d, layer_sizes: [16], epochs: 8, batch_size: 8, learning_rate: 0.05}
 claims:
   - final_test_accuracy: {value: 0.995, tolerance: 0.005}
     source: I say so
