@@ -16,7 +16,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"syscall"
 
+	"epochal/dataset/regular"
 	"epochal/model"
 )
 
@@ -190,28 +192,22 @@ func (f *folder) prune(keep int) error {
 // readCheckpoint reads one checkpoint of the folder, which must be the position
 // that its name tells, if it is not the best.
 func (f *folder) readCheckpoint(name string, t model.Topology, configSHA256 string) (Checkpoint, model.Weights, error) {
-	// What is no file could keep the reader waiting for ever.
-	if info, err := f.root.Stat(name); err != nil {
-		return Checkpoint{}, nil, err
-	} else if !info.Mode().IsRegular() {
-		return Checkpoint{}, nil, fmt.Errorf("%s: found a %s, expected a file", name, kindOf(info))
-	}
-	file, err := f.root.Open(name)
+	// What is no file could keep the reader waiting for ever, see regular.Open.
+	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return Checkpoint{}, nil, err
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err == nil {
+		err = regular.Check(name, info)
+	}
+	if err != nil {
+		return Checkpoint{}, nil, err
+	}
 	c, weights, err := ReadCheckpoint(file, name, t)
 	if err == nil && c.ConfigSHA256 != configSHA256 {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}
 	return c, weights, err
-}
-
-// kindOf names what is no file.
-func kindOf(info os.FileInfo) string {
-	if info.IsDir() {
-		return "folder"
-	}
-	return "device or pipe"
 }

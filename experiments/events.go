@@ -129,7 +129,7 @@ type Result struct {
 	WaitSeconds     float64 // for pixels that were not there yet when the programs were compiled
 	TrainSeconds    float64 // all epochs
 	EvaluateSeconds float64 // all epochs, all sets
-	Images          int     // trained on, all epochs
+	Images          int     // trained on, all epochs; 0 of a run that had ended before
 }
 
 // ImagesPerSecond is the training throughput, compilation and evaluation left out.

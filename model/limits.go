@@ -73,7 +73,7 @@ func stepProducts(operands []*Node) []*Node {
 	gradients := make([]*Node, len(weights))
 	d := x // the logits stand for the gradient of the loss
 	for i := len(weights) - 1; i >= 0; i-- {
-		gradients[i] = DotGeneral(d, []int{0}, nil, inputs[i], []int{0}, nil)
+		gradients[i] = weightGradient(d, inputs[i])
 		gradients[i].AssertDims(weights[i].Shape().Dimensions...)
 		if i > 0 {
 			d = DotGeneral(d, []int{1}, nil, weights[i], []int{0}, nil)

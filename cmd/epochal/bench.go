@@ -64,7 +64,8 @@ for by name cannot be measured; the results are printed all the same.`,
 				return err
 			}
 			// Whatever was measured is shown, also after Ctrl-C or a failure.
-			if written := out.write(results); written != nil {
+			ended := err == nil || errors.As(err, new(bench.Incomplete))
+			if written := out.write(results, ended); written != nil {
 				return errors.Join(err, written)
 			}
 			return err
@@ -213,8 +214,9 @@ func canBeWritten(name string) error {
 	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
-// write prints the results and writes the files.
-func (o *benchOutput) write(r bench.Results) error {
+// write prints the results and writes the files. ended tells whether the
+// benchmark came to its end.
+func (o *benchOutput) write(r bench.Results, ended bool) error {
 	print := map[string]func(io.Writer, bench.Results) error{
 		"table": report.BenchTable, "csv": report.BenchCSV, "json": report.BenchJSON, "gobench": report.BenchGo,
 	}[o.format]
@@ -222,10 +224,10 @@ func (o *benchOutput) write(r bench.Results) error {
 	if o.compare != "" {
 		errs = append(errs, report.BenchCompare(o.out, o.former, r))
 	}
-	if o.json != "" {
+	if o.json != "" && o.mayReplace(o.json, ended) {
 		errs = append(errs, writeFile(o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }))
 	}
-	if o.figure != "" {
+	if o.figure != "" && o.mayReplace(o.figure, ended) {
 		format, err := report.FormatOf(o.figure)
 		if err == nil {
 			err = writeFile(o.figure, func(w io.Writer) error { return report.BenchFigure(w, format, r) })
@@ -233,6 +235,16 @@ func (o *benchOutput) write(r bench.Results) error {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// mayReplace tells whether a file may be written: one that is there is not given
+// for a benchmark that did not come to its end.
+func (o *benchOutput) mayReplace(name string, ended bool) bool {
+	if _, err := os.Stat(name); ended || err != nil {
+		return true
+	}
+	o.note("%s is left as it was: the benchmark did not come to its end", name)
+	return false
 }
 
 // writeFile writes a whole file or leaves what is there.

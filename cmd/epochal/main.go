@@ -49,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer cancel()
 	signals, finished := make(chan os.Signal, 1), make(chan struct{})
 	defer close(finished)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM) // to the end: one that comes too late changes nothing
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // to the end: one that comes too late changes nothing
 	go func() {
 		select {
 		case <-signals:

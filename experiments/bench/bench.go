@@ -131,9 +131,13 @@ func (r *benchmark) run(ctx context.Context) error {
 		return err
 	}
 	r.Observer(Planned{Cells: len(r.results.Cells), Peers: len(r.results.Peers), Rounds: r.Rounds})
-	before, _ := readProcessorTimes(r.Machine)
+	began := r.Now()
+	before, known := readProcessorTimes(r.Machine)
 	err = r.rounds(ctx)
-	r.warnAfterwards(before)
+	r.warnAfterwards()
+	if after, ok := readProcessorTimes(r.Machine); ok && known {
+		r.warnStolen(after.stolen-before.stolen, r.Now().Sub(began).Seconds())
+	}
 	switch {
 	case err != nil:
 		return err
@@ -354,9 +358,8 @@ func (r *benchmark) warn(text string) {
 	r.Observer(Warned{text})
 }
 
-// warnAfterwards adds the warnings that only the measurements tell. before are
-// the processor times when they began.
-func (r *benchmark) warnAfterwards(before processorTimes) {
+// warnAfterwards adds the warnings that only the measurements tell.
+func (r *benchmark) warnAfterwards() {
 	var loads []float64
 	partial := 0
 	for _, cell := range r.results.Cells {
@@ -378,13 +381,15 @@ func (r *benchmark) warnAfterwards(before processorTimes) {
 	if disturbed*disturbedShare > len(loads) {
 		r.warn(fmt.Sprintf("other processes kept up to %.2g processors busy during %d of %d measurements", slices.Max(loads), disturbed, len(loads)))
 	}
-	elapsed := r.Now().Sub(r.started).Seconds()
-	if after, ok := readProcessorTimes(r.Machine); ok && elapsed > 0 {
-		if stolen := (after.stolen - before.stolen) / elapsed; stolen > busyProcessors {
-			r.warn(fmt.Sprintf("the host of this virtual machine took %.2g processors away", stolen))
-		}
-	}
 	if partial > 0 {
 		r.warn(fmt.Sprintf("epochs of %d of %d cells are scaled up from fewer steps, because a whole one takes long", partial, len(r.results.Cells)))
+	}
+}
+
+// warnStolen warns of processor time, in seconds, that the host of a virtual
+// machine gave to others meanwhile.
+func (r *benchmark) warnStolen(stolen, elapsed float64) {
+	if elapsed > 0 && stolen/elapsed > busyProcessors {
+		r.warn(fmt.Sprintf("the host of this virtual machine took %.2g processors away", stolen/elapsed))
 	}
 }

@@ -376,15 +376,17 @@ func (r *cellRun) repetition(ctx context.Context, limit *model.Limit) (float64, 
 		// Never more than eight times as many at once: the first call is slower.
 		count = int(max(1, min(8*float64(count), limitShare/limitWindows*r.task.Seconds*float64(count)/seconds)))
 	}
-	best, spent := math.Inf(1), 0.0
+	var windows []float64
+	spent := 0.0
 	for window := 0; window == 0 || window < limitWindows && spent < limitShare*r.task.Seconds; window++ {
 		seconds, err := r.seconds(func() error { return limit.Run(ctx, count) })
 		if err != nil {
 			return 0, err
 		}
-		best, spent = min(best, seconds/float64(count)), spent+seconds
+		windows, spent = append(windows, seconds/float64(count)), spent+seconds
 	}
-	return best, nil
+	// The median, as a step is no best of several either.
+	return Summarize(windows).Median, nil
 }
 
 // close frees the device.

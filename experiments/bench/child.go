@@ -66,7 +66,7 @@ type EpochTimes struct {
 type Surroundings struct {
 	Machine fs.FS            // the machine's files, default those below /
 	Now     func() time.Time // default time.Now
-	Plugins backend.Plugins  // where plugins are found; none is installed
+	Plugins backend.Plugins  // where plugins are found; for a cell none is installed
 }
 
 func (s Surroundings) withDefaults() Surroundings {

@@ -88,7 +88,7 @@ type Agreement struct {
 	LossDifference float64 // the largest of those steps, absolute; NaN if one loss is
 	LossTolerance  float64
 
-	Images            int // test images that both evaluated, 0 if they evaluated different numbers of them: then accuracies are not compared
+	Images            int // test images that both evaluated after the same number of steps, 0 if either number differs: then accuracies are not compared
 	CorrectDifference int // images that Cell had right, less those of Reference
 	CorrectTolerance  int
 
@@ -175,7 +175,7 @@ func agree(c, reference CellResult) Agreement {
 		// The builtin max keeps a NaN.
 		a.LossDifference = max(a.LossDifference, math.Abs(float64(ours.Losses[i])-float64(theirs.Losses[i])))
 	}
-	if ours.Evaluated == theirs.Evaluated {
+	if ours.Evaluated == theirs.Evaluated && len(ours.Losses) == len(theirs.Losses) {
 		a.Images = ours.Evaluated
 		a.CorrectDifference = ours.Correct - theirs.Correct
 	}
@@ -288,7 +288,7 @@ func crossoversOf(r Results, along Axis, a, b Runner) []Crossover {
 		point := CrossoverPoint{At: at, A: Summarize(mine.Throughput()), B: Summarize(theirs)}
 		point.Sure, _ = Differ(mine.Throughput(), theirs)
 
-		key := strings.Join([]string{strconv.Itoa(cross.Depth), strconv.Itoa(cross.BatchSize), sizes(cross.LayerSizes), strconv.Itoa(c.StepsPerCall), c.Feed}, " ")
+		key := strings.Join([]string{strconv.Itoa(cross.Depth), strconv.Itoa(cross.BatchSize), widths(cross.LayerSizes), strconv.Itoa(c.StepsPerCall), c.Feed}, " ")
 		place, found := index[key]
 		if !found {
 			place = len(all)
@@ -316,14 +316,6 @@ func (c Cell) Width() (width int, square bool) {
 		}
 	}
 	return c.LayerSizes[0], true
-}
-
-func sizes(widths []int) string {
-	texts := make([]string, len(widths))
-	for i, width := range widths {
-		texts[i] = strconv.Itoa(width)
-	}
-	return strings.Join(texts, ",")
 }
 
 func crossings(c Crossover) []Crossing {

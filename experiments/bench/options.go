@@ -211,9 +211,6 @@ func (o Options) Grid(backends []string) []Cell {
 		for _, widths := range o.LayerSizes {
 			for _, batch := range o.BatchSizes {
 				for _, steps := range o.StepsPerCall {
-					if steps >= dataset.BatchCount(TrainImages, batch) {
-						steps = 0
-					}
 					for _, feed := range feeds {
 						steps := steps
 						switch {
@@ -223,6 +220,9 @@ func (o Options) Grid(backends []string) []Cell {
 							// Every step is a call there, so that one cell stands for all: the
 							// one that others are compared with.
 							steps = slices.Min(o.StepsPerCall)
+						}
+						if steps >= dataset.BatchCount(TrainImages, batch) {
+							steps = 0
 						}
 						for _, precision := range precisions {
 							if feed == FeedHost && steps != 1 || precision == TF32 && !isCUDA(name) {

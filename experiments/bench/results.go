@@ -58,7 +58,7 @@ type Measurement struct {
 	Peak     float64 `json:"peak"`     // floating point operations per second of one large matrix product
 
 	ProcessMemory int64   `json:"process_memory"` // peak resident bytes of the process
-	DeviceMemory  int64   `json:"device_memory"`  // peak bytes in use on the device, 0 where it does not tell
+	DeviceMemory  int64   `json:"device_memory"`  // peak bytes in use on the device; 0, not measured, as long as go-xla has no call that tells
 	OtherLoad     float64 `json:"other_load"`     // processor time of other processes during the round, in processors
 }
 
