@@ -82,7 +82,7 @@ for by name cannot be measured; the results are printed all the same.`,
 	flags.IntVar(&o.Rounds, "rounds", o.Rounds, fmt.Sprintf("measurements of each cell; below %d there are no intervals", bench.FewestRounds))
 	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "window of steady steps in each measurement")
 	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "after this `time` a process counts as hanging")
-	flags.BoolVar(&quick, "quick", false, "two networks and short windows: about a minute")
+	flags.BoolVar(&quick, "quick", false, "two networks and short windows: a minute and a quarter on 2 cores")
 	flags.StringArrayVar(&o.Peers, "peer", nil, "compare with `peer`, the same work in Python: torch-loader, torch-memory, jax; may be repeated")
 	flags.StringVar(&o.Python, "python", o.Python, "`interpreter` of the peers")
 	flags.BoolVar(&requirements, "peer-requirements", false, "print what pip needs to install the peers' packages, and stop")

@@ -14,6 +14,7 @@ import (
 
 	"epochal/experiments/bench"
 	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
 )
 
 // withFakes are options whose cells are the behaviours given.
@@ -275,11 +276,7 @@ func TestMachineWarnings(t *testing.T) {
 }
 
 func TestPeers(t *testing.T) {
-	if !slices.ContainsFunc((backend.Plugins{}).List(context.Background()), func(s backend.Status) bool {
-		return s.Name == backend.XLACPU && s.State == backend.StateReady
-	}) {
-		t.Skip("needs XLA on the processor")
-	}
+	backendtest.XLA(t) // what the peers are compared with
 	t.Setenv(fakeChild, "jax jaxlib numpy")
 	o := withFakes(works)
 	o.Python, o.Peers = os.Args[0], []string{bench.PeerJAX, bench.PeerTorchMemory}

@@ -571,18 +571,24 @@ func (f curvesFigure) draw(s sheet) {
 
 // drawAxes draws the heading, the grid, the axes and the labels of a panel.
 func (f curvesFigure) drawAxes(s sheet, p panel) {
-	face := sans(labelSize, font.WeightNormal)
 	s.textAt(sans(endSize, font.WeightBold), color.Black, leftAligned, f.left, p.top-headingHeight+capitals(endSize), p.heading)
-	for _, t := range p.ticks {
-		y := int(math.Round(p.values.at(t.value)))
-		s.fill(gridColor, f.left, y-1, f.right, y+1)
-		s.textAt(face, noteColor, rightAligned, f.left-labelOffset, y+labelCapitals/2, t.label)
+	s.axes(f.left, f.right, p.bottom, p.ticks, p.values.at, f.epochTicks, f.epochs.at)
+}
+
+// axes draws a panel's horizontal grid lines from left to right, its axis at the
+// bottom, and the labels of the ticks of both. y and x are where a value is, in dots.
+func (s sheet) axes(left, right, bottom int, rows []tick, y func(float64) float64, columns []tick, x func(float64) float64) {
+	face := sans(labelSize, font.WeightNormal)
+	for _, t := range rows {
+		at := int(math.Round(y(t.value)))
+		s.fill(gridColor, left, at-1, right, at+1)
+		s.textAt(face, noteColor, rightAligned, left-labelOffset, at+labelCapitals/2, t.label)
 	}
-	s.fill(axisColor, f.left, p.bottom-1, f.right, p.bottom+1)
-	for _, t := range f.epochTicks {
-		x := int(math.Round(f.epochs.at(t.value)))
-		s.fill(axisColor, x-1, p.bottom, x+1, p.bottom+tickLength)
-		s.textAt(face, noteColor, centered, x, p.bottom+tickLength+labelOffset+labelCapitals, t.label)
+	s.fill(axisColor, left, bottom-1, right, bottom+1)
+	for _, t := range columns {
+		at := int(math.Round(x(t.value)))
+		s.fill(axisColor, at-1, bottom, at+1, bottom+tickLength)
+		s.textAt(face, noteColor, centered, at, bottom+tickLength+labelOffset+labelCapitals, t.label)
 	}
 }
 

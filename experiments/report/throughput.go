@@ -542,17 +542,7 @@ func (f throughputFigure) draw(s sheet) {
 	for _, p := range f.panels {
 		s.textAt(sans(endSize, font.WeightBold), color.Black, leftAligned, f.left, p.top-headingHeight+capitals(endSize), p.heading)
 		s.textAt(face, noteColor, rightAligned, f.right, p.top-headingHeight+capitals(endSize), "images/s")
-		for _, t := range f.imageTicks {
-			y := int(math.Round(p.values.at(t.value)))
-			s.fill(gridColor, f.left, y-1, f.right, y+1)
-			s.textAt(face, noteColor, rightAligned, f.left-labelOffset, y+labelCapitals/2, t.label)
-		}
-		s.fill(axisColor, f.left, p.bottom-1, f.right, p.bottom+1)
-		for _, t := range f.widthTicks {
-			x := int(math.Round(f.widths.at(t.value)))
-			s.fill(axisColor, x-1, p.bottom, x+1, p.bottom+tickLength)
-			s.textAt(face, noteColor, centered, x, p.bottom+tickLength+labelOffset+labelCapitals, t.label)
-		}
+		s.axes(f.left, f.right, p.bottom, f.imageTicks, p.values.at, f.widthTicks, f.widths.at)
 		p.draw(s)
 	}
 	last := f.panels[len(f.panels)-1]
