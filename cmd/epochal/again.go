@@ -9,7 +9,7 @@ import (
 	"epochal/experiments"
 )
 
-// again is an error after which a command can go on where it stopped.
+// again is an error after which a command can continue where it stopped.
 type again struct {
 	error
 	command string // as a shell reads it
@@ -17,18 +17,18 @@ type again struct {
 
 func (a again) Unwrap() error { return a.error }
 
-// Hint says what to do first, if anything, and the command that goes on.
+// Hint says what to do first, if anything, and the command that continues.
 func (a again) Hint() string {
 	var stopped experiments.Stopped
 	if errors.As(a.error, &stopped) {
 		if advice := stopped.Advice(); advice != "" {
-			return advice + ", then go on with: " + a.command
+			return advice + ", then continue with: " + a.command
 		}
 	}
-	return "go on with: " + a.command
+	return "continue with: " + a.command
 }
 
-// savedAt says where a run that was interrupted goes on.
+// savedAt says where an interrupted run will continue.
 func savedAt(err error) string {
 	var stopped experiments.Stopped
 	if !errors.As(err, &stopped) {

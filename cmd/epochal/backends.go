@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
-	"text/tabwriter"
 
 	"epochal/model/backend"
 
@@ -21,7 +21,7 @@ func newBackends(t *terminal) *cobra.Command {
 	}
 	command.AddCommand(&cobra.Command{
 		Use:       "install cpu|cuda",
-		Short:     "Install the XLA plugin for the CPU (62 MB) or for NVIDIA GPUs (gigabytes)",
+		Short:     "Install the XLA plugin for the CPU (62 MB) or CUDA (several GB)",
 		ValidArgs: []string{"cpu", "cuda"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 || (args[0] != "cpu" && args[0] != "cuda") {
@@ -48,17 +48,17 @@ func newBackends(t *terminal) *cobra.Command {
 
 // listBackends prints a table with a line for every backend.
 func listBackends(c *cobra.Command, t *terminal) error {
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "BACKEND\tSTATE\tVERSION\tDEVICE\tFILE")
+	rows := [][]string{{"BACKEND", "STATE", "VERSION", "DEVICE", "FILE"}}
 	var hints []string
 	for _, status := range (backend.Plugins{}).List(c.Context()) {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", status.Name, status.State, dash(status.Version), dash(status.Device), dash(status.File))
+		rows = append(rows, []string{status.Name, status.State,
+			cmp.Or(status.Version, none), cmp.Or(status.Device, none), cmp.Or(status.File, none)})
 		if status.Hint != "" {
 			hints = append(hints, status.Name+": "+status.Hint)
 		}
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("standard output: %w", err)
+	if err := t.table("", 2, rows...); err != nil {
+		return err
 	}
 	for _, hint := range hints {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
@@ -66,18 +66,10 @@ func listBackends(c *cobra.Command, t *terminal) error {
 	return nil
 }
 
-// dash stands for what is not known.
-func dash(text string) string {
-	if text == "" {
-		return "-"
-	}
-	return text
-}
-
 // printInstallation shows how far an installation is: a live line at a terminal,
 // a line for each stage in a pipe.
 func printInstallation(t *terminal, p backend.Progress) {
-	if !isTerminal(t.err) {
+	if !t.redraws {
 		if p.Done == 0 {
 			t.note("%s %s", p.Stage, p.File)
 		}

@@ -8,10 +8,10 @@ import (
 	"text/tabwriter"
 
 	"epochal/dataset"
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/report"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 )
 
@@ -22,9 +22,9 @@ func newData(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
 		Short: "Describe a dataset, or draw a random batch of it",
-		Long: `Print the counts per class, the pixel range, the mean and the deviation of a
-dataset. With --image, draw a random batch of its training images with their
-labels to a file as well.`,
+		Long: `Print a dataset's images per class and its pixels' range, mean and standard
+deviation. --image also draws a random batch of its training images with their
+labels.`,
 		Example: "  epochal data\n  epochal data --image batch.png",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -43,7 +43,7 @@ labels to a file as well.`,
 				return err
 			}
 			if format != "" {
-				if err := drawBatch(image, format, d, count, seed); err != nil {
+				if err := drawBatch(t, image, format, d, count, seed); err != nil {
 					return err
 				}
 			}
@@ -53,15 +53,15 @@ labels to a file as well.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&name, "data", name, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
-	flags.StringVar(&image, "image", "", "draw a random batch with its labels to this .png or .svg `file`")
-	flags.IntVar(&count, "batch-size", count, "`images` in the batch")
-	flags.Uint64Var(&seed, "seed", seed, "`number` that decides which images are drawn")
+	flags.StringVar(&image, "image", "", "also draw a random batch with its labels to this .png or .svg `file`")
+	flags.IntVar(&count, "batch-size", count, "`images` in the drawn batch")
+	flags.Uint64Var(&seed, "seed", seed, "`number` that decides which images are in it")
 	return command
 }
 
 // drawBatch draws the first batch of the first epoch: what training with this
 // seed sees first.
-func drawBatch(path, format string, d *dataset.Dataset, count int, seed uint64) error {
+func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, seed uint64) error {
 	order := dataset.Order(seed, 1, d.Train.Len())
 	rows := order[:min(count, len(order))]
 	var picture bytes.Buffer
@@ -70,9 +70,10 @@ func drawBatch(path, format string, d *dataset.Dataset, count int, seed uint64) 
 	if err := report.Batch(&picture, format, d.Train, rows, title); err != nil {
 		return fmt.Errorf("--image: %w", err)
 	}
-	if err := renameio.WriteFile(path, picture.Bytes(), 0o644); err != nil {
+	if err := regular.Write(path, picture.Bytes()); err != nil {
 		return fmt.Errorf("--image: %w", err)
 	}
+	t.note("wrote a batch of %d images to %s", len(rows), path)
 	return nil
 }
 

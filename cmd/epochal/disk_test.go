@@ -36,7 +36,7 @@ func TestFileSizeLimit(t *testing.T) {
 	folder := diskFolder(t)
 	limited := start(t, folder, append([]string{"bash", "-c", `ulimit -f 8; exec "$@"`, "bash", program(t)}, manyEpochs("r")...)...)
 	code, text := limited.code(t), limited.stderr.String()
-	if code != 1 || !strings.Contains(text, "epochal: out: r: write r/metrics.jsonl: file too large\nhint: raise the limit of the size of a file (ulimit -f), then go on with: ") || strings.Contains(text, "goroutine") {
+	if code != 1 || !strings.Contains(text, "epochal: out: r: write r/metrics.jsonl: file too large\nhint: raise the limit of the size of a file (ulimit -f), then continue with: ") || strings.Contains(text, "goroutine") {
 		t.Fatalf("found exit code %d and %q", code, text)
 	}
 	if n := checkpointsIn(filepath.Join(folder, "r")); n != 2 {
@@ -81,7 +81,7 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 		return err != nil
 	})
 	code, text := p.code(t), p.stderr.String()
-	if code != 1 || !strings.Contains(text, "epochal: out: r: the folder is gone\nhint: put the folder back, then go on with: ") {
+	if code != 1 || !strings.Contains(text, "epochal: out: r: the folder is gone\nhint: put the folder back, then continue with: ") {
 		t.Errorf("found exit code %d and %q", code, text)
 	}
 	if _, err := os.Stat(out); err == nil {
@@ -109,7 +109,7 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 	waitFor(t, func() bool { return checkpointNames(moved) != before })
 	resumed.Process.Signal(os.Interrupt)
 	resumed.code(t)
-	if !strings.Contains(resumed.stderr.String(), "going on in moved at step ") {
+	if !strings.Contains(resumed.stderr.String(), "continuing moved at step ") {
 		t.Errorf("found %q", resumed.stderr.String())
 	}
 }
@@ -155,10 +155,10 @@ EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
 	text := p.stderr.String()
 	for _, want := range []string{
 		"epochal: out: m: found 65536 bytes free on its file system, expected at least ", "\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
-		"no space left on device\nhint: free some space on its file system, then go on with: ", "\nfull 1\n2\n",
+		"no space left on device\nhint: free some space on its file system, then continue with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
 		"epochal: out: m: no file can be made there: read-only file system\nread-only 1\n",
-		"epochal: m/r has come to its end: 60 epochs, ", "\nended 0\n",
+		"epochal: m/r is already complete: 60 epochs, ", "\nended 0\n",
 		"epochal: resume: open m/r/.lock: read-only file system\nmore 1\n",
 	} {
 		if !strings.Contains(text, want) {

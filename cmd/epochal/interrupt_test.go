@@ -82,14 +82,14 @@ func (p *process) code(t *testing.T) int {
 	return p.ProcessState.ExitCode()
 }
 
-var goOn = regexp.MustCompile(`(?m)^hint: (?:.*, then )?go on with: (.*)$`)
+var goOn = regexp.MustCompile(`(?m)^hint: (?:.*, then )?continue with: (.*)$`)
 
 // nextCommand is the command that a process printed.
 func (p *process) nextCommand(t *testing.T) string {
 	t.Helper()
 	found := goOn.FindStringSubmatch(p.stderr.String())
 	if found == nil {
-		t.Fatalf("found no command to go on with in %q", p.stderr.String())
+		t.Fatalf("found no command to continue with in %q", p.stderr.String())
 	}
 	return found[1]
 }
@@ -197,7 +197,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		waitFor(t, func() bool { return checkpointNames(filepath.Join(folder, out)) != before })
 		resumed.Process.Signal(syscall.SIGINT)
 		resumed.code(t)
-		if !strings.Contains(resumed.stderr.String(), "going on in "+out) {
+		if !strings.Contains(resumed.stderr.String(), "continuing "+out) {
 			t.Errorf("found standard error %q", resumed.stderr.String())
 		}
 	}

@@ -44,17 +44,17 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	// The first signal ends the run in good order; then the default is back, and
 	// the second one kills.
-	t := &terminal{out: stdout, err: stderr}
+	t := newTerminal(stdout, stderr, os.Getenv("TERM"))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals, finished := make(chan os.Signal, 1), make(chan struct{})
 	defer close(finished)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // to the end: one that comes too late changes nothing
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP) // until the end: one that comes too late changes nothing
 	go func() {
 		select {
 		case <-signals:
 			signal.Stop(signals)
-			t.note("stopping after the current call of the device; once more ends at once")
+			t.note("stopping after the current call of the device; press Ctrl-C again to quit at once")
 			cancel()
 		case <-finished:
 		}
@@ -86,13 +86,17 @@ func newRoot(t *terminal) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "epochal",
 		Short: "Train fully connected image classifiers through XLA",
-		Long: `epochal trains the fully connected MNIST classifier of a blog post's PyTorch
-experiments, a whole run of SGD steps per call of XLA, on a CPU or a GPU.
+		Long: `epochal trains fully connected image classifiers with plain SGD, many steps per
+call of XLA, on a CPU or a GPU. It also reruns the MNIST experiments of a blog
+post over several seeds and judges what the post claims.
 
 Results go to standard output, progress and diagnostics to standard error.
-Exit codes: 0 done; 1 failed; 2 wrong use; 3 a required accuracy or a claim was
-not met; 130 interrupted.`,
-		Example:       "  epochal reproduce attempt-1 best\n  epochal train\n  epochal train --layer-sizes 128 --batch-size 32 --learning-rate 0.01 --epochs 5",
+Exit codes: 0 success; 1 failure; 2 wrong usage; 3 a required accuracy or a
+claim was not met; 130 interrupted.`,
+		Example: `  epochal train
+  epochal train --layer-sizes 128 --learning-rate 0.01 --epochs 5
+  epochal reproduce attempt-1 best`,
+		Version:       versionLine(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          noArguments,
@@ -102,6 +106,12 @@ not met; 130 interrupted.`,
 		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
 	})
 	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("{{.Version}}\n")
+	width := columns(t.out)
+	if width == 0 {
+		width = 80
+	}
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
 	root.AddCommand(newTrain(t), newData(t), newBackends(t), newReproduce(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
 	return root
 }

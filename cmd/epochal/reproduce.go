@@ -6,8 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"epochal/experiments"
@@ -25,17 +25,32 @@ func newReproduce(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
 		Short: "Run the post's experiments again and judge its claims",
-		Long: `Run experiments over several seeds and say, claim by claim, whether the
-published result holds, with 95% intervals. Without arguments all experiments
+		Long: `Run experiments over several seeds and judge, claim by claim, whether the
+published result holds, with 95% intervals. Without arguments it runs all of
+the post's experiments, or with --experiment those of the given files.
 
+The results folder keeps every finished run and the runs that were under way at
+an interruption: the same command continues them, and answers at once when
+nothing is left to run. results.json, results.md, report.html and figures/ are
+written there as well.
 
-The results folder keeps every finished run, and the runs under way when it was
-interrupted: they go on where they stopped, and a finished reproduction answers
-at once. It gets results.json,
-results.md, report.html and figures/ as well.
-
-Exit code 3 says that a claim that is expected to hold does not.`,
-		Example: "  epochal reproduce attempt-1 best\n  epochal reproduce --quick\n  epochal reproduce mine --experiment mine.yaml --seeds 3",
+Exit code 3 means that a claim which was expected to hold does not.`,
+		Example: `  epochal reproduce attempt-1 best
+  epochal reproduce --quick
+  epochal reproduce --experiment mine.yaml --seeds 3`,
+		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			known, err := knownExperiments(files)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveError
+			}
+			var names []string
+			for _, e := range known {
+				if !slices.Contains(args, e.Name) {
+					names = append(names, cobra.CompletionWithDesc(e.Name, e.Title))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(c *cobra.Command, args []string) error {
 			known, err := knownExperiments(files)
 			if err != nil {
@@ -75,20 +90,20 @@ Exit code 3 says that a claim that is expected to hold does not.`,
 				return err
 			}
 			if unmet := results.Unmet(); len(unmet) > 0 {
-				return notMet{fmt.Errorf("claims that were expected to hold and do not: %s", strings.Join(unmet, "; "))}
+				return notMet{fmt.Errorf("claims that were expected to hold but do not: %s", strings.Join(unmet, "; "))}
 			}
 			return nil
 		},
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "`number` of seeds of every experiment")
-	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "runs side by side; 0 for one per core, or one on a GPU")
+	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "`number` of seeds per experiment")
+	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel; 0: one per core, or one on a GPU")
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
-	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
+	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; repeatable")
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
-	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 in matrix products on CUDA: faster, less exact")
+	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	return command
 }
 
@@ -97,7 +112,7 @@ func newList(t *terminal) *cobra.Command {
 	var files []string
 	command := &cobra.Command{
 		Use:   "list",
-		Short: "Show the experiments that can be reproduced, and their claims",
+		Short: "List the experiments and their claims",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			known, err := knownExperiments(files)
@@ -117,7 +132,7 @@ func newList(t *terminal) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
+	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; repeatable")
 	return command
 }
 
@@ -158,7 +173,7 @@ func chooseExperiments(known []published.Experiment, names []string) ([]publishe
 	return published.Select(known, names)
 }
 
-// reproducePrinter prints how a reproduction goes on.
+// reproducePrinter prints the progress of a reproduction.
 type reproducePrinter struct {
 	*terminal
 }
@@ -166,10 +181,10 @@ type reproducePrinter struct {
 func (p *reproducePrinter) observe(event reproduce.Event) {
 	switch e := event.(type) {
 	case reproduce.Planned:
-		p.note("%d runs, %d of them done already", e.Runs, e.Done)
+		p.note("%d runs, %d of them already complete", e.Runs, e.Done)
 	case reproduce.Working:
 		p.end()
-		p.note("running on %s (%s), %d side by side", e.Backend.Name, e.Backend.Device, e.Jobs)
+		p.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
 	case reproduce.Progress:
 		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Experiment, e.Seed, e.Epoch, e.Epochs)
 	case reproduce.RunEnded:
@@ -193,7 +208,7 @@ func outcome(r experiments.Record) string {
 	return fmt.Sprintf("train %.2f%%, test %.2f%%", 100*last.TrainAccuracy, 100*last.TestAccuracy)
 }
 
-// printVerdicts prints the table at the end.
+// printVerdicts prints what became of the claims, and a table of all experiments.
 func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 	if r.Quick {
 		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", reproduce.QuickEpochs)
@@ -202,23 +217,22 @@ func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 		if len(e.Claims) == 0 {
 			continue
 		}
-		fmt.Fprintln(t.out, e.Name)
-		table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
+		var rows [][]string
 		for _, c := range e.Claims {
-			fmt.Fprintf(table, "  %s\t%s\tpublished %s\tours %s, n = %d\n", c.Judgement.Verdict, c.Claim, c.Published, c.Ours, c.Judgement.Interval.N)
+			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published, fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N)})
 		}
-		if err := table.Flush(); err != nil {
-			return fmt.Errorf("standard output: %w", err)
+		t.printf("%s\n", e.Name)
+		if err := t.table("  ", 2, rows...); err != nil {
+			return err
 		}
-		fmt.Fprintln(t.out)
+		t.printf("\n")
 	}
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "EXPERIMENT\tTRAIN\tTEST\tN\tSECONDS A RUN")
+	rows := [][]string{{"EXPERIMENT", "TRAIN", "TEST", "N", "SECONDS PER RUN"}}
 	for _, e := range r.Experiments {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), e.TestAccuracy.N, e.Seconds)
+		rows = append(rows, []string{e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("standard output: %w", err)
+	if err := t.table("", 1, rows...); err != nil {
+		return err
 	}
 	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
 }

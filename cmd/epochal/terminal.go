@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"sync"
+	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -15,26 +20,39 @@ import (
 //   - standard output carries the result and nothing else;
 //   - standard error carries progress, warnings and errors, prefixed with
 //     "epochal: ", in lower case and without a full stop;
-//   - one live line, drawn over itself, only where standard error is a terminal;
-//     in a pipe there is none, and no cursor codes;
-//   - no colours, so that there is nothing for NO_COLOR to turn off.
+//   - one live line, redrawn in place, only where standard error is a terminal
+//     that can move its cursor; a pipe and a dumb terminal get no escape codes;
+//   - what is wider than the terminal is folded; a pipe gets whole lines;
+//   - no colours, so there is nothing for NO_COLOR to turn off.
 
 // terminal is where a command prints. The live line is cleared before anything
-// else is printed, since both streams usually end on one screen.
+// else is printed, since both streams usually end up on one screen.
 type terminal struct {
 	out, err io.Writer
+	redraws  bool // whether standard error is a terminal that can redraw a line
 	mutex    sync.Mutex
 	live     bool      // whether there is a live line on the screen
-	drawn    time.Time // when it was drawn last
+	drawn    time.Time // when it was last drawn
+}
+
+// newTerminal prints to the two streams. kind is the value of TERM.
+func newTerminal(stdout, stderr io.Writer, kind string) *terminal {
+	return &terminal{out: stdout, err: stderr, redraws: columns(stderr) > 0 && kind != "" && kind != "dumb"}
 }
 
 // redraw is how long a live line stands at least.
 const redraw = 100 * time.Millisecond
 
-// isTerminal tells whether w is a terminal.
-func isTerminal(w io.Writer) bool {
+// columns is the width of the terminal w in characters, 0 if w is no terminal.
+func columns(w io.Writer) int {
 	file, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return 0
+	}
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
 }
 
 // printf prints a result.
@@ -42,8 +60,10 @@ func (t *terminal) printf(format string, values ...any) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.clear()
-	_, err := fmt.Fprintf(t.out, format, values...)
-	return err
+	if _, err := fmt.Fprintf(t.out, format, values...); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
 }
 
 // note prints a diagnostic line.
@@ -51,14 +71,67 @@ func (t *terminal) note(format string, values ...any) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.clear()
-	fmt.Fprintf(t.err, "epochal: "+format+"\n", values...)
+	fmt.Fprintln(t.err, fold("epochal: "+fmt.Sprintf(format, values...), columns(t.err)))
+}
+
+// table prints rows of cells in columns, indented. Where that is wider than the
+// terminal, each row is a paragraph: its first lead cells, then the others.
+func (t *terminal) table(indent string, lead int, rows ...[]string) error {
+	var text bytes.Buffer
+	writer := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(writer, indent+strings.Join(row, "\t"))
+	}
+	writer.Flush()
+	if width := columns(t.out); width > 0 && slices.ContainsFunc(strings.Split(text.String(), "\n"), func(line string) bool {
+		return utf8.RuneCountInString(line) > width
+	}) {
+		text.Reset()
+		for _, row := range rows {
+			rest := slices.DeleteFunc(slices.Clone(row[lead:]), func(cell string) bool { return cell == none })
+			fmt.Fprintln(&text, fold(indent+strings.Join(row[:lead], "  "), width))
+			fmt.Fprintln(&text, fold(indent+"    "+strings.Join(rest, ", "), width))
+		}
+	}
+	return t.printf("%s", text.String())
+}
+
+// none stands in a table for what is not known.
+const none = "-"
+
+// fold breaks a line at spaces so that no part is wider than width; the parts
+// after the first are indented by two more than the line. 0 leaves it whole.
+func fold(line string, width int) string {
+	if width == 0 || utf8.RuneCountInString(line) <= width {
+		return line
+	}
+	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+	var folded strings.Builder
+	at := 0 // column
+	for i, word := range strings.Fields(line) {
+		length := utf8.RuneCountInString(word)
+		switch {
+		case i == 0:
+			folded.WriteString(indent)
+			at = len(indent)
+		case at+1+length > width:
+			folded.WriteString("\n  " + indent)
+			at = len(indent) + 2
+		default:
+			folded.WriteByte(' ')
+			at++
+		}
+		folded.WriteString(word)
+		at += length
+	}
+	return folded.String()
 }
 
 // progress draws the live line, the most important first: what does not fit the
 // width of the terminal is cut, because a line that wraps cannot be cleared. It
 // draws nothing in a pipe.
 func (t *terminal) progress(format string, values ...any) {
-	if !isTerminal(t.err) {
+	if !t.redraws {
 		return
 	}
 	t.mutex.Lock()
@@ -67,9 +140,7 @@ func (t *terminal) progress(format string, values ...any) {
 		return
 	}
 	text := []rune(fmt.Sprintf(format, values...))
-	if width, _, err := term.GetSize(int(t.err.(*os.File).Fd())); err == nil && width > 0 {
-		text = text[:min(len(text), width-1)]
-	}
+	text = text[:min(len(text), columns(t.err)-1)]
 	fmt.Fprintf(t.err, "\r%s\x1b[K", string(text))
 	t.live, t.drawn = true, time.Now()
 }

@@ -26,21 +26,21 @@ func newTrain(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network and evaluate it after every epoch",
-		Long: `Train a fully connected network with plain SGD and evaluate it on the train
-and the test set after every epoch. Without flags this is the post's first
-attempt as published: layer sizes 512,512, 20 epochs, learning rate 0.001,
-batch size 64, inputs from 0 to 1.
+		Long: `Train a fully connected network with plain SGD and evaluate it on the training
+and test sets after every epoch. Without flags this is the post's first attempt
+as published: layer sizes 512,512, 20 epochs, learning rate 0.001, batch size
+64, inputs scaled to 0..1.
 
-The backend is opened, and its plugin installed if need be, by the command
-itself. The run folder gets config.json, environment.json, metrics.jsonl,
-evaluation.json, model.safetensors and checkpoints/.
+A missing plugin is installed first. The run folder gets config.json,
+environment.json, metrics.jsonl, evaluation.json, model.safetensors and
+checkpoints/.
 
-A run that was interrupted goes on with --resume, bit for bit as if nothing had
-happened. Its settings are those of its config.json: only --epochs, --backend,
---tf32, --steps-per-call, --checkpoint-every and --keep may be others.`,
+--resume continues an interrupted run, bit for bit as if it had never stopped.
+Its settings come from its config.json; only --epochs, --backend, --tf32,
+--steps-per-call, --checkpoint-every and --keep may differ.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
-  epochal train --layer-sizes "" --batch-size 32 --learning-rate 0.01 --require-accuracy 0.9
+  epochal train --layer-sizes "" --learning-rate 0.01 --require-accuracy 0.85
   epochal train --resume runs/2026-11-23_16-35-10 --epochs 40`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -85,10 +85,10 @@ happened. Its settings are those of its config.json: only --epochs, --backend,
 	flags.SortFlags = false
 	addConfigFlags(flags, &config)
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
-	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0 for none but when interrupted and at the end")
-	flags.StringVar(&options.Keep, "keep", options.Keep, "last, or best: `which` epoch's weights to keep; best is by validation loss, without a split by train loss")
-	flags.StringVar(&resume, "resume", "", "run `folder` of a run that was interrupted and is to go on")
-	flags.Float64Var(&required, "require-accuracy", 0, "exit with 3 if the final test accuracy is lower; a `fraction` such as 0.89")
+	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0: only on interrupt and at the end")
+	flags.StringVar(&options.Keep, "keep", options.Keep, "`which` checkpoint to keep: last, or also best, the epoch with the lowest validation loss (without a split, training loss)")
+	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
+	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	command.MarkFlagDirname("resume")
 	command.RegisterFlagCompletionFunc("keep", cobra.FixedCompletions([]string{experiments.KeepLast, experiments.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
 	command.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
@@ -103,7 +103,7 @@ happened. Its settings are those of its config.json: only --epochs, --backend,
 // resumedConfig is the config of a run folder with the flags that were given.
 func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Config, err error) {
 	if flags.Changed("out") {
-		return config, usageError{err: fmt.Errorf("--resume and --out: found both, expected one; a run goes on in its own folder")}
+		return config, usageError{err: fmt.Errorf("--resume and --out: found both, expected one; a run continues in its own folder")}
 	}
 	if config, err = experiments.ReadConfig(folder); err != nil {
 		return config, err
@@ -139,14 +139,14 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "`rate` of plain SGD")
 	flags.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`images` per SGD step; the last batch of an epoch may be smaller")
 	flags.BoolVar(&c.Normalize, "normalize", c.Normalize, "subtract the pixel mean and divide by the deviation (MNIST: 0.1307, 0.3081)")
-	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "a new order of the training set every epoch")
-	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that decides the initial weights and the orders")
+	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "reorder the training set every epoch")
+	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
-	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate apart")
+	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
 	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
-	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 in matrix products on CUDA: faster, less exact")
-	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall, "SGD `steps` per call of the device, 0 for as many as take a quarter of a second; never changes results")
+	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
+	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall, "SGD `steps` per call of the device; 0: as many as take about a quarter of a second; never changes results")
 }
 
 // layerSizes is the value of --layer-sizes.
@@ -214,10 +214,10 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.print("%s\n", e.Topology)
 		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
 		if e.Resumed {
-			p.note("going on in %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)
+			p.note("continuing %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)
 		}
 	case experiments.AlreadyEnded:
-		p.note("%s has come to its end: %d epochs, test accuracy %.2f%%; more --epochs would go on",
+		p.note("%s is already complete: %d epochs, test accuracy %.2f%%; a larger --epochs would continue it",
 			e.Result.Folder, e.Result.Final.Epoch, 100*e.Result.Final.TestAccuracy)
 	case experiments.EpochStarted:
 		p.print("Epoch %d\n-------------------------------\n", e.Epoch)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"epochal/experiments"
 
 	"github.com/spf13/cobra"
@@ -14,12 +16,17 @@ func newVersion(t *terminal) *cobra.Command {
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
 			e := experiments.BuildEnvironment()
-			revision := ""
-			if e.Revision != "" {
-				revision = " revision " + e.Revision
-			}
-			return t.printf("epochal %s%s\n%s %s/%s, gomlx %s, go-xla %s\n",
-				e.Version, revision, e.Go, e.OperatingSystem, e.Architecture, e.GoMLX, e.GoXLA)
+			return t.printf("%s\n%s %s/%s, gomlx %s, go-xla %s\n",
+				versionLine(), e.Go, e.OperatingSystem, e.Architecture, e.GoMLX, e.GoXLA)
 		},
 	}
+}
+
+// versionLine is the name of the program with its version and revision.
+func versionLine() string {
+	e := experiments.BuildEnvironment()
+	if e.Revision == "" {
+		return "epochal " + e.Version
+	}
+	return fmt.Sprintf("epochal %s revision %s", e.Version, e.Revision)
 }

@@ -1,6 +1,6 @@
-// Package regular opens files for reading and refuses everything that is none: a
-// pipe that nobody writes to would keep its reader for ever, and a device such as
-// /dev/zero never ends.
+// Package regular reads and writes regular files and refuses everything else: a
+// pipe without a writer would block its reader forever, a device such as /dev/zero
+// never ends, and a link may lead to a file that somebody else depends on.
 package regular
 
 import (
@@ -30,6 +30,8 @@ func kind(mode fs.FileMode) string {
 		return "a socket"
 	case mode&fs.ModeDevice != 0:
 		return "a device"
+	case mode&fs.ModeSymlink != 0:
+		return "a symbolic link"
 	default:
 		return "something else"
 	}
