@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -99,23 +98,6 @@ func (p Problems) Unwrap() []error {
 	return problems
 }
 
-// joinProblems is one error of several that are nil or Problems.
-func joinProblems(errs ...error) error {
-	var all Problems
-	for _, err := range errs {
-		var problems Problems
-		if errors.As(err, &problems) {
-			all = append(all, problems...)
-		} else if err != nil {
-			return err
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
 // Validate reports every impossible field, as [Problems], without touching a
 // file or a device.
 func (c Config) Validate() error {
@@ -172,15 +154,6 @@ func FormatFloat(x float64) string {
 	return text
 }
 
-// topology is the network of c for images of the given size and classes.
-func (c Config) topology(inputs, classes int) (model.Topology, error) {
-	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
-	if err := t.Validate(); err != nil {
-		return t, Problem{Field: "layer_sizes", Reason: err}
-	}
-	return t, nil
-}
-
 // Diverged is the error of a training whose loss is no longer a finite number.
 type Diverged struct {
 	Epoch int     // from 1
@@ -204,3 +177,6 @@ func (d Diverged) Metrics() DivergedMetrics {
 
 // Hint says what usually helps.
 func (d Diverged) Hint() string { return "a lower learning rate usually keeps the loss finite" }
+
+// IsFinite tells whether x is neither NaN nor infinite.
+func IsFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

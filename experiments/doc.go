@@ -6,7 +6,7 @@
 //   - an observer is told what happens while it happens;
 //   - the run folder holds config.json, environment.json, metrics.jsonl,
 //     evaluation.json and model.safetensors, so that a run can be repeated from
-//     it alone, and [ReadRecord] reads it back;
+//     it alone, and record.Read reads it back;
 //   - a [Device] is what several runs share.
 //
 // The package knows no flags and no terminals (cmd/epochal does), and no graphs

@@ -7,6 +7,12 @@ import (
 	"epochal/model/backend"
 )
 
+// Position is where a run stands.
+type Position struct {
+	Epoch int // from 1; the last one plus 1 when all are done
+	Step  int // that comes next, from 0; the number of steps when the epoch's evaluation is what comes next
+}
+
 // Event is what a run tells its observer: one of the types below.
 type Event interface{ event() }
 

@@ -10,6 +10,7 @@ import (
 	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/report"
+	"epochal/experiments/train"
 
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
@@ -38,7 +39,7 @@ labels to a file as well.`,
 			if count < 1 || count > report.MaxBatch {
 				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", report.MaxBatch)}
 			}
-			d, err := experiments.OpenData(name)
+			d, err := train.OpenData(name)
 			if err != nil {
 				return err
 			}

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"epochal/experiments"
-
 	"github.com/spf13/cobra"
+
+	"epochal/experiments/record"
 )
 
 // newVersion is `epochal version`.
@@ -13,7 +13,7 @@ func newVersion(t *terminal) *cobra.Command {
 		Short: "Print the version of epochal and of what it is built with",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			e := experiments.BuildEnvironment()
+			e := record.BuildEnvironment()
 			revision := ""
 			if e.Revision != "" {
 				revision = " revision " + e.Revision

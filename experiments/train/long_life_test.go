@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -160,7 +161,7 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 		}
 		before := runtime.NumGoroutine()
 		memory := usage{from: c.Epochs / 5, to: c.Epochs}
-		_, err := experiments.Run(context.Background(), c, experiments.Options{
+		_, err := train.Run(context.Background(), c, train.Options{
 			Folder: filepath.Join(t.TempDir(), "run"),
 			Observer: func(e experiments.Event) {
 				if e, ok := e.(experiments.EpochDone); ok {
@@ -180,7 +181,7 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, name string) {
 		before := runtime.NumGoroutine()
-		device, _, err := experiments.OpenDevice(context.Background(), name, experiments.DeviceOptions{})
+		device, _, err := train.OpenDevice(context.Background(), name, train.DeviceOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +198,7 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 			c := kinds[i%len(kinds)]
 			c.Seed = uint64(i)
 			ctx, cancel := context.WithCancel(context.Background())
-			o := experiments.Options{Device: device}
+			o := train.Options{Device: device}
 			if i%10 == 0 {
 				o.Folder = filepath.Join(t.TempDir(), strconv.Itoa(i))
 				o.Observer = func(e experiments.Event) {
@@ -206,7 +207,7 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 					}
 				}
 			}
-			_, err := experiments.Run(ctx, c, o)
+			_, err := train.Run(ctx, c, o)
 			cancel()
 			if err != nil && !errors.As(err, new(experiments.Diverged)) && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
@@ -243,7 +244,7 @@ func TestRunsWithDevicesOfTheirOwnHoldTheirMemory(t *testing.T) {
 		before := runtime.NumGoroutine()
 		memory := usage{from: runs / 5, to: runs}
 		for i := 1; i <= runs; i++ {
-			if _, err := experiments.Run(context.Background(), c, experiments.Options{}); err != nil {
+			if _, err := train.Run(context.Background(), c, train.Options{}); err != nil {
 				t.Fatal(err)
 			}
 			memory.observe(i)

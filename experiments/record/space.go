@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"fmt"
@@ -16,9 +16,9 @@ const checkpointsAtOnce = 5
 // recordBytes is what the other files of a run folder take about, in bytes.
 const recordBytes = 1 << 20
 
-// checkSpace reports a file system without room for the checkpoints of a network.
+// CheckSpace reports a file system without room for the checkpoints of a network.
 // folder exists.
-func checkSpace(folder string, t model.Topology) error {
+func CheckSpace(folder string, t model.Topology) error {
 	var system unix.Statfs_t
 	if err := unix.Statfs(folder, &system); err != nil {
 		return fmt.Errorf("out: %s: %w", folder, err)

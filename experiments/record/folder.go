@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"epochal/experiments"
 	"epochal/model"
 
 	"github.com/google/renameio/v2"
@@ -26,16 +27,15 @@ const (
 	WeightsFile     = "model.safetensors"
 )
 
-// checkFolder reports why a run folder cannot be made: it holds something
+// CheckFolder reports why a run folder cannot be made: it holds something
 // already, or nothing can be written there. It leaves nothing behind, and
 // returns the folder that exists and in which the first thing is made, "" if no
 // record is kept.
-func (o Options) checkFolder() (string, error) {
-	path := o.Folder
-	if path == "" && o.Parent != "" {
-		path = filepath.Join(o.Parent, "run")
+func CheckFolder(path, above string) (string, error) {
+	if path == "" && above != "" {
+		path = filepath.Join(above, "run")
 		if _, err := os.Lstat(path); err == nil {
-			return o.Parent, probe(o.Parent) // somebody's own folder of that name
+			return above, probe(above) // somebody's own folder of that name
 		}
 	}
 	if path == "" {
@@ -124,35 +124,35 @@ func probe(folder string) error {
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-// folder is an open run folder. A nil folder keeps nothing.
+// Folder is an open run folder. A nil folder keeps nothing.
 //
 // Everything in it is reached through root, not through path: a folder that is
 // moved while the run goes on is written on, and one that another run made at
 // the same path in the meantime is left alone.
-type folder struct {
-	path    string
-	root    *os.Root
-	lock    *Lock
-	metrics *os.File
-	size    int64 // of metrics.jsonl, in bytes
+type Folder struct {
+	Path    string
+	Root    *os.Root
+	Lock    *Lock
+	Metrics *os.File
+	Size    int64 // of metrics.jsonl, in bytes
 }
 
-// createFolder makes the run folder with the files that are known at the start.
+// Create makes the run folder with the files that are known at the start.
 // If it fails, it leaves nothing that was not there before.
-func (o Options) createFolder(c Config, e Environment) (*folder, error) {
-	if o.Folder != "" {
-		return newFolder(o.Folder, c, e, o.Now())
+func Create(path, above string, c experiments.Config, e Environment, now func() time.Time) (*Folder, error) {
+	if path != "" {
+		return newFolder(path, c, e, now())
 	}
-	if o.Parent == "" {
+	if above == "" {
 		return nil, nil
 	}
-	name := filepath.Join(o.Parent, o.Now().Format("2006-01-02_15-04-05"))
+	name := filepath.Join(above, now().Format("2006-01-02_15-04-05"))
 	for i := 2; ; i++ {
 		candidate := name
 		if i > 2 {
 			candidate += "-" + strconv.Itoa(i-1)
 		}
-		f, err := newFolder(candidate, c, e, o.Now())
+		f, err := newFolder(candidate, c, e, now())
 		if !errors.Is(err, errTaken) && !errors.As(err, new(Busy)) {
 			return f, err
 		}
@@ -165,24 +165,24 @@ var errTaken = errors.New("another run has used the folder")
 // newFolder makes path a run folder and locks it. Of several processes that try
 // at once one gets it; the others leave it alone. metrics.jsonl comes last: a
 // folder that has it is a run's.
-func newFolder(path string, c Config, e Environment, now time.Time) (f *folder, err error) {
+func newFolder(path string, c experiments.Config, e Environment, now time.Time) (f *Folder, err error) {
 	made, err := missingFolders(path)
 	if err != nil {
 		return nil, fmt.Errorf("out: %w", err)
 	}
-	f = &folder{path: path}
+	f = &Folder{Path: path}
 	var written []string
 	defer func() {
 		if err == nil {
 			return
 		}
 		for _, name := range written {
-			f.root.Remove(name)
+			f.Root.Remove(name)
 		}
-		if f.lock != nil && !errors.Is(err, errTaken) {
-			f.lock.remove()
+		if f.Lock != nil && !errors.Is(err, errTaken) {
+			f.Lock.remove()
 		}
-		f.close()
+		f.Close()
 		f = nil
 		// The innermost first; one in which another process made something stays.
 		for _, folder := range made {
@@ -197,23 +197,23 @@ func newFolder(path string, c Config, e Environment, now time.Time) (f *folder, 
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return f, err
 	}
-	if f.lock, err = LockFolder(path, now); err != nil {
+	if f.Lock, err = LockFolder(path, now); err != nil {
 		return f, err
 	}
-	if f.root, err = os.OpenRoot(path); err != nil {
+	if f.Root, err = os.OpenRoot(path); err != nil {
 		return f, err
 	}
-	if _, err := f.root.Lstat(MetricsFile); err == nil {
+	if _, err := f.Root.Lstat(MetricsFile); err == nil {
 		return f, errTaken
 	}
-	if err := f.sweep(); err != nil {
+	if err := f.Sweep(); err != nil {
 		return f, err
 	}
 	written = []string{MetricsFile, ConfigFile, EnvironmentFile}
-	if err := errors.Join(f.writeJSON(ConfigFile, c), f.writeJSON(EnvironmentFile, e)); err != nil {
+	if err := errors.Join(f.WriteJSON(ConfigFile, c), f.WriteJSON(EnvironmentFile, e)); err != nil {
 		return f, err
 	}
-	f.metrics, err = f.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	f.Metrics, err = f.Root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
 	return f, err
 }
 
@@ -230,18 +230,18 @@ func missingFolders(path string) (missing []string, err error) {
 	}
 }
 
-// write writes one file of the folder whole or not at all, and has it on the
+// Write writes one file of the folder whole or not at all, and has it on the
 // disk when it returns.
-func (f *folder) write(name string, data []byte) error {
-	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(f.root)); err != nil {
+func (f *Folder) Write(name string, data []byte) error {
+	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(f.Root)); err != nil {
 		return err
 	}
-	return f.sync(filepath.Dir(name))
+	return f.Sync(filepath.Dir(name))
 }
 
-// sync has the names in a folder of the folder on the disk.
-func (f *folder) sync(name string) error {
-	folder, err := f.root.Open(name)
+// Sync has the names in a folder of the folder on the disk.
+func (f *Folder) Sync(name string) error {
+	folder, err := f.Root.Open(name)
 	if err != nil {
 		return err
 	}
@@ -253,55 +253,55 @@ func (f *folder) sync(name string) error {
 // or tried whether it can make.
 var temporary = regexp.MustCompile(`^\.(((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)|epochal-probe-)[0-9]+$`)
 
-// sweep removes what killed processes left.
-func (f *folder) sweep() error {
-	entries, err := fs.ReadDir(f.root.FS(), ".")
+// Sweep removes what killed processes left.
+func (f *Folder) Sweep() error {
+	entries, err := fs.ReadDir(f.Root.FS(), ".")
 	for _, entry := range entries {
 		if temporary.MatchString(entry.Name()) {
-			err = errors.Join(err, f.root.Remove(entry.Name()))
+			err = errors.Join(err, f.Root.Remove(entry.Name()))
 		}
 	}
 	return err
 }
 
-// writeJSON writes a value as one file of the folder.
-func (f *folder) writeJSON(name string, value any) error {
+// WriteJSON writes a value as one file of the folder.
+func (f *Folder) WriteJSON(name string, value any) error {
 	text, err := json.MarshalIndent(value, "", "  ")
 	if err != nil {
 		return err
 	}
-	return f.write(name, append(text, '\n'))
+	return f.Write(name, append(text, '\n'))
 }
 
-// failed is the error of a file of the folder that could not be written.
-func (f *folder) failed(err error) error {
+// Failed is the error of a file of the folder that could not be written.
+func (f *Folder) Failed(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		err = errGone
+		err = ErrGone
 	}
-	return fmt.Errorf("out: %s: %w", f.path, err)
+	return fmt.Errorf("out: %s: %w", f.Path, err)
 }
 
-// append adds one line to metrics.jsonl, in one write, so that a reader never
+// Append adds one line to metrics.jsonl, in one write, so that a reader never
 // sees half of one.
-func (f *folder) append(line any) error {
+func (f *Folder) Append(line any) error {
 	if f == nil {
 		return nil
 	}
 	text, err := json.Marshal(line)
 	if err == nil {
 		var n int
-		n, err = f.metrics.Write(append(text, '\n'))
-		f.size += int64(n)
+		n, err = f.Metrics.Write(append(text, '\n'))
+		f.Size += int64(n)
 	}
 	if err != nil {
-		return f.failed(err)
+		return f.Failed(err)
 	}
 	return nil
 }
 
-// finish writes what is known when the last epoch is over. model.safetensors
+// Finish writes what is known when the last epoch is over. model.safetensors
 // comes last: a folder that has it is complete.
-func (f *folder) finish(test TestEvaluation, t model.Topology, weights model.Weights) error {
+func (f *Folder) Finish(test TestEvaluation, t model.Topology, weights model.Weights) error {
 	if f == nil {
 		return nil
 	}
@@ -309,30 +309,34 @@ func (f *folder) finish(test TestEvaluation, t model.Topology, weights model.Wei
 	if err := model.WriteWeights(&file, t, weights); err != nil {
 		return err
 	}
-	err := f.metrics.Sync()
+	err := f.Metrics.Sync()
 	if err == nil {
-		err = f.writeJSON(EvaluationFile, test)
+		err = f.WriteJSON(EvaluationFile, test)
 	}
 	if err == nil {
-		err = f.write(WeightsFile, file.Bytes())
+		err = f.Write(WeightsFile, file.Bytes())
 	}
 	if err == nil {
-		err = f.prune(1)
+		err = f.Prune(1)
 	}
 	if err != nil {
-		return f.failed(err)
+		return f.Failed(err)
 	}
 	return nil
 }
 
-func (f *folder) close() {
-	if f.metrics != nil {
-		f.metrics.Close()
+// Close gives the folder back.
+func (f *Folder) Close() {
+	if f.Metrics != nil {
+		f.Metrics.Close()
 	}
-	if f.root != nil {
-		f.root.Close()
+	if f.Root != nil {
+		f.Root.Close()
 	}
-	if f.lock != nil {
-		f.lock.Release()
+	if f.Lock != nil {
+		f.Lock.Release()
 	}
 }
+
+// ErrGone is the error of a run folder that was removed while it was in use.
+var ErrGone = errors.New("the folder is gone")

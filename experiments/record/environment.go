@@ -1,7 +1,6 @@
-package experiments
+package record
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"epochal/model/backend"
 )
 
-// version can be set at build time: -ldflags "-X epochal/experiments.version=v1.0.0".
+// version can be set at build time: -ldflags "-X epochal/experiments/record.version=v1.0.0".
 var version = ""
 
 // Environment is what a run ran on: the run folder's environment.json.
@@ -40,8 +39,8 @@ type Resumption struct {
 	Started time.Time    `json:"started"`
 }
 
-// lastBackend is what the run was on last.
-func (e Environment) lastBackend() backend.Info {
+// LastBackend is what the run was on last.
+func (e Environment) LastBackend() backend.Info {
 	if n := len(e.Resumed); n > 0 {
 		return e.Resumed[n-1].Backend
 	}
@@ -86,15 +85,4 @@ func BuildEnvironment() Environment {
 		}
 	}
 	return e
-}
-
-func (r *run) newEnvironment() (Environment, error) {
-	folder, err := os.Getwd()
-	if err != nil {
-		return Environment{}, err
-	}
-	e := BuildEnvironment()
-	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
-	e.Folder, e.InitSHA256 = folder, r.initSHA256
-	return e, nil
 }

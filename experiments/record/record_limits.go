@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"bufio"
@@ -11,9 +11,10 @@ import (
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
+	"epochal/experiments"
 )
 
-// Limits on the files of a run folder that [ReadRecord] reads. JSON takes up to
+// Limits on the files of a run folder that [Read] reads. JSON takes up to
 // some twenty times its size in memory, so each is near what its file can need;
 // of metrics.jsonl only one line at a time is held, and one EpochMetrics for each
 // of the epochs that the config allows.
@@ -28,9 +29,9 @@ const (
 // maxSeconds is longer than any epoch, and short enough that a million add up.
 const maxSeconds = 1e10
 
-// readJSONFile reads one JSON value, of known fields only, from a file of at most
+// ReadJSON reads one JSON value, of known fields only, from a file of at most
 // limit bytes.
-func readJSONFile(path string, limit int64, into any) error {
+func ReadJSON(path string, limit int64, into any) error {
 	text, err := regular.Read(path, limit)
 	if err != nil {
 		return err
@@ -57,8 +58,8 @@ func readMetricsLine(r *bufio.Reader) ([]byte, error) {
 	return line, err
 }
 
-// check reports what no epoch of a run of that many can have measured.
-func (m EpochMetrics) check(epochs int) error {
+// checkEpoch reports what no epoch of a run of that many can have measured.
+func checkEpoch(m experiments.EpochMetrics, epochs int) error {
 	if m.Epoch > epochs {
 		return fmt.Errorf("found epoch %d, expected at most %d as the config says", m.Epoch, epochs)
 	}
@@ -83,14 +84,14 @@ func (m EpochMetrics) check(epochs int) error {
 	return nil
 }
 
-// check reports what no run of that many epochs can have diverged at.
-func (d Diverged) check(epochs int) error {
+// checkDiverged reports what no run of that many epochs can have diverged at.
+func checkDiverged(d experiments.Diverged, epochs int) error {
 	switch {
 	case d.Epoch < 1 || d.Epoch > epochs:
 		return fmt.Errorf("epoch: found %d, expected 1 to %d as the config says", d.Epoch, epochs)
 	case d.Step < -1 || d.Step >= dataset.MaxImages:
 		return fmt.Errorf("step: found %d, expected -1 to %d", d.Step, dataset.MaxImages-1)
-	case isFinite(d.Loss):
+	case experiments.IsFinite(d.Loss):
 		return fmt.Errorf("loss: found %v, expected NaN or an infinite one", d.Loss)
 	}
 	return nil

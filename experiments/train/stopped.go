@@ -1,10 +1,12 @@
-package experiments
+package train
 
 import (
 	"errors"
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"epochal/experiments/record"
 )
 
 // Stopped is the error of a run that ended before its time and that can be
@@ -32,7 +34,7 @@ func (s Stopped) Advice() string {
 		return "find out what is wrong with its disk"
 	case errors.Is(s.Err, syscall.EROFS), errors.Is(s.Err, fs.ErrPermission):
 		return "make the folder writable"
-	case errors.Is(s.Err, errGone):
+	case errors.Is(s.Err, record.ErrGone):
 		return "put the folder back"
 	default:
 		return ""
@@ -46,6 +48,3 @@ func (s Stopped) Saved() string {
 	}
 	return fmt.Sprintf("saved up to step %d of epoch %d", s.Step, s.Epoch)
 }
-
-// errGone is the error of a run folder that was removed while it was in use.
-var errGone = errors.New("the folder is gone")

@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -88,7 +90,7 @@ func TestRunTellsWhatHappens(t *testing.T) {
 		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 		var events []string
 		var losses, samples int
-		result, err := experiments.Run(context.Background(), c, experiments.Options{
+		result, err := train.Run(context.Background(), c, train.Options{
 			Now: func() time.Time { now = now.Add(time.Second); return now },
 			Observer: func(e experiments.Event) {
 				switch e := e.(type) {
@@ -141,7 +143,7 @@ func runBytes(t *testing.T, c experiments.Config) (weights []byte, losses string
 	t.Helper()
 	out := filepath.Join(t.TempDir(), "run")
 	var all []float32
-	_, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out, Observer: func(e experiments.Event) {
+	_, err := train.Run(context.Background(), c, train.Options{Folder: out, Observer: func(e experiments.Event) {
 		if e, ok := e.(experiments.StepsDone); ok {
 			all = append(all, e.Losses...)
 		}
@@ -149,7 +151,7 @@ func runBytes(t *testing.T, c experiments.Config) (weights []byte, losses string
 	if err != nil {
 		t.Fatal(err)
 	}
-	weights, err = os.ReadFile(filepath.Join(out, experiments.WeightsFile))
+	weights, err = os.ReadFile(filepath.Join(out, record.WeightsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,23 +182,23 @@ func TestRunRepeatsFromItsFolder(t *testing.T) {
 	c := small(t, backend.Go)
 	c.Normalize, c.Activation, c.Seed, c.LearningRate = true, "tanh", 1<<63+3, 0.01
 	out := filepath.Join(t.TempDir(), "a", "b")
-	if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out}); err != nil {
+	if _, err := train.Run(context.Background(), c, train.Options{Folder: out}); err != nil {
 		t.Fatal(err)
 	}
 	var again experiments.Config
-	readJSON(t, filepath.Join(out, experiments.ConfigFile), &again)
+	readJSON(t, filepath.Join(out, record.ConfigFile), &again)
 	if fmt.Sprint(again) != fmt.Sprint(c) {
 		t.Errorf("found the config %+v, expected %+v", again, c)
 	}
-	weights, err := os.ReadFile(filepath.Join(out, experiments.WeightsFile))
+	weights, err := os.ReadFile(filepath.Join(out, record.WeightsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if repeated, _ := runBytes(t, again); !bytes.Equal(weights, repeated) {
 		t.Error("found other weights when repeating the run")
 	}
-	var environment experiments.Environment
-	readJSON(t, filepath.Join(out, experiments.EnvironmentFile), &environment)
+	var environment record.Environment
+	readJSON(t, filepath.Join(out, record.EnvironmentFile), &environment)
 	if environment.Backend.Name != "go" || environment.Go == "" || environment.Cores < 1 || environment.Started.IsZero() {
 		t.Errorf("found the environment %+v", environment)
 	}
@@ -210,30 +212,30 @@ func TestRunRepeatsFromItsFolder(t *testing.T) {
 // checkRecord reads a run folder back.
 func checkRecord(t *testing.T, out string, c experiments.Config) {
 	t.Helper()
-	record, err := experiments.ReadRecord(out)
+	read, err := record.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(record.Config) != fmt.Sprint(c) || len(record.Epochs) != c.Epochs || record.Diverged != nil || record.Seconds <= 0 {
-		t.Errorf("found the record %+v", record)
+	if fmt.Sprint(read.Config) != fmt.Sprint(c) || len(read.Epochs) != c.Epochs || read.Diverged != nil || read.Seconds <= 0 {
+		t.Errorf("found the record %+v", read)
 	}
 	wrong := 0
-	for label, row := range record.Test.Confusion {
+	for label, row := range read.Test.Confusion {
 		for predicted, count := range row {
 			if label != predicted {
 				wrong += count
 			}
 		}
 	}
-	if accuracy := 1 - float64(wrong)/90; math.Abs(accuracy-record.Epochs[c.Epochs-1].TestAccuracy) > 1e-9 {
-		t.Errorf("found %d wrong images in the confusion matrix and the accuracy %v", wrong, record.Epochs[c.Epochs-1].TestAccuracy)
+	if accuracy := 1 - float64(wrong)/90; math.Abs(accuracy-read.Epochs[c.Epochs-1].TestAccuracy) > 1e-9 {
+		t.Errorf("found %d wrong images in the confusion matrix and the accuracy %v", wrong, read.Epochs[c.Epochs-1].TestAccuracy)
 	}
-	if len(record.Test.Mistakes) != min(wrong, experiments.MaxMistakes) {
-		t.Errorf("found %d mistakes, expected %d", len(record.Test.Mistakes), wrong)
+	if len(read.Test.Mistakes) != min(wrong, record.MaxMistakes) {
+		t.Errorf("found %d mistakes, expected %d", len(read.Test.Mistakes), wrong)
 	}
-	for i, mistake := range record.Test.Mistakes {
+	for i, mistake := range read.Test.Mistakes {
 		if mistake.Label == mistake.Predicted || mistake.Confidence <= 1.0/3-1e-6 || mistake.Confidence > 1 ||
-			i > 0 && mistake.Confidence > record.Test.Mistakes[i-1].Confidence {
+			i > 0 && mistake.Confidence > read.Test.Mistakes[i-1].Confidence {
 			t.Errorf("mistake %d: found %+v", i, mistake)
 		}
 	}
@@ -245,7 +247,7 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 		c.LearningRate, c.LayerSizes, c.Epochs = 1e20, []int{8, 8}, 5
 		c.StepsPerCall = 0
 		out := filepath.Join(t.TempDir(), "run")
-		_, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out})
+		_, err := train.Run(context.Background(), c, train.Options{Folder: out})
 		var diverged experiments.Diverged
 		if !errors.As(err, &diverged) || diverged.Epoch != 1 || diverged.Step < 1 {
 			t.Fatalf("found error %v, expected to have diverged in epoch 1 after step 0", err)
@@ -254,15 +256,15 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 		if err.Error() != want {
 			t.Errorf("found error %q, expected %q", err, want)
 		}
-		steps, epochs := readMetrics(t, filepath.Join(out, experiments.MetricsFile))
+		steps, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile))
 		if len(steps) != 1 || len(epochs) != 0 {
 			t.Errorf("found %d step lines and %d epoch lines, expected 1 and none", len(steps), len(epochs))
 		}
-		record, err := experiments.ReadRecord(out)
-		if err != nil || record.Diverged == nil || fmt.Sprint(*record.Diverged) != fmt.Sprint(diverged) {
-			t.Errorf("found the record %+v (%v), expected it to have diverged", record, err)
+		read, err := record.Read(out)
+		if err != nil || read.Diverged == nil || fmt.Sprint(*read.Diverged) != fmt.Sprint(diverged) {
+			t.Errorf("found the record %+v (%v), expected it to have diverged", read, err)
 		}
-		if _, err := os.Stat(filepath.Join(out, experiments.WeightsFile)); !errors.Is(err, os.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(out, record.WeightsFile)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("found weights of a diverged run (%v)", err)
 		}
 	})
@@ -273,7 +275,7 @@ func TestCancelledRunEndsWithTheContextsError(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	out := filepath.Join(t.TempDir(), "run")
-	_, err := experiments.Run(ctx, c, experiments.Options{Folder: out, Observer: func(e experiments.Event) {
+	_, err := train.Run(ctx, c, train.Options{Folder: out, Observer: func(e experiments.Event) {
 		if e, ok := e.(experiments.EpochDone); ok && e.Metrics.Epoch == 2 {
 			cancel()
 		}
@@ -281,11 +283,11 @@ func TestCancelledRunEndsWithTheContextsError(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, expected %v", err, context.Canceled)
 	}
-	if _, epochs := readMetrics(t, filepath.Join(out, experiments.MetricsFile)); len(epochs) != 2 {
+	if _, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile)); len(epochs) != 2 {
 		t.Errorf("found %d epochs, expected 2", len(epochs))
 	}
-	if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
-		t.Errorf("found error %v for an interrupted run, expected %v", err, experiments.ErrUnfinished)
+	if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
+		t.Errorf("found error %v for an interrupted run, expected %v", err, record.ErrUnfinished)
 	}
 }
 
@@ -328,7 +330,7 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	run := func(c experiments.Config, out string) error {
-		_, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out})
+		_, err := train.Run(context.Background(), c, train.Options{Folder: out})
 		return err
 	}
 	for _, test := range []struct {
@@ -371,7 +373,7 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 // Runs on one device share what they can and give what they give alone.
 func TestRunsShareADevice(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, backend string) {
-		device, _, err := experiments.OpenDevice(context.Background(), backend, experiments.DeviceOptions{Threads: 1})
+		device, _, err := train.OpenDevice(context.Background(), backend, train.DeviceOptions{Threads: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -382,13 +384,13 @@ func TestRunsShareADevice(t *testing.T) {
 		split.Validation, split.Seed = 70, 5
 		for _, c := range []experiments.Config{plain, normalized, split, plain} {
 			alone, shared := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "shared")
-			if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: alone}); err != nil {
+			if _, err := train.Run(context.Background(), c, train.Options{Folder: alone}); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: shared, Device: device}); err != nil {
+			if _, err := train.Run(context.Background(), c, train.Options{Folder: shared, Device: device}); err != nil {
 				t.Fatal(err)
 			}
-			for _, name := range []string{experiments.WeightsFile, experiments.EvaluationFile, experiments.ConfigFile} {
+			for _, name := range []string{record.WeightsFile, record.EvaluationFile, record.ConfigFile} {
 				a, err := os.ReadFile(filepath.Join(alone, name))
 				if err != nil {
 					t.Fatal(err)
@@ -406,30 +408,30 @@ func TestRunsShareADevice(t *testing.T) {
 func TestTwoRunsNeverShareAFolder(t *testing.T) {
 	c := small(t, backend.Go)
 	parent := t.TempDir()
-	run := func(o experiments.Options) []error {
+	run := func(o train.Options) []error {
 		var group sync.WaitGroup
 		errs := make([]error, 2)
 		for i := range errs {
-			group.Go(func() { _, errs[i] = experiments.Run(context.Background(), c, o) })
+			group.Go(func() { _, errs[i] = train.Run(context.Background(), c, o) })
 		}
 		group.Wait()
 		return errs
 	}
 	folder := filepath.Join(parent, "a", "b")
-	errs := run(experiments.Options{Folder: folder})
+	errs := run(train.Options{Folder: folder})
 	if (errs[0] == nil) == (errs[1] == nil) {
 		t.Fatalf("found errors %v, expected exactly one", errs)
 	}
-	if _, err := experiments.ReadRecord(folder); err != nil {
+	if _, err := record.Read(folder); err != nil {
 		t.Errorf("the run that got the folder: %v", err)
 	}
 	// Named after the time, both get one.
 	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
-	if errs := run(experiments.Options{Parent: filepath.Join(parent, "runs"), Now: now}); errs[0] != nil || errs[1] != nil {
+	if errs := run(train.Options{Parent: filepath.Join(parent, "runs"), Now: now}); errs[0] != nil || errs[1] != nil {
 		t.Fatalf("found errors %v", errs)
 	}
 	for _, name := range []string{"2026-01-02_03-04-05", "2026-01-02_03-04-05-2"} {
-		if _, err := experiments.ReadRecord(filepath.Join(parent, "runs", name)); err != nil {
+		if _, err := record.Read(filepath.Join(parent, "runs", name)); err != nil {
 			t.Error(err)
 		}
 	}
@@ -437,7 +439,7 @@ func TestTwoRunsNeverShareAFolder(t *testing.T) {
 
 func TestFailedFolderLeavesNothing(t *testing.T) {
 	parent := t.TempDir()
-	_, err := experiments.Run(context.Background(), small(t, backend.Go), experiments.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))})
+	_, err := train.Run(context.Background(), small(t, backend.Go), train.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))})
 	if err == nil || !strings.Contains(err.Error(), "file name too long") {
 		t.Errorf("found error %v", err)
 	}
@@ -450,7 +452,7 @@ func TestCancelledBeforeTheFirstEpochLeavesNoFolder(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	out := filepath.Join(t.TempDir(), "run")
-	_, err := experiments.Run(ctx, small(t, backend.Go), experiments.Options{Folder: out})
+	_, err := train.Run(ctx, small(t, backend.Go), train.Options{Folder: out})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, expected %v", err, context.Canceled)
 	}
@@ -462,7 +464,7 @@ func TestCancelledBeforeTheFirstEpochLeavesNoFolder(t *testing.T) {
 // A slow observer, such as a slow terminal, is not slow training.
 func TestTheObserverIsOutsideTheClock(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	result, err := experiments.Run(context.Background(), small(t, backend.Go), experiments.Options{
+	result, err := train.Run(context.Background(), small(t, backend.Go), train.Options{
 		Now:      func() time.Time { now = now.Add(time.Millisecond); return now },
 		Observer: func(experiments.Event) { now = now.Add(time.Hour) },
 	})
@@ -475,12 +477,12 @@ func TestTheObserverIsOutsideTheClock(t *testing.T) {
 }
 
 func TestADeviceRefusesAConfigOfAnother(t *testing.T) {
-	device, _, err := experiments.OpenDevice(context.Background(), backend.Go, experiments.DeviceOptions{})
+	device, _, err := train.OpenDevice(context.Background(), backend.Go, train.DeviceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer device.Close()
-	_, err = experiments.Run(context.Background(), small(t, backend.XLACPU), experiments.Options{Device: device})
+	_, err = train.Run(context.Background(), small(t, backend.XLACPU), train.Options{Device: device})
 	want := "backend: found xla:cpu with tf32 false, expected go with tf32 false, as the device was opened"
 	if err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %q", err, want)
@@ -489,22 +491,22 @@ func TestADeviceRefusesAConfigOfAnother(t *testing.T) {
 
 // Data that changed in place is not mistaken for what is resident.
 func TestADeviceNoticesChangedData(t *testing.T) {
-	device, _, err := experiments.OpenDevice(context.Background(), backend.Go, experiments.DeviceOptions{})
+	device, _, err := train.OpenDevice(context.Background(), backend.Go, train.DeviceOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer device.Close()
 	c := small(t, backend.Go)
-	losses := func(o experiments.Options) float64 {
-		result, err := experiments.Run(context.Background(), c, o)
+	losses := func(o train.Options) float64 {
+		result, err := train.Run(context.Background(), c, o)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return result.Final.TestLoss
 	}
-	before := losses(experiments.Options{Device: device})
+	before := losses(train.Options{Device: device})
 	writeIDX(t, filepath.Join(c.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
-	if after, alone := losses(experiments.Options{Device: device}), losses(experiments.Options{}); after != alone || after == before {
+	if after, alone := losses(train.Options{Device: device}), losses(train.Options{}); after != alone || after == before {
 		t.Errorf("found the test loss %v, expected %v (before the change: %v)", after, alone, before)
 	}
 }

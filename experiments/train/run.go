@@ -1,4 +1,4 @@
-package experiments
+package train
 
 import (
 	"cmp"
@@ -9,23 +9,26 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"path"
 	"time"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
+	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/model"
 	"epochal/model/backend"
 )
 
 // Options are the surroundings of a run: what does not change its result.
 type Options struct {
-	Observer Observer         // may be nil
-	Folder   string           // the run folder, which must not exist or be empty
-	Parent   string           // without Folder: where a run folder named after the time is made; "" keeps no record
-	Now      func() time.Time // time.Now when nil
-	Plugins  backend.Plugins  // where plugins are found and installed
-	Device   *Device          // where to run; nil opens c.Backend for this run alone
+	Observer experiments.Observer // may be nil
+	Folder   string               // the run folder, which must not exist or be empty
+	Parent   string               // without Folder: where a run folder named after the time is made; "" keeps no record
+	Now      func() time.Time     // time.Now when nil
+	Plugins  backend.Plugins      // where plugins are found and installed
+	Device   *Device              // where to run; nil opens c.Backend for this run alone
 
 	CheckpointEvery int    // epochs between two checkpoints, 0 for none but at an interruption and at the end
 	Keep            string // KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
@@ -34,15 +37,15 @@ type Options struct {
 
 // Validate reports impossible options as [Problems].
 func (o Options) Validate() error {
-	var problems Problems
-	if o.CheckpointEvery < 0 || o.CheckpointEvery > MaxEpochs {
-		problems = append(problems, Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery), Expected: fmt.Sprintf("0 (only when interrupted) to %d", MaxEpochs)})
+	var problems experiments.Problems
+	if o.CheckpointEvery < 0 || o.CheckpointEvery > experiments.MaxEpochs {
+		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery), Expected: fmt.Sprintf("0 (only when interrupted) to %d", experiments.MaxEpochs)})
 	}
-	if o.Keep != "" && o.Keep != KeepLast && o.Keep != KeepBest {
-		problems = append(problems, Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep), Expected: KeepLast + " or " + KeepBest})
+	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
+		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep), Expected: record.KeepLast + " or " + record.KeepBest})
 	}
 	if o.Resume && o.Folder == "" {
-		problems = append(problems, Problem{Field: "resume", Found: `""`, Expected: "a run folder"})
+		problems = append(problems, experiments.Problem{Field: "resume", Found: `""`, Expected: "a run folder"})
 	}
 	if len(problems) == 0 {
 		return nil
@@ -65,31 +68,31 @@ const (
 // ctx's error or the reason; both leave the metrics written so far. A stopped run
 // goes on with o.Resume, bit for bit as if nothing had happened: c is then that of
 // its folder, but for epochs, backend, tf32 and steps per call, which may change.
-func Run(ctx context.Context, c Config, o Options) (Result, error) {
+func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	if o.Observer == nil {
-		o.Observer = func(Event) {}
+		o.Observer = func(experiments.Event) {}
 	}
-	r := &run{config: c, options: o, at: Position{Epoch: 1}}
+	r := &run{config: c, options: o, at: experiments.Position{Epoch: 1}}
 	defer r.close()
 	if err := joinProblems(c.Validate(), o.Validate()); err != nil {
-		return Result{}, err
+		return experiments.Result{}, err
 	}
 	if o.Resume {
 		if ended, err := r.reopen(); err != nil {
-			return Result{}, err
+			return experiments.Result{}, err
 		} else if ended {
-			o.Observer(AlreadyEnded{r.result})
+			o.Observer(experiments.AlreadyEnded{Result: r.result})
 			return r.result, nil
 		}
 	}
 	if err := r.prepare(ctx); err != nil {
-		return Result{}, r.stopped(ctx, err)
+		return experiments.Result{}, r.stopped(ctx, err)
 	}
 	if err := ctx.Err(); err != nil {
-		return Result{}, r.stopped(ctx, err)
+		return experiments.Result{}, r.stopped(ctx, err)
 	}
 	err := r.record()
 	if err == nil {
@@ -99,15 +102,15 @@ func Run(ctx context.Context, c Config, o Options) (Result, error) {
 		err = r.end()
 	}
 	if err != nil {
-		return Result{}, r.stopped(ctx, err)
+		return experiments.Result{}, r.stopped(ctx, err)
 	}
-	r.observe(RunEnded{r.result})
+	r.observe(experiments.RunEnded{Result: r.result})
 	return r.result, nil
 }
 
 // run is the state of a Run.
 type run struct {
-	config  Config
+	config  experiments.Config
 	options Options
 
 	loading  *dataset.Loading
@@ -116,33 +119,33 @@ type run struct {
 	device   *Device
 	network  *model.Network // the device's
 	images   *model.Images  // the device's
-	folder   *folder
+	folder   *record.Folder
 	files    []dataset.File // of the data
 
-	initSHA256 string          // of the file with the initial weights, "" without one
-	test       *TestEvaluation // after the last epoch, nil before
+	initSHA256 string                 // of the file with the initial weights, "" without one
+	test       *record.TestEvaluation // after the last epoch, nil before
 
-	at           Position // what comes next
-	saved        Position // of the newest checkpoint, zero without one
-	epochSeconds float64  // that the steps of the epoch under way took
-	bestEpoch    int      // with KeepBest, 0 before the first
+	at           experiments.Position // what comes next
+	saved        experiments.Position // of the newest checkpoint, zero without one
+	epochSeconds float64              // that the steps of the epoch under way took
+	bestEpoch    int                  // with KeepBest, 0 before the first
 	bestLoss     float64
 
-	recorded    Config      // of a run that is resumed, as are the next
-	environment Environment // as recorded
-	refused     []Position  // checkpoints newer than the one that was taken
-	recording   bool        // the first epoch has begun: what fails from here on leaves a run to resume
+	recorded    experiments.Config     // of a run that is resumed, as are the next
+	environment record.Environment     // as recorded
+	refused     []experiments.Position // checkpoints newer than the one that was taken
+	recording   bool                   // the first epoch has begun: what fails from here on leaves a run to resume
 
 	trainCount  int
 	stepSeconds float64 // of a step in the last call, 0 before the first
-	result      Result
+	result      experiments.Result
 }
 
 // stopped makes of an error what a run ends with.
 func (r *run) stopped(ctx context.Context, err error) error {
-	var diverged Diverged
+	var diverged experiments.Diverged
 	if errors.As(err, &diverged) {
-		return errors.Join(err, r.folder.append(diverged.Metrics()))
+		return errors.Join(err, r.folder.Append(diverged.Metrics()))
 	}
 	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
 	if r.folder == nil || !cancelled && !r.recording || errors.Is(err, model.ErrNotFinite) {
@@ -157,14 +160,14 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	if at.Epoch == 0 {
 		at.Epoch = 1
 	}
-	return Stopped{Folder: r.folder.path, Epoch: at.Epoch, Step: at.Step, Err: err}
+	return Stopped{Folder: r.folder.Path, Epoch: at.Epoch, Step: at.Step, Err: err}
 }
 
 // epochs is the post's epoch_loop: train, evaluate both sets, report.
 func (r *run) epochs(ctx context.Context) error {
 	for r.at.Epoch <= r.config.Epochs {
 		epoch := r.at.Epoch
-		r.observe(EpochStarted{epoch})
+		r.observe(experiments.EpochStarted{Epoch: epoch})
 		if err := r.train(ctx); err != nil {
 			return err
 		}
@@ -174,14 +177,14 @@ func (r *run) epochs(ctx context.Context) error {
 		}
 		metrics.TrainSeconds = r.epochSeconds
 		r.result.Final = metrics
-		if err := r.folder.append(metrics); err != nil {
+		if err := r.folder.Append(metrics); err != nil {
 			return err
 		}
-		r.at, r.epochSeconds = Position{Epoch: epoch + 1}, 0
+		r.at, r.epochSeconds = experiments.Position{Epoch: epoch + 1}, 0
 		if err := r.keep(metrics); err != nil {
 			return err
 		}
-		r.observe(EpochDone{metrics})
+		r.observe(experiments.EpochDone{Metrics: metrics})
 	}
 	return nil
 }
@@ -230,7 +233,7 @@ func (r *run) steps() int { return dataset.BatchCount(r.trainCount, r.config.Bat
 // epochs before.
 func (r *run) call(ctx context.Context, epoch *model.Epoch, before float64) error {
 	number := r.at.Epoch
-	done := StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
+	done := experiments.StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
 	start := r.options.Now()
 	losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
 	call := r.options.Now().Sub(start).Seconds()
@@ -244,14 +247,14 @@ func (r *run) call(ctx context.Context, epoch *model.Epoch, before float64) erro
 	done.Images = (number-1)*r.trainCount + done.Samples
 	done.Trained = time.Duration(r.result.TrainSeconds * float64(time.Second))
 	for _, line := range done.Reported(r.config.BatchSize) {
-		if err := r.folder.append(line); err != nil {
+		if err := r.folder.Append(line); err != nil {
 			return err
 		}
 	}
 	r.at.Step = epoch.Step()
 	r.observe(done)
 	if finite < len(losses) {
-		return Diverged{number, done.First + finite, float64(losses[finite])}
+		return experiments.Diverged{Epoch: number, Step: done.First + finite, Loss: float64(losses[finite])}
 	}
 	return err
 }
@@ -262,7 +265,7 @@ func (r *run) stepsPerCall() int {
 	case r.config.StepsPerCall > 0:
 		return r.config.StepsPerCall
 	case r.stepSeconds > 0:
-		return int(max(1, min(CallSeconds/r.stepSeconds, math.MaxInt32)))
+		return int(max(1, min(experiments.CallSeconds/r.stepSeconds, math.MaxInt32)))
 	default:
 		return 1 // the first call tells how long a step takes
 	}
@@ -271,19 +274,17 @@ func (r *run) stepsPerCall() int {
 // finiteLosses is the number of losses before the first that is not finite.
 func finiteLosses(losses []float32) int {
 	for i, loss := range losses {
-		if !isFinite(float64(loss)) {
+		if !experiments.IsFinite(float64(loss)) {
 			return i
 		}
 	}
 	return len(losses)
 }
 
-func isFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
 // evaluate is the post's eval_loop over every set.
-func (r *run) evaluate(ctx context.Context, epoch int) (EpochMetrics, error) {
+func (r *run) evaluate(ctx context.Context, epoch int) (experiments.EpochMetrics, error) {
 	start := r.options.Now()
-	metrics := EpochMetrics{Event: "epoch", Epoch: epoch}
+	metrics := experiments.EpochMetrics{Event: "epoch", Epoch: epoch}
 	sections := []int{trainSection, testSection}
 	if r.config.Validation > 0 {
 		sections = append(sections, validationSection)
@@ -294,8 +295,8 @@ func (r *run) evaluate(ctx context.Context, epoch int) (EpochMetrics, error) {
 			return metrics, err
 		}
 		loss, accuracy := evaluation.Loss, evaluation.Accuracy()
-		if !isFinite(loss) {
-			return metrics, Diverged{epoch, -1, loss}
+		if !experiments.IsFinite(loss) {
+			return metrics, experiments.Diverged{Epoch: epoch, Step: -1, Loss: loss}
 		}
 		switch section {
 		case trainSection:
@@ -304,7 +305,7 @@ func (r *run) evaluate(ctx context.Context, epoch int) (EpochMetrics, error) {
 			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
 			r.result.Confusion = evaluation.Confusion
 			if epoch == r.config.Epochs {
-				test := newTestEvaluation(evaluation)
+				test := record.NewTestEvaluation(evaluation)
 				r.test = &test
 			}
 		case validationSection:
@@ -323,13 +324,13 @@ func (r *run) prepare(ctx context.Context) error {
 	place := r.options.Folder
 	if !r.options.Resume {
 		var err error
-		if place, err = r.options.checkFolder(); err != nil {
+		if place, err = record.CheckFolder(r.options.Folder, r.options.Parent); err != nil {
 			return err
 		}
 	}
 	if err := r.load(); err != nil {
 		if r.options.Resume {
-			err = cannotResume{err}
+			err = record.CannotResume{Err: err}
 		}
 		return err
 	}
@@ -339,7 +340,7 @@ func (r *run) prepare(ctx context.Context) error {
 		}
 	}
 	if place != "" {
-		if err := checkSpace(place, r.topology); err != nil {
+		if err := record.CheckSpace(place, r.topology); err != nil {
 			return err
 		}
 	}
@@ -379,10 +380,10 @@ func (r *run) open(ctx context.Context) error {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
 			TF32: r.config.TF32, Plugins: r.options.Plugins,
-			Progress: func(p backend.Progress) { r.observe(PluginProgress{p}) },
+			Progress: func(p backend.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
 		})
 		for _, warning := range warnings {
-			r.observe(Warning{warning})
+			r.observe(experiments.Warning{Text: warning})
 		}
 		if err != nil {
 			return err
@@ -392,7 +393,7 @@ func (r *run) open(ctx context.Context) error {
 	}
 	r.result.Backend = r.device.Info()
 	if r.config.TF32 && !r.result.Backend.TF32 {
-		r.observe(Warning{"tf32 has no effect on " + r.result.Backend.Name})
+		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
 	}
 	if r.options.Resume {
 		r.compareBackend()
@@ -410,10 +411,10 @@ func (r *run) load() (err error) {
 	}
 	r.trainCount = r.loading.TrainCount - c.Validation
 	if r.trainCount < 1 {
-		return Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
+		return experiments.Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
 			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
 	}
-	if r.topology, err = c.topology(r.loading.Rows*r.loading.Columns, r.loading.Classes); err != nil {
+	if r.topology, err = topology(c, r.loading.Rows*r.loading.Columns, r.loading.Classes); err != nil {
 		return err
 	}
 	if c.Init == "" {
@@ -453,9 +454,9 @@ func (r *run) record() (err error) {
 		r.recording = true
 		err = r.continueRecord()
 	} else {
-		var environment Environment
+		var environment record.Environment
 		if environment, err = r.newEnvironment(); err == nil {
-			r.folder, err = r.options.createFolder(r.config, environment)
+			r.folder, err = record.Create(r.options.Folder, r.options.Parent, r.config, environment, r.options.Now)
 		}
 	}
 	if err != nil {
@@ -463,9 +464,9 @@ func (r *run) record() (err error) {
 	}
 	r.recording = true
 	if r.folder != nil {
-		r.result.Folder = r.folder.path
+		r.result.Folder = r.folder.Path
 	}
-	r.observe(RunStarted{
+	r.observe(experiments.RunStarted{
 		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
 		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.result.Folder,
 		Resumed: r.options.Resume, At: r.at,
@@ -474,12 +475,12 @@ func (r *run) record() (err error) {
 }
 
 // keep writes the checkpoints that are due when an epoch is over.
-func (r *run) keep(metrics EpochMetrics) error {
+func (r *run) keep(metrics experiments.EpochMetrics) error {
 	if r.folder == nil {
 		return nil
 	}
-	if _, err := r.folder.root.Stat(MetricsFile); err != nil {
-		return r.folder.failed(err) // lines still go to a file that was removed
+	if _, err := r.folder.Root.Stat(record.MetricsFile); err != nil {
+		return r.folder.Failed(err) // lines still go to a file that was removed
 	}
 	loss := metrics.TrainLoss
 	if metrics.ValidationLoss != nil {
@@ -487,7 +488,7 @@ func (r *run) keep(metrics EpochMetrics) error {
 	}
 	every := r.options.CheckpointEvery
 	due := every > 0 && metrics.Epoch%every == 0 || metrics.Epoch == r.config.Epochs
-	best := r.options.Keep == KeepBest && (r.bestEpoch == 0 || loss < r.bestLoss)
+	best := r.options.Keep == record.KeepBest && (r.bestEpoch == 0 || loss < r.bestLoss)
 	var weights model.Weights
 	if due || best {
 		var err error
@@ -497,7 +498,7 @@ func (r *run) keep(metrics EpochMetrics) error {
 	}
 	if best {
 		r.bestEpoch, r.bestLoss = metrics.Epoch, loss
-		if err := r.write(path.Join(CheckpointsFolder, BestFile), weights); err != nil {
+		if err := r.write(path.Join(record.CheckpointsFolder, record.BestFile), weights); err != nil {
 			return err
 		}
 	}
@@ -519,11 +520,11 @@ func (r *run) checkpoint() error {
 // writeNext writes a checkpoint of what comes next and removes the one before
 // the last.
 func (r *run) writeNext(weights model.Weights) error {
-	if err := r.write(r.at.name(), weights); err != nil {
+	if err := r.write(record.CheckpointFile(r.at), weights); err != nil {
 		return err
 	}
-	if err := r.folder.prune(2); err != nil {
-		return r.folder.failed(err)
+	if err := r.folder.Prune(2); err != nil {
+		return r.folder.Failed(err)
 	}
 	return nil
 }
@@ -531,20 +532,20 @@ func (r *run) writeNext(weights model.Weights) error {
 // write writes one file with weights. Weights that are no longer finite while
 // the loss still is do not stop a run: it has the same end as without checkpoints.
 func (r *run) write(name string, weights model.Weights) error {
-	fixed, err := r.config.fixedSHA256()
+	fixed, err := record.FixedSHA256(r.config)
 	if err != nil {
 		return err
 	}
-	err = r.folder.writeCheckpoint(name, Checkpoint{
-		Position: r.at, MetricsBytes: r.folder.size, EpochSeconds: r.epochSeconds,
-		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.bestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixed,
+	err = r.folder.WriteCheckpoint(name, record.Checkpoint{
+		Position: r.at, MetricsBytes: r.folder.Size, EpochSeconds: r.epochSeconds,
+		Keep: cmp.Or(r.options.Keep, record.KeepLast), BestEpoch: r.bestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixed,
 	}, r.topology, weights)
 	switch {
 	case errors.Is(err, model.ErrNotFinite):
-		r.observe(Warning{fmt.Sprintf("%s is not written: %v", name, err)})
+		r.observe(experiments.Warning{Text: fmt.Sprintf("%s is not written: %v", name, err)})
 	case err != nil:
-		return r.folder.failed(err)
-	case name == r.at.name():
+		return r.folder.Failed(err)
+	case name == record.CheckpointFile(r.at):
 		r.saved = r.at
 	}
 	return nil
@@ -558,7 +559,7 @@ func (r *run) end() error {
 		if err != nil {
 			return err
 		}
-		test := newTestEvaluation(evaluation)
+		test := record.NewTestEvaluation(evaluation)
 		r.test, r.result.Confusion = &test, evaluation.Confusion
 	}
 	weights, err := r.network.Weights()
@@ -566,17 +567,54 @@ func (r *run) end() error {
 		return err
 	}
 	r.result.BestEpoch = r.bestEpoch
-	return r.folder.finish(*r.test, r.topology, weights)
+	return r.folder.Finish(*r.test, r.topology, weights)
 }
 
-func (r *run) observe(e Event) { r.options.Observer(e) }
+func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
 
 // close ends the record, and the device if it was opened for this run.
 func (r *run) close() {
 	if r.folder != nil {
-		r.folder.close()
+		r.folder.Close()
 	}
 	if r.device != nil && r.options.Device == nil {
 		r.device.Close()
 	}
+}
+
+func (r *run) newEnvironment() (record.Environment, error) {
+	folder, err := os.Getwd()
+	if err != nil {
+		return record.Environment{}, err
+	}
+	e := record.BuildEnvironment()
+	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
+	e.Folder, e.InitSHA256 = folder, r.initSHA256
+	return e, nil
+}
+
+// joinProblems is one error of several that are nil or [experiments.Problems].
+func joinProblems(errs ...error) error {
+	var all experiments.Problems
+	for _, err := range errs {
+		var problems experiments.Problems
+		if errors.As(err, &problems) {
+			all = append(all, problems...)
+		} else if err != nil {
+			return err
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	return all
+}
+
+// topology is the network of c for images of the given size and classes.
+func topology(c experiments.Config, inputs, classes int) (model.Topology, error) {
+	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+	if err := t.Validate(); err != nil {
+		return t, experiments.Problem{Field: "layer_sizes", Reason: err}
+	}
+	return t, nil
 }

@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -26,8 +28,8 @@ type outcome struct {
 	ended    bool // it had ended before
 }
 
-// train runs c in a folder.
-func train(c experiments.Config, o experiments.Options) (out outcome) {
+// attempt runs c in a folder.
+func attempt(c experiments.Config, o train.Options) (out outcome) {
 	stop := o.Observer
 	o.Now = fixedNow
 	o.Observer = func(e experiments.Event) {
@@ -43,12 +45,12 @@ func train(c experiments.Config, o experiments.Options) (out outcome) {
 			stop(e)
 		}
 	}
-	out.result, out.err = experiments.Run(context.Background(), c, o)
+	out.result, out.err = train.Run(context.Background(), c, o)
 	return out
 }
 
 // stopAt runs c and cancels it at the first event for which at holds.
-func stopAt(t *testing.T, c experiments.Config, o experiments.Options, at func(experiments.Event) bool) experiments.Stopped {
+func stopAt(t *testing.T, c experiments.Config, o train.Options, at func(experiments.Event) bool) train.Stopped {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -58,8 +60,8 @@ func stopAt(t *testing.T, c experiments.Config, o experiments.Options, at func(e
 			cancel()
 		}
 	}
-	_, err := experiments.Run(ctx, c, o)
-	var stopped experiments.Stopped
+	_, err := train.Run(ctx, c, o)
+	var stopped train.Stopped
 	if !errors.As(err, &stopped) || !errors.Is(err, context.Canceled) {
 		t.Fatalf("found error %v, expected to be stopped", err)
 	}
@@ -82,9 +84,9 @@ func epochs(n int) func(experiments.Event) bool {
 	}
 }
 
-func mustTrain(t *testing.T, c experiments.Config, o experiments.Options) outcome {
+func mustTrain(t *testing.T, c experiments.Config, o train.Options) outcome {
 	t.Helper()
-	out := train(c, o)
+	out := attempt(c, o)
 	if out.err != nil {
 		t.Fatal(out.err)
 	}
@@ -98,7 +100,7 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 		c := small(t, backend)
 		c.Epochs, c.Validation, c.Normalize = 4, 50, true
 		alone := filepath.Join(t.TempDir(), "alone")
-		want := mustTrain(t, c, experiments.Options{Folder: alone, CheckpointEvery: 1, Keep: experiments.KeepBest})
+		want := mustTrain(t, c, train.Options{Folder: alone, CheckpointEvery: 1, Keep: record.KeepBest})
 		for _, test := range []struct {
 			name string
 			at   func(experiments.Event) bool
@@ -114,20 +116,20 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 				out := filepath.Join(t.TempDir(), "run")
 				c := c
 				c.StepsPerCall = 7
-				stopped := stopAt(t, c, experiments.Options{Folder: out, Keep: experiments.KeepBest}, test.at)
+				stopped := stopAt(t, c, train.Options{Folder: out, Keep: record.KeepBest}, test.at)
 				if found := (experiments.Position{Epoch: stopped.Epoch, Step: stopped.Step}); found != test.want || stopped.Folder != out {
 					t.Errorf("found %+v, expected %+v", stopped, test.want)
 				}
-				if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
-					t.Errorf("found error %v, expected %v", err, experiments.ErrUnfinished)
+				if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
+					t.Errorf("found error %v, expected %v", err, record.ErrUnfinished)
 				}
 				c.StepsPerCall = 0
-				resumed := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+				resumed := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 				if resumed.started == nil || !resumed.started.Resumed || resumed.started.At != test.want || len(resumed.warnings) > 0 {
 					t.Errorf("found the start %+v and the warnings %q", resumed.started, resumed.warnings)
 				}
 				sameFiles(t, out, alone)
-				sameFiles(t, out, alone, filepath.Join(experiments.CheckpointsFolder, experiments.BestFile))
+				sameFiles(t, out, alone, filepath.Join(record.CheckpointsFolder, record.BestFile))
 				a, b := resumed.result, want.result
 				a.Folder, b.Folder = "", ""
 				if fmt.Sprint(a.Confusion, a.Images, a.BestEpoch, a.Final.TestLoss) != fmt.Sprint(b.Confusion, b.Images, b.BestEpoch, b.Final.TestLoss) {
@@ -145,51 +147,51 @@ func TestEpochsMayChange(t *testing.T) {
 	parent := t.TempDir()
 	long, short, out := filepath.Join(parent, "long"), filepath.Join(parent, "short"), filepath.Join(parent, "run")
 	c.Epochs = 5
-	mustTrain(t, c, experiments.Options{Folder: long})
+	mustTrain(t, c, train.Options{Folder: long})
 	c.Epochs = 2
-	mustTrain(t, c, experiments.Options{Folder: out, CheckpointEvery: 1})
-	before, err := os.ReadFile(filepath.Join(out, experiments.EnvironmentFile))
+	mustTrain(t, c, train.Options{Folder: out, CheckpointEvery: 1})
+	before, err := os.ReadFile(filepath.Join(out, record.EnvironmentFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 
 	// A finished run says so and is left as it is.
-	again := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	again := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	if !again.ended || again.started != nil || again.result.Final.Epoch != 2 || len(again.result.Confusion) != 3 {
 		t.Errorf("found %+v, expected to be told that the run has ended", again)
 	}
-	after, err := os.ReadFile(filepath.Join(out, experiments.EnvironmentFile))
+	after, err := os.ReadFile(filepath.Join(out, record.EnvironmentFile))
 	if err != nil || !bytes.Equal(before, after) {
-		t.Errorf("found a changed %s (%v)", experiments.EnvironmentFile, err)
+		t.Errorf("found a changed %s (%v)", record.EnvironmentFile, err)
 	}
 	c.Epochs = 1
 	want := "epochs: found 1, expected at least 2, the epochs that the run has begun"
-	if few := train(c, experiments.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
+	if few := attempt(c, train.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
 		t.Errorf("found error %v, expected %q", few.err, want)
 	}
 
 	// Stopped in between it is no longer finished.
 	c.Epochs = 5
-	stopAt(t, c, experiments.Options{Folder: out, Resume: true}, step(4, 50))
-	if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
-		t.Errorf("found error %v, expected %v", err, experiments.ErrUnfinished)
+	stopAt(t, c, train.Options{Folder: out, Resume: true}, step(4, 50))
+	if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
+		t.Errorf("found error %v, expected %v", err, record.ErrUnfinished)
 	}
 	c.Epochs = 3
 	want = "epochs: found 3, expected at least 4, the epochs that the run has begun"
-	if few := train(c, experiments.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
+	if few := attempt(c, train.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
 		t.Errorf("found error %v, expected %q", few.err, want)
 	}
 	c.Epochs = 5
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	sameFiles(t, out, long)
 
 	// Fewer than planned.
 	c.Epochs = 5
-	stopAt(t, c, experiments.Options{Folder: short}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: short}, step(2, 50))
 	c.Epochs = 2
-	mustTrain(t, c, experiments.Options{Folder: short, Resume: true})
+	mustTrain(t, c, train.Options{Folder: short, Resume: true})
 	two := filepath.Join(parent, "two")
-	mustTrain(t, c, experiments.Options{Folder: two})
+	mustTrain(t, c, train.Options{Folder: two})
 	sameFiles(t, short, two)
 }
 
@@ -198,11 +200,11 @@ func TestEpochsMayChange(t *testing.T) {
 func TestResumeRefusesOtherSettings(t *testing.T) {
 	c := small(t, backend.Go)
 	out := filepath.Join(t.TempDir(), "run")
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 	other := c
 	other.LayerSizes, other.Activation, other.LearningRate, other.BatchSize = []int{8, 8}, "tanh", 0.2, 8
 	other.Normalize, other.Shuffle, other.Seed, other.Validation, other.Init, other.Data = true, false, 1, 3, "w", "d"
-	file := filepath.Join(out, experiments.ConfigFile)
+	file := filepath.Join(out, record.ConfigFile)
 	as := " as in " + file + "; it cannot change when a run is resumed\n"
 	want := "layer_sizes: found [8 8], expected [8]" + as +
 		`activation: found "tanh", expected "relu"` + as +
@@ -214,7 +216,7 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 		`data: found "d", expected "` + c.Data + `"` + as +
 		"validation: found 3, expected 0" + as +
 		`init: found "w", expected ""` + as
-	refused := train(other, experiments.Options{Folder: out, Resume: true})
+	refused := attempt(other, train.Options{Folder: out, Resume: true})
 	if refused.err == nil || refused.err.Error()+"\n" != want {
 		t.Errorf("found error\n%v\nexpected\n%s", refused.err, want)
 	}
@@ -222,9 +224,9 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 	if !errors.As(refused.err, &problems) || len(problems) != 10 {
 		t.Errorf("found %#v, expected ten problems", refused.err)
 	}
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 
-	bad := train(c, experiments.Options{Resume: true, CheckpointEvery: -1, Keep: "all"})
+	bad := attempt(c, train.Options{Resume: true, CheckpointEvery: -1, Keep: "all"})
 	want = `checkpoint_every: found -1, expected 0 (only when interrupted) to 1000000
 keep: found "all", expected last or best
 resume: found "", expected a run folder`
@@ -237,10 +239,10 @@ resume: found "", expected a run folder`
 func TestBackendMayChangeWithAWarning(t *testing.T) {
 	c := small(t, backend.Go)
 	out := filepath.Join(t.TempDir(), "run")
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 	// The same backend with another name is on record when the folder was moved
 	// from another machine.
-	name := filepath.Join(out, experiments.EnvironmentFile)
+	name := filepath.Join(out, record.EnvironmentFile)
 	text, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
@@ -248,14 +250,14 @@ func TestBackendMayChangeWithAWarning(t *testing.T) {
 	if err := os.WriteFile(name, bytes.Replace(text, []byte(`"name": "go"`), []byte(`"name": "xla:cuda"`), 1), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	resumed := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	resumed := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	if len(resumed.warnings) != 1 || !strings.HasPrefix(resumed.warnings[0], "the run was on xla:cuda (") || !strings.Contains(resumed.warnings[0], "may differ") {
 		t.Errorf("found the warnings %q", resumed.warnings)
 	}
-	var environment experiments.Environment
+	var environment record.Environment
 	readJSON(t, name, &environment)
 	if n := len(environment.Resumed); n != 1 || environment.Resumed[0].Backend.Name != "go" || environment.Resumed[0].Epoch != 2 || environment.Resumed[0].Step == 0 {
-		t.Errorf("found %+v in %s", environment.Resumed, experiments.EnvironmentFile)
+		t.Errorf("found %+v in %s", environment.Resumed, record.EnvironmentFile)
 	}
 }
 
@@ -268,12 +270,12 @@ func TestResumeFromAnotherFolder(t *testing.T) {
 	}
 	t.Chdir(parent)
 	c.Data = "d"
-	mustTrain(t, c, experiments.Options{Folder: "first"})
-	c.Init = filepath.Join("first", experiments.WeightsFile)
-	mustTrain(t, c, experiments.Options{Folder: "alone"})
-	stopAt(t, c, experiments.Options{Folder: "run"}, step(2, 50))
+	mustTrain(t, c, train.Options{Folder: "first"})
+	c.Init = filepath.Join("first", record.WeightsFile)
+	mustTrain(t, c, train.Options{Folder: "alone"})
+	stopAt(t, c, train.Options{Folder: "run"}, step(2, 50))
 	t.Chdir(t.TempDir())
-	mustTrain(t, c, experiments.Options{Folder: filepath.Join(parent, "run"), Resume: true})
+	mustTrain(t, c, train.Options{Folder: filepath.Join(parent, "run"), Resume: true})
 	sameFiles(t, filepath.Join(parent, "run"), filepath.Join(parent, "alone"))
 }
 
@@ -282,9 +284,9 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 	c := small(t, backend.Go)
 	parent := t.TempDir()
 	first, out := filepath.Join(parent, "first"), filepath.Join(parent, "run")
-	mustTrain(t, c, experiments.Options{Folder: first})
+	mustTrain(t, c, train.Options{Folder: first})
 	c.Init = filepath.Join(parent, "init.safetensors")
-	weights, err := os.ReadFile(filepath.Join(first, experiments.WeightsFile))
+	weights, err := os.ReadFile(filepath.Join(first, record.WeightsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -300,19 +302,19 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 		}
 	}
 	write(c.Init, weights)
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 
 	other := bytes.Clone(weights)
 	other[len(other)-4] ^= 1
 	write(c.Init, other)
-	refused := train(c, experiments.Options{Folder: out, Resume: true})
-	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "init: "+c.Init+": found SHA-256 ") || !errors.Is(refused.err, experiments.ErrCannotResume) {
+	refused := attempt(c, train.Options{Folder: out, Resume: true})
+	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "init: "+c.Init+": found SHA-256 ") || !errors.Is(refused.err, record.ErrCannotResume) {
 		t.Errorf("found error %v for other initial weights", refused.err)
 	}
 	write(c.Init, weights)
 	writeIDX(t, images, 0x803, []int{90, 3, 4}, make([]byte, 90*12))
-	refused = train(c, experiments.Options{Folder: out, Resume: true})
-	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "data: "+images+": found SHA-256 ") || !errors.Is(refused.err, experiments.ErrCannotResume) {
+	refused = attempt(c, train.Options{Folder: out, Resume: true})
+	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "data: "+images+": found SHA-256 ") || !errors.Is(refused.err, record.ErrCannotResume) {
 		t.Errorf("found error %v for other data", refused.err)
 	}
 	var hinted interface{ Hint() string }
@@ -320,7 +322,7 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 		t.Error("found no hint")
 	}
 	write(images, pixels)
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 }
 
 func TestResumeOfWhatIsNoRun(t *testing.T) {
@@ -333,9 +335,9 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 	diverged, unsaved, finished := filepath.Join(parent, "diverged"), filepath.Join(parent, "unsaved"), filepath.Join(parent, "finished")
 	wild := c
 	wild.LearningRate, wild.LayerSizes = 1e20, []int{8, 8}
-	train(wild, experiments.Options{Folder: diverged})
-	mustTrain(t, c, experiments.Options{Folder: finished})
-	if err := os.RemoveAll(filepath.Join(finished, experiments.CheckpointsFolder)); err != nil {
+	attempt(wild, train.Options{Folder: diverged})
+	mustTrain(t, c, train.Options{Folder: finished})
+	if err := os.RemoveAll(filepath.Join(finished, record.CheckpointsFolder)); err != nil {
 		t.Fatal(err)
 	}
 	more := c
@@ -351,18 +353,18 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 		{diverged, wild, "the run has come to its end: training diverged: "},
 		{finished, more, "found model.safetensors and no checkpoint, which a run needs to go on"},
 	} {
-		refused := train(test.config, experiments.Options{Folder: test.folder, Resume: true})
+		refused := attempt(test.config, train.Options{Folder: test.folder, Resume: true})
 		if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "resume: "+test.folder+": "+test.want) {
 			t.Errorf("found error %v, expected %s", refused.err, test.want)
 		}
 	}
 
 	// Killed before the first checkpoint, a run begins again.
-	stopAt(t, c, experiments.Options{Folder: unsaved}, step(2, 50))
-	if err := os.RemoveAll(filepath.Join(unsaved, experiments.CheckpointsFolder)); err != nil {
+	stopAt(t, c, train.Options{Folder: unsaved}, step(2, 50))
+	if err := os.RemoveAll(filepath.Join(unsaved, record.CheckpointsFolder)); err != nil {
 		t.Fatal(err)
 	}
-	again := mustTrain(t, c, experiments.Options{Folder: unsaved, Resume: true})
+	again := mustTrain(t, c, train.Options{Folder: unsaved, Resume: true})
 	if len(again.warnings) != 1 || again.warnings[0] != unsaved+" holds no checkpoint: the run begins again" {
 		t.Errorf("found the warnings %q", again.warnings)
 	}
@@ -376,9 +378,9 @@ func prepared(t *testing.T) (c experiments.Config, out, alone string, files []st
 	c.Epochs = 4
 	parent := t.TempDir()
 	out, alone = filepath.Join(parent, "run"), filepath.Join(parent, "alone")
-	mustTrain(t, c, experiments.Options{Folder: alone})
-	stopAt(t, c, experiments.Options{Folder: out, CheckpointEvery: 1}, step(3, 50))
-	files, err := filepath.Glob(filepath.Join(out, experiments.CheckpointsFolder, "*"))
+	mustTrain(t, c, train.Options{Folder: alone})
+	stopAt(t, c, train.Options{Folder: out, CheckpointEvery: 1}, step(3, 50))
+	files, err := filepath.Glob(filepath.Join(out, record.CheckpointsFolder, "*"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("found the checkpoints %v (%v), expected two", files, err)
 	}
@@ -449,10 +451,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 		},
 		"one byte more": func(path string) error { return os.WriteFile(path, append(bytes.Clone(good), 0), 0o644) },
 		"plain weights": func(path string) error {
-			return copyFile(filepath.Join(alone, experiments.WeightsFile), path)
+			return copyFile(filepath.Join(alone, record.WeightsFile), path)
 		},
 		"short metrics": func(path string) error {
-			return os.Truncate(filepath.Join(filepath.Dir(filepath.Dir(path)), experiments.MetricsFile), int64(sizeOf(t, filepath.Join(out, experiments.MetricsFile)))-1)
+			return os.Truncate(filepath.Join(filepath.Dir(filepath.Dir(path)), record.MetricsFile), int64(sizeOf(t, filepath.Join(out, record.MetricsFile)))-1)
 		},
 	}
 	for name, at := range regions {
@@ -471,10 +473,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			fallen := copyFolder(t, out)
-			if err := damage(filepath.Join(fallen, experiments.CheckpointsFolder, newest)); err != nil {
+			if err := damage(filepath.Join(fallen, record.CheckpointsFolder, newest)); err != nil {
 				t.Fatal(err)
 			}
-			resumed := mustTrain(t, c, experiments.Options{Folder: fallen, Resume: true})
+			resumed := mustTrain(t, c, train.Options{Folder: fallen, Resume: true})
 			if len(resumed.warnings) != 1 || !strings.Contains(resumed.warnings[0], "; falling back to the checkpoint before") ||
 				!strings.Contains(resumed.warnings[0], newest) {
 				t.Errorf("found the warnings %q", resumed.warnings)
@@ -489,16 +491,16 @@ func TestDamagedCheckpoint(t *testing.T) {
 
 			// Alone it is refused, and nothing is touched.
 			refused := copyFolder(t, out)
-			only := filepath.Join(refused, experiments.CheckpointsFolder, newest)
-			if err := errors.Join(damage(only), os.Remove(filepath.Join(refused, experiments.CheckpointsFolder, filepath.Base(files[0])))); err != nil {
+			only := filepath.Join(refused, record.CheckpointsFolder, newest)
+			if err := errors.Join(damage(only), os.Remove(filepath.Join(refused, record.CheckpointsFolder, filepath.Base(files[0])))); err != nil {
 				t.Fatal(err)
 			}
-			metrics := sizeOf(t, filepath.Join(refused, experiments.MetricsFile))
-			none := train(c, experiments.Options{Folder: refused, Resume: true})
-			if !errors.Is(none.err, experiments.ErrCannotResume) || !strings.Contains(none.err.Error(), "no checkpoint is left that can be used") {
+			metrics := sizeOf(t, filepath.Join(refused, record.MetricsFile))
+			none := attempt(c, train.Options{Folder: refused, Resume: true})
+			if !errors.Is(none.err, record.ErrCannotResume) || !strings.Contains(none.err.Error(), "no checkpoint is left that can be used") {
 				t.Errorf("found error %v", none.err)
 			}
-			if now := sizeOf(t, filepath.Join(refused, experiments.MetricsFile)); now != metrics {
+			if now := sizeOf(t, filepath.Join(refused, record.MetricsFile)); now != metrics {
 				t.Errorf("found %d bytes of metrics afterwards, expected %d", now, metrics)
 			}
 			if _, err := os.Lstat(only); err != nil {
@@ -533,7 +535,7 @@ func TestKeepBest(t *testing.T) {
 		c.Epochs, c.Validation, c.LearningRate, c.BatchSize, c.LayerSizes = 8, validation, 1, 2, []int{32} // a rate at which the loss goes up and down
 		out := filepath.Join(t.TempDir(), "run")
 		var losses []float64
-		result := mustTrain(t, c, experiments.Options{Folder: out, Keep: experiments.KeepBest, Observer: func(e experiments.Event) {
+		result := mustTrain(t, c, train.Options{Folder: out, Keep: record.KeepBest, Observer: func(e experiments.Event) {
 			if e, ok := e.(experiments.EpochDone); ok && validation > 0 {
 				losses = append(losses, *e.Metrics.ValidationLoss)
 			} else if ok {
@@ -549,13 +551,13 @@ func TestKeepBest(t *testing.T) {
 		if result.BestEpoch != best+1 {
 			t.Errorf("validation %d: found the best epoch %d of the losses %v", validation, result.BestEpoch, losses)
 		}
-		file, err := os.Open(filepath.Join(out, experiments.CheckpointsFolder, experiments.BestFile))
+		file, err := os.Open(filepath.Join(out, record.CheckpointsFolder, record.BestFile))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer file.Close()
 		topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
-		checkpoint, weights, err := experiments.ReadCheckpoint(file, "best", topology)
+		checkpoint, weights, err := record.ReadCheckpoint(file, "best", topology)
 		if err != nil || checkpoint.BestEpoch != best+1 || checkpoint.BestLoss != losses[best] {
 			t.Fatalf("found %+v and error %v", checkpoint, err)
 		}
@@ -575,9 +577,9 @@ func TestCheckpointEvery(t *testing.T) {
 	for every, want := range map[int][]string{0: nil, 1: {"epoch-00006-step-00000", "epoch-00007-step-00000"}, 3: {"epoch-00004-step-00000", "epoch-00007-step-00000"}} {
 		out := filepath.Join(t.TempDir(), "run")
 		var found []string
-		mustTrain(t, c, experiments.Options{Folder: out, CheckpointEvery: every, Observer: func(e experiments.Event) {
+		mustTrain(t, c, train.Options{Folder: out, CheckpointEvery: every, Observer: func(e experiments.Event) {
 			if epochs(6)(e) {
-				entries, _ := os.ReadDir(filepath.Join(out, experiments.CheckpointsFolder))
+				entries, _ := os.ReadDir(filepath.Join(out, record.CheckpointsFolder))
 				for _, entry := range entries {
 					found = append(found, strings.TrimSuffix(entry.Name(), ".safetensors"))
 				}
@@ -586,7 +588,7 @@ func TestCheckpointEvery(t *testing.T) {
 		if fmt.Sprint(found) != fmt.Sprint(want) {
 			t.Errorf("every %d: found %v, expected %v", every, found, want)
 		}
-		left, _ := filepath.Glob(filepath.Join(out, experiments.CheckpointsFolder, "*"))
+		left, _ := filepath.Glob(filepath.Join(out, record.CheckpointsFolder, "*"))
 		if len(left) != 1 || filepath.Base(left[0]) != "epoch-00008-step-00000.safetensors" {
 			t.Errorf("every %d: found %v at the end", every, left)
 		}
@@ -603,13 +605,13 @@ func TestAbandonedFolderIsTaken(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(experiments.ConfigFile)
-	if refused := train(c, experiments.Options{Folder: out}); refused.err == nil {
+	write(record.ConfigFile)
+	if refused := attempt(c, train.Options{Folder: out}); refused.err == nil {
 		t.Error("found no error for a folder with a file of somebody else's")
 	}
-	write(experiments.LockFile)
+	write(record.LockFile)
 	write(".environment.json123")
-	mustTrain(t, c, experiments.Options{Folder: out})
+	mustTrain(t, c, train.Options{Folder: out})
 	entries, err := os.ReadDir(out)
 	if err != nil || len(entries) != 7 {
 		t.Errorf("found %v (%v)", entries, err)
@@ -628,7 +630,7 @@ func FuzzReadCheckpoint(f *testing.F) {
 		}); err != nil {
 			t.Fatal(err)
 		}
-		c, weights, err := experiments.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)
+		c, weights, err := record.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "c: metadata: ") {
 				t.Errorf("found error %v", err)

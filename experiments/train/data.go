@@ -1,16 +1,17 @@
-package experiments
+package train
 
 import (
 	"fmt"
 	"os"
 
 	"epochal/dataset"
+	"epochal/experiments"
 )
 
 // loadData starts to read the dataset of that name: MNIST, or a folder.
 func loadData(name string) (*dataset.Loading, error) {
 	loading, err := func() (*dataset.Loading, error) {
-		if name == MNIST {
+		if name == experiments.MNIST {
 			return dataset.LoadMNIST()
 		}
 		info, err := os.Stat(name)

@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"bytes"
@@ -19,6 +19,7 @@ import (
 	"syscall"
 
 	"epochal/dataset/regular"
+	"epochal/experiments"
 	"epochal/model"
 )
 
@@ -39,18 +40,12 @@ const (
 // checkpointVersion is the version of the metadata. A newer one is refused.
 const checkpointVersion = 1
 
-// damaged is the end of the name of a checkpoint that a resumed run refused.
-const damaged = ".damaged"
-
-// Position is where a run stands.
-type Position struct {
-	Epoch int // from 1; the last one plus 1 when all are done
-	Step  int // that comes next, from 0; the number of steps when the epoch's evaluation is what comes next
-}
+// Damaged is the end of the name of a checkpoint that a resumed run refused.
+const Damaged = ".damaged"
 
 // Checkpoint is what a checkpoint holds besides the weights.
 type Checkpoint struct {
-	Position
+	experiments.Position
 	MetricsBytes int64   // of metrics.jsonl that belong to it, 0 or more
 	EpochSeconds float64 // that the steps of the epoch took so far
 	Keep         string  // KeepLast or KeepBest
@@ -59,8 +54,8 @@ type Checkpoint struct {
 	ConfigSHA256 string  // of those fields of the config that may not change
 }
 
-// name is the file of a checkpoint, below the run folder.
-func (p Position) name() string {
+// CheckpointFile is the file of a checkpoint, below the run folder.
+func CheckpointFile(p experiments.Position) string {
 	return path.Join(CheckpointsFolder, fmt.Sprintf("epoch-%05d-step-%05d.safetensors", p.Epoch, p.Step))
 }
 
@@ -99,17 +94,17 @@ func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
 	}
 	float := func(name string) float64 {
 		value, failed := strconv.ParseFloat(metadata[name], 64)
-		if failed != nil || !isFinite(value) || value < 0 {
+		if failed != nil || !experiments.IsFinite(value) || value < 0 {
 			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected a finite number from 0 on", name, metadata[name]))
 		}
 		return value
 	}
 	c = Checkpoint{
-		Position:     Position{int(integer("epoch", 1, MaxEpochs+1)), int(integer("step", 0, math.MaxInt32))},
+		Position:     experiments.Position{Epoch: int(integer("epoch", 1, experiments.MaxEpochs+1)), Step: int(integer("step", 0, math.MaxInt32))},
 		MetricsBytes: integer("metrics_bytes", 0, math.MaxInt64),
 		EpochSeconds: float("epoch_seconds"),
 		Keep:         metadata["keep"],
-		BestEpoch:    int(integer("best_epoch", 0, MaxEpochs)),
+		BestEpoch:    int(integer("best_epoch", 0, experiments.MaxEpochs)),
 		BestLoss:     float("best_loss"),
 		ConfigSHA256: metadata["config_sha256"],
 	}
@@ -129,71 +124,71 @@ func ReadCheckpoint(r io.ReadSeeker, name string, t model.Topology) (c Checkpoin
 	return c, weights, err
 }
 
-// fixedSHA256 is the checksum of those fields of c that may not change when a
+// FixedSHA256 is the checksum of those fields of c that may not change when a
 // run is resumed.
-func (c Config) fixedSHA256() (string, error) {
-	defaults := Defaults()
+func FixedSHA256(c experiments.Config) (string, error) {
+	defaults := experiments.Defaults()
 	c.Epochs, c.Backend, c.TF32, c.StepsPerCall = defaults.Epochs, defaults.Backend, defaults.TF32, defaults.StepsPerCall
 	text, err := json.Marshal(c)
 	hash := sha256.Sum256(text)
 	return hex.EncodeToString(hash[:]), err
 }
 
-// writeCheckpoint writes a checkpoint under the given name below the run folder.
+// WriteCheckpoint writes a checkpoint under the given name below the run folder.
 // What metrics.jsonl holds by then is on the disk before.
-func (f *folder) writeCheckpoint(name string, c Checkpoint, t model.Topology, weights model.Weights) error {
+func (f *Folder) WriteCheckpoint(name string, c Checkpoint, t model.Topology, weights model.Weights) error {
 	var file bytes.Buffer
 	if err := model.WriteCheckpoint(&file, t, weights, c.metadata()); err != nil {
 		return err
 	}
-	if err := f.metrics.Sync(); err != nil {
+	if err := f.Metrics.Sync(); err != nil {
 		return err
 	}
-	if err := f.root.Mkdir(CheckpointsFolder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	if err := f.Root.Mkdir(CheckpointsFolder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return f.write(name, file.Bytes())
+	return f.Write(name, file.Bytes())
 }
 
-// checkpoints are the positions that the names of the folder's checkpoints tell,
+// Checkpoints are the positions that the names of the folder's checkpoints tell,
 // the newest first.
-func (f *folder) checkpoints() ([]Position, error) {
-	entries, err := fs.ReadDir(f.root.FS(), CheckpointsFolder)
+func (f *Folder) Checkpoints() ([]experiments.Position, error) {
+	entries, err := fs.ReadDir(f.Root.FS(), CheckpointsFolder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	var found []Position
+	var found []experiments.Position
 	for _, entry := range entries {
 		if match := checkpointName.FindStringSubmatch(entry.Name()); match != nil {
 			epoch, _ := strconv.Atoi(match[1])
 			step, _ := strconv.Atoi(match[2])
-			if p := (Position{epoch, step}); path.Base(p.name()) == entry.Name() {
+			if p := (experiments.Position{Epoch: epoch, Step: step}); path.Base(CheckpointFile(p)) == entry.Name() {
 				found = append(found, p)
 			}
 		}
 	}
-	slices.SortFunc(found, func(a, b Position) int {
+	slices.SortFunc(found, func(a, b experiments.Position) int {
 		return cmp.Or(cmp.Compare(b.Epoch, a.Epoch), cmp.Compare(b.Step, a.Step))
 	})
 	return found, nil
 }
 
-// prune removes all checkpoints but the newest ones.
-func (f *folder) prune(keep int) error {
-	found, err := f.checkpoints()
+// Prune removes all checkpoints but the newest ones.
+func (f *Folder) Prune(keep int) error {
+	found, err := f.Checkpoints()
 	for _, p := range found[min(keep, len(found)):] {
-		err = errors.Join(err, f.root.Remove(p.name()))
+		err = errors.Join(err, f.Root.Remove(CheckpointFile(p)))
 	}
 	return err
 }
 
-// readCheckpoint reads one checkpoint of the folder, which must be the position
+// ReadCheckpoint reads one checkpoint of the folder, which must be the position
 // that its name tells, if it is not the best.
-func (f *folder) readCheckpoint(name string, t model.Topology, configSHA256 string) (Checkpoint, model.Weights, error) {
+func (f *Folder) ReadCheckpoint(name string, t model.Topology, configSHA256 string) (Checkpoint, model.Weights, error) {
 	// What is no file could keep the reader waiting for ever, see regular.Open.
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := f.Root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return Checkpoint{}, nil, err
 	}

@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
@@ -16,6 +16,7 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -86,10 +87,10 @@ func sequenceData(t *testing.T, shift int) string {
 	return folder
 }
 
-// record runs c and keeps what its seed decided.
-func record(t *testing.T, c experiments.Config) sequence {
+// outcomeOf runs c and keeps what its seed decided.
+func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	t.Helper()
-	data, err := experiments.OpenData(c.Data)
+	data, err := train.OpenData(c.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +111,7 @@ func record(t *testing.T, c experiments.Config) sequence {
 		s.Orders = append(s.Orders, digest(order))
 	}
 	s.Losses = make([][]float32, c.Epochs)
-	_, err = experiments.Run(context.Background(), c, experiments.Options{Observer: func(e experiments.Event) {
+	_, err = train.Run(context.Background(), c, train.Options{Observer: func(e experiments.Event) {
 		switch e := e.(type) {
 		case experiments.StepsDone:
 			s.Losses[e.Epoch-1] = append(s.Losses[e.Epoch-1], e.Losses...)
@@ -183,7 +184,7 @@ func TestSequencesNeverChange(t *testing.T) {
 		path := filepath.Join("testdata", "sequences", name+".json")
 		if *update {
 			c.Backend = backend.Go
-			text, err := json.MarshalIndent(record(t, c), "", " ")
+			text, err := json.MarshalIndent(outcomeOf(t, c), "", " ")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -197,7 +198,7 @@ func TestSequencesNeverChange(t *testing.T) {
 			onEveryBackend(t, func(t *testing.T, backend string) {
 				c := c
 				c.Backend = backend
-				found := record(t, c)
+				found := outcomeOf(t, c)
 				if err := found.compare(want); err != nil {
 					t.Error(err)
 				}
@@ -233,13 +234,13 @@ func TestSequencesTellTheSmallestShift(t *testing.T) {
 
 		// By one image: the same order of images that are one place further on.
 		c.Data, c.Backend = shifted, backend.Go
-		if err := record(t, c).compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+		if err := outcomeOf(t, c).compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
 			t.Errorf("%s: found error %v for images that are one place further on, expected one at the first step", name, err)
 		}
 
 		// By one seed. Without a shuffle that is the initial weights only.
 		c.Data, c.Seed = sequenceData(t, 0), c.Seed+1
-		if err := record(t, c).compareNumbers(want); err == nil {
+		if err := outcomeOf(t, c).compareNumbers(want); err == nil {
 			t.Errorf("%s: found no error for another seed", name)
 		}
 	}

@@ -1,4 +1,4 @@
-package experiments
+package record
 
 import (
 	"bufio"
@@ -15,6 +15,7 @@ import (
 	"strconv"
 
 	"epochal/dataset/regular"
+	"epochal/experiments"
 	"epochal/model"
 )
 
@@ -36,8 +37,8 @@ type TestEvaluation struct {
 // MaxMistakes is how many wrong test images a run records.
 const MaxMistakes = 64
 
-// newTestEvaluation picks from an evaluation of the test set what is recorded.
-func newTestEvaluation(e model.Evaluation) TestEvaluation {
+// NewTestEvaluation picks from an evaluation of the test set what is recorded.
+func NewTestEvaluation(e model.Evaluation) TestEvaluation {
 	test := TestEvaluation{Confusion: e.Confusion, Mistakes: []Mistake{}}
 	for i, predicted := range e.Predictions {
 		if predicted != e.Labels[i] {
@@ -51,25 +52,25 @@ func newTestEvaluation(e model.Evaluation) TestEvaluation {
 
 // Record is what a run folder tells of a run that ended.
 type Record struct {
-	Config      Config
+	Config      experiments.Config
 	Environment Environment
-	Epochs      []EpochMetrics // complete epochs, in order; fewer than Config.Epochs if the run diverged
-	Test        TestEvaluation // empty if the run diverged
-	Diverged    *Diverged      // nil unless the loss stopped being a finite number
-	Seconds     float64        // training and evaluation of all epochs
+	Epochs      []experiments.EpochMetrics // complete epochs, in order; fewer than Config.Epochs if the run diverged
+	Test        TestEvaluation             // empty if the run diverged
+	Diverged    *experiments.Diverged      // nil unless the loss stopped being a finite number
+	Seconds     float64                    // training and evaluation of all epochs
 }
 
-// ErrUnfinished is the error of ReadRecord for a run that did not come to an end.
+// ErrUnfinished is the error of Read for a run that did not come to an end.
 var ErrUnfinished = errors.New("the run did not come to its end")
 
-// ReadRecord reads a run folder, whoever made it: what it returns is possible, so
+// Read reads a run folder, whoever made it: what it returns is possible, so
 // that nobody need check it again. An error names the file and what is wrong with
 // it; it wraps [ErrUnfinished] if the run was interrupted.
-func ReadRecord(path string) (Record, error) {
+func Read(path string) (Record, error) {
 	var r Record
 	if err := errors.Join(
-		readJSONFile(filepath.Join(path, ConfigFile), MaxConfigBytes, &r.Config),
-		readJSONFile(filepath.Join(path, EnvironmentFile), MaxEnvironment, &r.Environment),
+		ReadJSON(filepath.Join(path, ConfigFile), MaxConfigBytes, &r.Config),
+		ReadJSON(filepath.Join(path, EnvironmentFile), MaxEnvironment, &r.Environment),
 	); err != nil {
 		return Record{}, err
 	}
@@ -91,7 +92,7 @@ func ReadRecord(path string) (Record, error) {
 		return Record{}, errors.Join(err, ErrUnfinished)
 	}
 	evaluation := filepath.Join(path, EvaluationFile)
-	if err := readJSONFile(evaluation, MaxEvaluationBytes, &r.Test); err != nil {
+	if err := ReadJSON(evaluation, MaxEvaluationBytes, &r.Test); err != nil {
 		return Record{}, err
 	}
 	if err := r.Test.check(); err != nil {
@@ -143,20 +144,20 @@ func (r *Record) readLine(line []byte) error {
 	}
 	switch {
 	case bytes.HasPrefix(line, []byte(`{"event":"epoch"`)):
-		var epoch EpochMetrics
+		var epoch experiments.EpochMetrics
 		if err := json.Unmarshal(line, &epoch); err != nil {
 			return err
 		}
 		if epoch.Epoch != len(r.Epochs)+1 {
 			return fmt.Errorf("found epoch %d, expected %d", epoch.Epoch, len(r.Epochs)+1)
 		}
-		if err := epoch.check(r.Config.Epochs); err != nil {
+		if err := checkEpoch(epoch, r.Config.Epochs); err != nil {
 			return err
 		}
 		r.Epochs = append(r.Epochs, epoch)
 		r.Seconds += epoch.TrainSeconds + epoch.EvalSeconds
 	case bytes.HasPrefix(line, []byte(`{"event":"diverged"`)):
-		var diverged DivergedMetrics
+		var diverged experiments.DivergedMetrics
 		if err := json.Unmarshal(line, &diverged); err != nil {
 			return err
 		}
@@ -164,8 +165,8 @@ func (r *Record) readLine(line []byte) error {
 		if err != nil {
 			return err
 		}
-		r.Diverged = &Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
-		return r.Diverged.check(r.Config.Epochs)
+		r.Diverged = &experiments.Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+		return checkDiverged(*r.Diverged, r.Config.Epochs)
 	case !bytes.HasPrefix(line, []byte(`{"event":"step"`)):
 		return errors.New("found neither a step, an epoch nor a diverged event")
 	}

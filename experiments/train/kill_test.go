@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -56,14 +58,14 @@ func fixedNow() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 // run begins the run, or goes on with it.
 func (c child) run(ctx context.Context) error {
-	o := experiments.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
+	o := train.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
 		if _, ok := e.(experiments.RunStarted); ok {
 			fmt.Println(begun)
 		}
 	}}
-	_, err := os.Stat(filepath.Join(c.Folder, experiments.MetricsFile))
+	_, err := os.Stat(filepath.Join(c.Folder, record.MetricsFile))
 	o.Resume = err == nil
-	_, err = experiments.Run(ctx, c.Config, o)
+	_, err = train.Run(ctx, c.Config, o)
 	return err
 }
 
@@ -103,7 +105,7 @@ func TestChildRun(t *testing.T) {
 func sameFiles(t *testing.T, found, expected string, names ...string) {
 	t.Helper()
 	if len(names) == 0 {
-		names = []string{experiments.WeightsFile, experiments.MetricsFile, experiments.EvaluationFile, experiments.ConfigFile}
+		names = []string{record.WeightsFile, record.MetricsFile, record.EvaluationFile, record.ConfigFile}
 	}
 	for _, name := range names {
 		a, err := os.ReadFile(filepath.Join(found, name))
@@ -143,7 +145,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 	seed := fromEnvironment(t, "EPOCHAL_TEST_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("EPOCHAL_TEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: experiments.KeepBest}
+	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: record.KeepBest}
 	start := time.Now()
 	out := &watched{}
 	if afterBegin {
@@ -155,7 +157,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	life := time.Since(start)
-	bestFile := filepath.Join(experiments.CheckpointsFolder, experiments.BestFile)
+	bestFile := filepath.Join(record.CheckpointsFolder, record.BestFile)
 
 	killed, terminated, rounds := 0, 0, 0
 	during := map[string]int{}
@@ -164,7 +166,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 			t.Fatalf("found %d kills in %d runs, expected more", killed, rounds)
 		}
 		parent := t.TempDir()
-		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: experiments.KeepBest}
+		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: record.KeepBest}
 		for ended := false; !ended; {
 			command := one.command(t)
 			out := &watched{}
@@ -228,21 +230,21 @@ func phase(t *testing.T, folder string) string {
 		there[entry.Name()] = true
 		if strings.HasPrefix(entry.Name(), ".epoch-") || strings.HasPrefix(entry.Name(), ".best.") {
 			return "writing a checkpoint"
-		} else if entry.Name() != experiments.LockFile && strings.HasPrefix(entry.Name(), ".") {
+		} else if entry.Name() != record.LockFile && strings.HasPrefix(entry.Name(), ".") {
 			return "writing another file"
 		}
 	}
-	if there[experiments.WeightsFile] {
+	if there[record.WeightsFile] {
 		return "after the end"
 	}
-	if !there[experiments.MetricsFile] {
+	if !there[record.MetricsFile] {
 		return "making the folder"
 	}
-	metrics, err := os.ReadFile(filepath.Join(folder, experiments.MetricsFile))
+	metrics, err := os.ReadFile(filepath.Join(folder, record.MetricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkpoints, _ := filepath.Glob(filepath.Join(folder, experiments.CheckpointsFolder, "epoch-*"))
+	checkpoints, _ := filepath.Glob(filepath.Join(folder, record.CheckpointsFolder, "epoch-*"))
 	epochs, steps := bytes.Count(metrics, []byte(`"event":"epoch"`)), bytes.Count(metrics, []byte(`"step":0,`))
 	switch {
 	case len(checkpoints) == 0:
@@ -263,11 +265,11 @@ func checkClean(t *testing.T, folder string) {
 	if err != nil || len(entries) != 7 {
 		t.Errorf("found %v (%v), expected five files, the lock and the checkpoints", entries, err)
 	}
-	entries, err = os.ReadDir(filepath.Join(folder, experiments.CheckpointsFolder))
+	entries, err = os.ReadDir(filepath.Join(folder, record.CheckpointsFolder))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("found %v (%v), expected the last checkpoint and the best", entries, err)
 	}
-	if _, err := experiments.ReadRecord(folder); err != nil {
+	if _, err := record.Read(folder); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bufio"
@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 )
 
@@ -38,10 +40,10 @@ func TestRunFollowsPyTorch(t *testing.T) {
 		c := golden()
 		c.Backend = backend
 		out := filepath.Join(t.TempDir(), "run")
-		if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out}); err != nil {
+		if _, err := train.Run(context.Background(), c, train.Options{Folder: out}); err != nil {
 			t.Fatal(err)
 		}
-		steps, epochs := readMetrics(t, filepath.Join(out, experiments.MetricsFile))
+		steps, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile))
 		if len(epochs) != 2 || len(steps) != 24 {
 			t.Fatalf("found %d epochs and %d steps, expected 2 and 24", len(epochs), len(steps))
 		}
@@ -61,7 +63,7 @@ func TestRunFollowsPyTorch(t *testing.T) {
 				}
 			}
 		}
-		weights := readWeights(t, filepath.Join(out, experiments.WeightsFile), topology)
+		weights := readWeights(t, filepath.Join(out, record.WeightsFile), topology)
 		for i := range weights {
 			for j, value := range append(weights[i].Weight, weights[i].Bias...) {
 				want := append(wantWeights[i].Weight, wantWeights[i].Bias...)[j]

@@ -1,10 +1,11 @@
-package experiments
+package train
 
 import (
 	"context"
 	"fmt"
 
 	"epochal/dataset"
+	"epochal/experiments"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -70,9 +71,9 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 }
 
 // serves reports a config that asks for another device.
-func (d *Device) serves(c Config) error {
+func (d *Device) serves(c experiments.Config) error {
 	if c.Backend != d.name || c.TF32 != d.tf32 {
-		return Problem{Field: "backend", Found: fmt.Sprintf("%s with tf32 %t", c.Backend, c.TF32),
+		return experiments.Problem{Field: "backend", Found: fmt.Sprintf("%s with tf32 %t", c.Backend, c.TF32),
 			Expected: fmt.Sprintf("%s with tf32 %t, as the device was opened", d.name, d.tf32)}
 	}
 	return nil
@@ -118,7 +119,7 @@ func (d *Device) evict() {
 }
 
 // images returns data's sets on the device, split and normalized as c says.
-func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) {
+func (d *Device) images(data *dataset.Dataset, c experiments.Config) (*model.Images, error) {
 	key := imagesKey{files: fmt.Sprint(data.Files), validation: c.Validation}
 	if c.Validation > 0 {
 		key.seed = c.Seed

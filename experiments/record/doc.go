@@ -1,0 +1,2 @@
+// Package record keeps the record of a run in its run folder.
+package record
