@@ -87,7 +87,7 @@ happened. Its settings are those of its config.json: only --epochs, --backend,
 	flags.SortFlags = false
 	addConfigFlags(flags, &config)
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
-	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0 for none but when interrupted and at the end")
+	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0: only on interrupt and at the end")
 	flags.StringVar(&options.Keep, "keep", options.Keep, "last, or best: `which` epoch's weights to keep; best is by validation loss, without a split by train loss")
 	flags.StringVar(&resume, "resume", "", "run `folder` of a run that was interrupted and is to go on")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with 3 if the final test accuracy is lower; a `fraction` such as 0.89")

@@ -3,22 +3,15 @@ package record
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"math"
-	"os"
 	"path"
-	"regexp"
 	"slices"
 	"strconv"
-	"syscall"
 
-	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 )
@@ -31,22 +24,19 @@ const (
 	BestFile          = "best.safetensors" // the best epoch's, with KeepBest
 )
 
-// What Options.Keep keeps besides the last checkpoint.
-const (
-	KeepLast = "last" // nothing
-	KeepBest = "best" // the best epoch: by validation loss if there is a split, else by train loss; never by the test set
-)
+// bestName is the best epoch's checkpoint, below the run folder.
+const bestName = CheckpointsFolder + "/" + BestFile
 
 // checkpointVersion is the version of the metadata. A newer one is refused.
 const checkpointVersion = 1
 
-// Damaged is the end of the name of a checkpoint that a resumed run refused.
-const Damaged = ".damaged"
+// damaged is the end of the name of a checkpoint that a resumed run refused.
+const damaged = ".damaged"
 
 // Checkpoint is what a checkpoint holds besides the weights.
 type Checkpoint struct {
 	experiments.Position
-	MetricsBytes int64   // of metrics.jsonl that belong to it, 0 or more
+	MetricsBytes int     // of metrics.jsonl that belong to it, 0 or more
 	EpochSeconds float64 // that the steps of the epoch took so far
 	Keep         string  // KeepLast or KeepBest
 	BestEpoch    int     // with KeepBest the best epoch so far, else 0
@@ -54,12 +44,10 @@ type Checkpoint struct {
 	ConfigSHA256 string  // of those fields of the config that may not change
 }
 
-// CheckpointFile is the file of a checkpoint, below the run folder.
-func CheckpointFile(p experiments.Position) string {
+// checkpointFile is the file of a checkpoint, below the run folder.
+func checkpointFile(p experiments.Position) string {
 	return path.Join(CheckpointsFolder, fmt.Sprintf("epoch-%05d-step-%05d.safetensors", p.Epoch, p.Step))
 }
-
-var checkpointName = regexp.MustCompile(`^epoch-([0-9]{5,9})-step-([0-9]{5,10})\.safetensors$`)
 
 // metadata is c as the metadata of a safetensors file.
 func (c Checkpoint) metadata() map[string]string {
@@ -69,7 +57,7 @@ func (c Checkpoint) metadata() map[string]string {
 		"checkpoint_version": strconv.Itoa(checkpointVersion),
 		"epoch":              strconv.Itoa(c.Epoch),
 		"step":               strconv.Itoa(c.Step),
-		"metrics_bytes":      strconv.FormatInt(c.MetricsBytes, 10),
+		"metrics_bytes":      strconv.Itoa(c.MetricsBytes),
 		"epoch_seconds":      float(c.EpochSeconds),
 		"keep":               c.Keep,
 		"best_epoch":         strconv.Itoa(c.BestEpoch),
@@ -80,37 +68,37 @@ func (c Checkpoint) metadata() map[string]string {
 
 // parseCheckpoint reads the metadata again.
 func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
-	if version, err := strconv.Atoi(metadata["checkpoint_version"]); err != nil || version < 1 {
-		return c, fmt.Errorf("metadata: checkpoint_version: found %q, expected %d; not a checkpoint of a run", metadata["checkpoint_version"], checkpointVersion)
-	} else if version > checkpointVersion {
-		return c, fmt.Errorf("metadata: checkpoint_version: found %d, expected at most %d; a newer epochal wrote it", version, checkpointVersion)
-	}
-	integer := func(name string, least, most int64) int64 {
-		value, failed := strconv.ParseInt(metadata[name], 10, 64)
-		if failed != nil || value < least || value > most {
-			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected %d to %d", name, metadata[name], least, most))
+	check := func(ok bool, name, expected string) {
+		if !ok {
+			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected %s", name, metadata[name], expected))
 		}
+	}
+	integer := func(name string, least, most int) int {
+		value, failed := strconv.Atoi(metadata[name])
+		check(failed == nil && value >= least && value <= most, name, fmt.Sprintf("%d to %d", least, most))
 		return value
 	}
 	float := func(name string) float64 {
 		value, failed := strconv.ParseFloat(metadata[name], 64)
-		if failed != nil || !experiments.IsFinite(value) || value < 0 {
-			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected a finite number from 0 on", name, metadata[name]))
-		}
+		check(failed == nil && experiments.IsFinite(value) && value >= 0, name, "a finite number from 0 on")
 		return value
 	}
+	version, _ := strconv.Atoi(metadata["checkpoint_version"])
+	check(version >= 1, "checkpoint_version", fmt.Sprintf("%d; not a checkpoint of a run", checkpointVersion))
+	check(version <= checkpointVersion, "checkpoint_version", fmt.Sprintf("at most %d; a newer epochal wrote it", checkpointVersion))
+	if err != nil {
+		return c, err
+	}
 	c = Checkpoint{
-		Position:     experiments.Position{Epoch: int(integer("epoch", 1, experiments.MaxEpochs+1)), Step: int(integer("step", 0, math.MaxInt32))},
-		MetricsBytes: integer("metrics_bytes", 0, math.MaxInt64),
+		Position:     experiments.Position{Epoch: integer("epoch", 1, experiments.MaxEpochs+1), Step: integer("step", 0, math.MaxInt32)},
+		MetricsBytes: integer("metrics_bytes", 0, math.MaxInt),
 		EpochSeconds: float("epoch_seconds"),
 		Keep:         metadata["keep"],
-		BestEpoch:    int(integer("best_epoch", 0, experiments.MaxEpochs)),
+		BestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
 		BestLoss:     float("best_loss"),
 		ConfigSHA256: metadata["config_sha256"],
 	}
-	if c.Keep != KeepLast && c.Keep != KeepBest {
-		err = errors.Join(err, fmt.Errorf("metadata: keep: found %q, expected %s or %s", c.Keep, KeepLast, KeepBest))
-	}
+	check(c.Keep == KeepLast || c.Keep == KeepBest, "keep", KeepLast+" or "+KeepBest)
 	return c, err
 }
 
@@ -124,84 +112,94 @@ func ReadCheckpoint(r io.ReadSeeker, name string, t model.Topology) (c Checkpoin
 	return c, weights, err
 }
 
-// FixedSHA256 is the checksum of those fields of c that may not change when a
-// run is resumed.
-func FixedSHA256(c experiments.Config) (string, error) {
-	defaults := experiments.Defaults()
-	c.Epochs, c.Backend, c.TF32, c.StepsPerCall = defaults.Epochs, defaults.Backend, defaults.TF32, defaults.StepsPerCall
-	text, err := json.Marshal(c)
-	hash := sha256.Sum256(text)
-	return hex.EncodeToString(hash[:]), err
+// fixedSHA256 is the checksum of those fields of a config that may not change when
+// a run is resumed.
+func fixedSHA256(c experiments.Config) string { return digest(fixed(c)) }
+
+// writeNext writes a checkpoint of what comes next and removes the one before the
+// last.
+func (r *Run) writeNext(weights model.Weights) error {
+	if err := r.writeCheckpoint(checkpointFile(r.At), weights); err != nil {
+		return err
+	}
+	if err := r.prune(2); err != nil {
+		return r.failed(err)
+	}
+	return nil
 }
 
-// WriteCheckpoint writes a checkpoint under the given name below the run folder.
-// What metrics.jsonl holds by then is on the disk before.
-func (f *Folder) WriteCheckpoint(name string, c Checkpoint, t model.Topology, weights model.Weights) error {
+// writeCheckpoint writes a checkpoint under the given name below the run folder.
+// What metrics.jsonl holds by then is on the disk before. Weights that are no
+// longer finite while the loss still is do not stop a run: it has the same end as
+// without checkpoints.
+func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
-	if err := model.WriteCheckpoint(&file, t, weights, c.metadata()); err != nil {
-		return err
+	err := model.WriteCheckpoint(&file, r.topology, weights, Checkpoint{
+		Position: r.At, MetricsBytes: r.size, EpochSeconds: r.EpochSeconds,
+		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixedSHA256(r.config),
+	}.metadata())
+	if errors.Is(err, model.ErrNotFinite) {
+		r.options.Warn(fmt.Sprintf("%s is not written: %v", name, err))
+		return nil
 	}
-	if err := f.Metrics.Sync(); err != nil {
-		return err
+	if err == nil {
+		err = r.metrics.Sync()
 	}
-	if err := f.Root.Mkdir(CheckpointsFolder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	if err == nil {
+		if err = r.root.Mkdir(CheckpointsFolder, 0o755); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
 	}
-	return f.Write(name, file.Bytes())
+	if err == nil {
+		err = r.write(name, file.Bytes())
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	if name != bestName {
+		r.saved = r.At
+	}
+	return nil
 }
 
-// Checkpoints are the positions that the names of the folder's checkpoints tell,
+// checkpoints are the positions that the names of the folder's checkpoints tell,
 // the newest first.
-func (f *Folder) Checkpoints() ([]experiments.Position, error) {
-	entries, err := fs.ReadDir(f.Root.FS(), CheckpointsFolder)
+func (r *Run) checkpoints() (found []experiments.Position, err error) {
+	entries, err := fs.ReadDir(r.root.FS(), CheckpointsFolder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
-	} else if err != nil {
-		return nil, err
 	}
-	var found []experiments.Position
 	for _, entry := range entries {
-		if match := checkpointName.FindStringSubmatch(entry.Name()); match != nil {
-			epoch, _ := strconv.Atoi(match[1])
-			step, _ := strconv.Atoi(match[2])
-			if p := (experiments.Position{Epoch: epoch, Step: step}); path.Base(CheckpointFile(p)) == entry.Name() {
-				found = append(found, p)
-			}
+		var at experiments.Position
+		fmt.Sscanf(entry.Name(), "epoch-%d-step-%d.", &at.Epoch, &at.Step)
+		if path.Base(checkpointFile(at)) == entry.Name() {
+			found = append(found, at)
 		}
 	}
 	slices.SortFunc(found, func(a, b experiments.Position) int {
 		return cmp.Or(cmp.Compare(b.Epoch, a.Epoch), cmp.Compare(b.Step, a.Step))
 	})
-	return found, nil
+	return found, err
 }
 
-// Prune removes all checkpoints but the newest ones.
-func (f *Folder) Prune(keep int) error {
-	found, err := f.Checkpoints()
-	for _, p := range found[min(keep, len(found)):] {
-		err = errors.Join(err, f.Root.Remove(CheckpointFile(p)))
+// prune removes all checkpoints but the newest ones.
+func (r *Run) prune(keep int) error {
+	found, err := r.checkpoints()
+	for _, at := range found[min(keep, len(found)):] {
+		err = errors.Join(err, r.root.Remove(checkpointFile(at)))
 	}
 	return err
 }
 
-// ReadCheckpoint reads one checkpoint of the folder, which must be the position
-// that its name tells, if it is not the best.
-func (f *Folder) ReadCheckpoint(name string, t model.Topology, configSHA256 string) (Checkpoint, model.Weights, error) {
-	// What is no file could keep the reader waiting for ever, see regular.Open.
-	file, err := f.Root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// readCheckpoint reads one checkpoint of the folder.
+func (r *Run) readCheckpoint(name string) (Checkpoint, model.Weights, error) {
+	file, err := r.openFile(name)
 	if err != nil {
 		return Checkpoint{}, nil, err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err == nil {
-		err = regular.Check(name, info)
-	}
-	if err != nil {
-		return Checkpoint{}, nil, err
-	}
-	c, weights, err := ReadCheckpoint(file, name, t)
-	if err == nil && c.ConfigSHA256 != configSHA256 {
+	c, weights, err := ReadCheckpoint(file, name, r.topology)
+	if err == nil && c.ConfigSHA256 != fixedSHA256(r.config) {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}
 	return c, weights, err

@@ -26,6 +26,7 @@ type Environment struct {
 	Data            []dataset.File `json:"data"`                  // the files of the dataset
 	Folder          string         `json:"folder"`                // that relative paths in config.json are relative to
 	InitSHA256      string         `json:"init_sha256,omitempty"` // of the file with the initial weights
+	Identity        string         `json:"identity,omitempty"`    // of the run, see [Identity]
 	Started         time.Time      `json:"started"`
 	Resumed         []Resumption   `json:"resumed,omitempty"` // in order; none of a run that was never resumed
 }
@@ -45,6 +46,11 @@ func (e Environment) LastBackend() backend.Info {
 		return e.Resumed[n-1].Backend
 	}
 	return e.Backend
+}
+
+// sameBackend tells whether two backends give the same bits.
+func sameBackend(a, b backend.Info) bool {
+	return a.Name == b.Name && a.Version == b.Version && a.PluginSHA256 == b.PluginSHA256 && a.Device == b.Device && a.TF32 == b.TF32
 }
 
 // BuildEnvironment is the part of the environment that the binary knows of itself.

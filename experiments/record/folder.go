@@ -1,7 +1,7 @@
 package record
 
 import (
-	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,13 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strconv"
-	"time"
+	"syscall"
 
-	"epochal/experiments"
-	"epochal/model"
+	"epochal/dataset/regular"
 
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 )
 
 // The files of a run folder, besides CheckpointsFolder and LockFile.
@@ -27,56 +26,43 @@ const (
 	WeightsFile     = "model.safetensors"
 )
 
-// CheckFolder reports why a run folder cannot be made: it holds something
-// already, or nothing can be written there. It leaves nothing behind, and
-// returns the folder that exists and in which the first thing is made, "" if no
-// record is kept.
-func CheckFolder(path, above string) (string, error) {
-	if path == "" && above != "" {
-		path = filepath.Join(above, "run")
-		if _, err := os.Lstat(path); err == nil {
-			return above, probe(above) // somebody's own folder of that name
+// available reports why a new run folder cannot be made: it holds something
+// already, or nothing can be written there. It leaves nothing behind.
+func (o Options) available() error {
+	if o.Folder == "" && o.Parent == "" {
+		return nil
+	}
+	if info, err := os.Stat(o.Folder); err == nil && !info.IsDir() {
+		return fmt.Errorf("out: %s: found a file, expected a new or an empty folder", o.Folder)
+	}
+	if entries, err := os.ReadDir(o.Folder); err == nil && len(entries) > 0 {
+		if err := checkUnlocked(o.Folder); err != nil {
+			return fmt.Errorf("out: %w", err)
+		}
+		if !abandoned(entries) {
+			last := entries[len(entries)-1].Name() // hidden files come first
+			err := fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", o.Folder, last)
+			if _, missing := os.Stat(filepath.Join(o.Folder, ConfigFile)); missing != nil {
+				return err
+			}
+			return hinted{err, "--resume goes on with a run that stopped"}
 		}
 	}
-	if path == "" {
-		return "", nil
+	place, err := nearest(cmp.Or(o.Folder, o.Parent))
+	if err != nil {
+		return err
 	}
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return "", fmt.Errorf("out: %s: found a file, expected a new or an empty folder", path)
+	// Permission bits alone do not tell whether a file can be made: the file system
+	// may be read-only.
+	file, err := os.CreateTemp(place, ".epochal-probe-*")
+	if err != nil {
+		return fmt.Errorf("out: %s: no file can be made there: %w", place, errors.Unwrap(err))
 	}
-	entries, err := os.ReadDir(path)
-	switch {
-	case err == nil && len(entries) > 0:
-		if err := checkUnlocked(path); err != nil {
-			return "", fmt.Errorf("out: %w", err)
-		}
-		if abandoned(entries) {
-			return path, probe(path)
-		}
-		return "", taken{fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", path, firstName(entries)), path}
-	case err == nil:
-		return path, probe(path)
-	}
-	// The nearest folder that exists is where the first new one is made.
-	parent := filepath.Dir(filepath.Clean(path))
-	for {
-		info, err := os.Stat(parent)
-		if err == nil && !info.IsDir() {
-			return "", fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, parent)
-		}
-		if err == nil {
-			return parent, probe(parent)
-		}
-		if above := filepath.Dir(parent); above != parent {
-			parent = above
-			continue
-		}
-		return "", fmt.Errorf("out: %w", err)
-	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
 
-// abandoned tells whether a process was killed before it had made the run folder:
-// the lock is there and metrics.jsonl is not yet.
+// abandoned tells whether a process ended before it had made the run folder: the
+// lock is there and metrics.jsonl is not yet.
 func abandoned(entries []fs.DirEntry) bool {
 	locked := false
 	for _, entry := range entries {
@@ -90,158 +76,177 @@ func abandoned(entries []fs.DirEntry) bool {
 	return locked
 }
 
-// firstName is the first name that is no hidden file's, if there is one.
-func firstName(entries []fs.DirEntry) string {
-	for _, entry := range entries {
-		if entry.Name()[0] != '.' {
-			return entry.Name()
+// nearest is path itself or the nearest folder above it that exists.
+func nearest(path string) (string, error) {
+	for place := filepath.Clean(path); ; place = filepath.Dir(place) {
+		info, err := os.Stat(place)
+		switch {
+		case err == nil && info.IsDir():
+			return place, nil
+		case err == nil:
+			return "", fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR), place == filepath.Dir(place):
+			return "", fmt.Errorf("out: %w", err)
 		}
 	}
-	return entries[0].Name()
 }
 
-// taken is the error of a new run in a folder that holds something.
-type taken struct {
+// hinted is an error with what helps.
+type hinted struct {
 	error
-	folder string
+	hint string
 }
 
-// Hint says what was perhaps meant.
-func (t taken) Hint() string {
-	if _, err := os.Stat(filepath.Join(t.folder, ConfigFile)); err != nil {
-		return ""
+func (h hinted) Hint() string { return h.hint }
+
+// A run folder holds at most five files with weights at one time: two checkpoints
+// and the one being written, the best, and model.safetensors. The other files take
+// about a megabyte.
+const (
+	checkpointsAtOnce = 5
+	otherBytes        = 1 << 20
+)
+
+// checkSpace reports a file system without room for the checkpoints of the run.
+func (r *Run) checkSpace() error {
+	if r.options.Folder == "" && r.options.Parent == "" {
+		return nil
 	}
-	return "--resume goes on with a run that ended early"
-}
-
-// probe tries whether a file can be made in folder. Permission bits alone do not
-// tell: the file system may be read-only.
-func probe(folder string) error {
-	file, err := os.CreateTemp(folder, ".epochal-probe-*")
+	folder, err := nearest(cmp.Or(r.options.Folder, r.options.Parent))
 	if err != nil {
-		return fmt.Errorf("out: %s: no file can be made there: %w", folder, errors.Unwrap(err))
+		return err
 	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
-}
-
-// Folder is an open run folder. A nil folder keeps nothing.
-//
-// Everything in it is reached through root, not through path: a folder that is
-// moved while the run goes on is written on, and one that another run made at
-// the same path in the meantime is left alone.
-type Folder struct {
-	Path    string
-	Root    *os.Root
-	Lock    *Lock
-	Metrics *os.File
-	Size    int64 // of metrics.jsonl, in bytes
-}
-
-// Create makes the run folder with the files that are known at the start.
-// If it fails, it leaves nothing that was not there before.
-func Create(path, above string, c experiments.Config, e Environment, now func() time.Time) (*Folder, error) {
-	if path != "" {
-		return newFolder(path, c, e, now())
+	var system unix.Statfs_t
+	if err := unix.Statfs(folder, &system); err != nil {
+		return fmt.Errorf("out: %s: %w", folder, err)
 	}
-	if above == "" {
-		return nil, nil
+	free := uint64(system.Bavail) * uint64(system.Bsize)
+	need := uint64(checkpointsAtOnce*4*r.topology.ParameterCount() + otherBytes)
+	if system.Blocks == 0 || free >= need { // some file systems do not say
+		return nil
 	}
-	name := filepath.Join(above, now().Format("2006-01-02_15-04-05"))
-	for i := 2; ; i++ {
-		candidate := name
-		if i > 2 {
-			candidate += "-" + strconv.Itoa(i-1)
-		}
-		f, err := newFolder(candidate, c, e, now())
-		if !errors.Is(err, errTaken) && !errors.As(err, new(Busy)) {
-			return f, err
-		}
-	}
+	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", folder, free, need),
+		"free some space, or choose a folder elsewhere"}
 }
 
 // errTaken is the error of a folder that another run made in the meantime.
 var errTaken = errors.New("another run has used the folder")
 
-// newFolder makes path a run folder and locks it. Of several processes that try
-// at once one gets it; the others leave it alone. metrics.jsonl comes last: a
-// folder that has it is a run's.
-func newFolder(path string, c experiments.Config, e Environment, now time.Time) (f *Folder, err error) {
-	made, err := missingFolders(path)
-	if err != nil {
-		return nil, fmt.Errorf("out: %w", err)
-	}
-	f = &Folder{Path: path}
-	var written []string
+// make makes path the run folder and locks it. Of several processes that try at
+// once one gets it; the others leave it alone. metrics.jsonl comes last: a folder
+// that has it is a run's, and one that has not, because the process failed or was
+// killed, is the next one's.
+func (r *Run) make(path string, e Environment) (err error) {
 	defer func() {
-		if err == nil {
+		switch {
+		case err == nil:
+			r.Folder = path
 			return
-		}
-		for _, name := range written {
-			f.Root.Remove(name)
-		}
-		if f.Lock != nil && !errors.Is(err, errTaken) {
-			f.Lock.remove()
-		}
-		f.Close()
-		f = nil
-		// The innermost first; one in which another process made something stays.
-		for _, folder := range made {
-			os.Remove(folder)
-		}
-		if errors.As(err, new(Busy)) {
+		case errors.As(err, new(Busy)):
 			err = fmt.Errorf("out: %w", err)
-		} else {
+		default:
 			err = fmt.Errorf("out: %s: %w", path, err)
 		}
+		r.Close()
 	}()
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return f, err
-	}
-	if f.Lock, err = LockFolder(path, now); err != nil {
-		return f, err
-	}
-	if f.Root, err = os.OpenRoot(path); err != nil {
-		return f, err
-	}
-	if _, err := f.Root.Lstat(MetricsFile); err == nil {
-		return f, errTaken
-	}
-	if err := f.Sweep(); err != nil {
-		return f, err
-	}
-	written = []string{MetricsFile, ConfigFile, EnvironmentFile}
-	if err := errors.Join(f.WriteJSON(ConfigFile, c), f.WriteJSON(EnvironmentFile, e)); err != nil {
-		return f, err
-	}
-	f.Metrics, err = f.Root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
-	return f, err
-}
-
-// missingFolders are path and its parents as far as they do not exist, the
-// innermost first.
-func missingFolders(path string) (missing []string, err error) {
-	for folder := filepath.Clean(path); ; folder = filepath.Dir(folder) {
-		if _, err := os.Stat(folder); err == nil {
-			return missing, nil
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		missing = append(missing, folder)
-	}
-}
-
-// Write writes one file of the folder whole or not at all, and has it on the
-// disk when it returns.
-func (f *Folder) Write(name string, data []byte) error {
-	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(f.Root)); err != nil {
+	above, err := nearest(path)
+	if err != nil {
 		return err
 	}
-	return f.Sync(filepath.Dir(name))
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		for made := filepath.Clean(path); made != above; made = filepath.Dir(made) {
+			os.Remove(made)
+		}
+		return err
+	}
+	if r.lock, err = LockFolder(path, r.options.Now()); err != nil {
+		return err
+	}
+	if r.root, err = os.OpenRoot(path); err != nil {
+		return err
+	}
+	if _, err := r.root.Lstat(MetricsFile); err == nil {
+		return errTaken
+	}
+	if err := errors.Join(r.sweep(), r.writeJSON(ConfigFile, r.config), r.writeJSON(EnvironmentFile, e)); err != nil {
+		return err
+	}
+	r.metrics, err = r.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	return err
 }
 
-// Sync has the names in a folder of the folder on the disk.
-func (f *Folder) Sync(name string) error {
-	folder, err := f.Root.Open(name)
+// temporary are the names of files that a killed process was about to rename, or
+// of its attempts to make one.
+var temporary = regexp.MustCompile(`^\.(((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)|epochal-probe-)[0-9]+$`)
+
+// sweep removes what killed processes left.
+func (r *Run) sweep() error {
+	entries, err := fs.ReadDir(r.root.FS(), ".")
+	for _, entry := range entries {
+		if temporary.MatchString(entry.Name()) {
+			err = errors.Join(err, r.root.Remove(entry.Name()))
+		}
+	}
+	return err
+}
+
+// append adds one line to metrics.jsonl, in one write, so that a reader never sees
+// half of one.
+func (r *Run) append(line any) error {
+	if r.root == nil {
+		return nil
+	}
+	text, err := json.Marshal(line)
+	if err == nil {
+		var n int
+		n, err = r.metrics.Write(append(text, '\n'))
+		r.size += n
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+// openFile opens a regular file of the folder for reading. It never waits, as
+// opening a pipe would.
+func (r *Run) openFile(name string) (*os.File, error) {
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = regular.Check(name, info)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// write writes one file of the folder whole or not at all, and has it on the disk
+// when it returns.
+func (r *Run) write(name string, data []byte) error {
+	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(r.root)); err != nil {
+		return err
+	}
+	return r.sync(filepath.Dir(name))
+}
+
+// writeJSON writes a value as one file of the folder.
+func (r *Run) writeJSON(name string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.write(name, append(text, '\n'))
+}
+
+// sync has the names in a folder of the folder on the disk.
+func (r *Run) sync(name string) error {
+	folder, err := r.root.Open(name)
 	if err != nil {
 		return err
 	}
@@ -249,94 +254,13 @@ func (f *Folder) Sync(name string) error {
 	return folder.Sync()
 }
 
-// temporary are the names of files that a killed process was about to rename,
-// or tried whether it can make.
-var temporary = regexp.MustCompile(`^\.(((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)|epochal-probe-)[0-9]+$`)
+// ErrGone is the error of a run folder that was removed while it was in use.
+var ErrGone = errors.New("the folder is gone")
 
-// Sweep removes what killed processes left.
-func (f *Folder) Sweep() error {
-	entries, err := fs.ReadDir(f.Root.FS(), ".")
-	for _, entry := range entries {
-		if temporary.MatchString(entry.Name()) {
-			err = errors.Join(err, f.Root.Remove(entry.Name()))
-		}
-	}
-	return err
-}
-
-// WriteJSON writes a value as one file of the folder.
-func (f *Folder) WriteJSON(name string, value any) error {
-	text, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return err
-	}
-	return f.Write(name, append(text, '\n'))
-}
-
-// Failed is the error of a file of the folder that could not be written.
-func (f *Folder) Failed(err error) error {
+// failed is the error of a file of the folder that could not be written.
+func (r *Run) failed(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = ErrGone
 	}
-	return fmt.Errorf("out: %s: %w", f.Path, err)
+	return fmt.Errorf("out: %s: %w", r.Folder, err)
 }
-
-// Append adds one line to metrics.jsonl, in one write, so that a reader never
-// sees half of one.
-func (f *Folder) Append(line any) error {
-	if f == nil {
-		return nil
-	}
-	text, err := json.Marshal(line)
-	if err == nil {
-		var n int
-		n, err = f.Metrics.Write(append(text, '\n'))
-		f.Size += int64(n)
-	}
-	if err != nil {
-		return f.Failed(err)
-	}
-	return nil
-}
-
-// Finish writes what is known when the last epoch is over. model.safetensors
-// comes last: a folder that has it is complete.
-func (f *Folder) Finish(test TestEvaluation, t model.Topology, weights model.Weights) error {
-	if f == nil {
-		return nil
-	}
-	var file bytes.Buffer
-	if err := model.WriteWeights(&file, t, weights); err != nil {
-		return err
-	}
-	err := f.Metrics.Sync()
-	if err == nil {
-		err = f.WriteJSON(EvaluationFile, test)
-	}
-	if err == nil {
-		err = f.Write(WeightsFile, file.Bytes())
-	}
-	if err == nil {
-		err = f.Prune(1)
-	}
-	if err != nil {
-		return f.Failed(err)
-	}
-	return nil
-}
-
-// Close gives the folder back.
-func (f *Folder) Close() {
-	if f.Metrics != nil {
-		f.Metrics.Close()
-	}
-	if f.Root != nil {
-		f.Root.Close()
-	}
-	if f.Lock != nil {
-		f.Lock.Release()
-	}
-}
-
-// ErrGone is the error of a run folder that was removed while it was in use.
-var ErrGone = errors.New("the folder is gone")

@@ -206,7 +206,7 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 	other.Normalize, other.Shuffle, other.Seed, other.Validation, other.Init, other.Data = true, false, 1, 3, "w", "d"
 	file := filepath.Join(out, record.ConfigFile)
 	as := " as in " + file + "; it cannot change when a run is resumed\n"
-	want := "layer_sizes: found [8 8], expected [8]" + as +
+	want := "layer_sizes: found [8,8], expected [8]" + as +
 		`activation: found "tanh", expected "relu"` + as +
 		"learning_rate: found 0.2, expected 0.1" + as +
 		"batch_size: found 8, expected 4" + as +
@@ -226,10 +226,9 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 	}
 	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 
-	bad := attempt(c, train.Options{Resume: true, CheckpointEvery: -1, Keep: "all"})
-	want = `checkpoint_every: found -1, expected 0 (only when interrupted) to 1000000
-keep: found "all", expected last or best
-resume: found "", expected a run folder`
+	bad := attempt(c, train.Options{Folder: out, Resume: true, CheckpointEvery: -1, Keep: "all"})
+	want = `checkpoint_every: found -1, expected 0 (only on interrupt and at the end) to 1000000
+keep: found "all", expected last or best`
 	if bad.err == nil || bad.err.Error() != want {
 		t.Errorf("found error\n%v\nexpected\n%s", bad.err, want)
 	}
@@ -349,7 +348,7 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 	}{
 		{filepath.Join(parent, "nowhere"), c, "found no config.json in it, expected a run folder"},
 		{parent, c, "found no config.json in it, expected a run folder"},
-		{file, c, "found a file, expected a run folder"},
+		{file, c, "found no config.json in it, expected a run folder"},
 		{diverged, wild, "the run has come to its end: training diverged: "},
 		{finished, more, "found model.safetensors and no checkpoint, which a run needs to go on"},
 	} {
@@ -481,7 +480,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 				!strings.Contains(resumed.warnings[0], newest) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
-			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], "found 2, expected at most 1; a newer epochal wrote it") {
+			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], `found "2", expected at most 1; a newer epochal wrote it`) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
 			if resumed.started.At != (experiments.Position{Epoch: 3}) {

@@ -1,20 +1,13 @@
 package train
 
 import (
-	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
-	"path"
 	"time"
 
 	"epochal/dataset"
-	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/model"
@@ -24,50 +17,39 @@ import (
 // Options are the surroundings of a run: what does not change its result.
 type Options struct {
 	Observer experiments.Observer // may be nil
-	Folder   string               // the run folder, which must not exist or be empty
-	Parent   string               // without Folder: where a run folder named after the time is made; "" keeps no record
 	Now      func() time.Time     // time.Now when nil
 	Plugins  backend.Plugins      // where plugins are found and installed
-	Device   *Device              // where to run; nil opens c.Backend for this run alone
+	Device   *Device              // where to run; nil opens the config's backend for this run alone
 
-	CheckpointEvery int    // epochs between two checkpoints, 0 for none but at an interruption and at the end
-	Keep            string // KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
-	Resume          bool   // Folder is that of a run that ended early, which goes on
+	Folder string // the run folder, which must not exist or be empty
+	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
+	Resume bool   // Folder is that of a run that stopped, which goes on
+
+	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
+	Keep            string // record.KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
 }
 
-// Validate reports impossible options as [Problems].
-func (o Options) Validate() error {
-	var problems experiments.Problems
+// problems are the impossible options.
+func (o Options) problems() (problems experiments.Problems) {
 	if o.CheckpointEvery < 0 || o.CheckpointEvery > experiments.MaxEpochs {
-		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery), Expected: fmt.Sprintf("0 (only when interrupted) to %d", experiments.MaxEpochs)})
+		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery),
+			Expected: fmt.Sprintf("0 (only on interrupt and at the end) to %d", experiments.MaxEpochs)})
 	}
 	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
 		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep), Expected: record.KeepLast + " or " + record.KeepBest})
 	}
-	if o.Resume && o.Folder == "" {
-		problems = append(problems, experiments.Problem{Field: "resume", Found: `""`, Expected: "a run folder"})
-	}
-	if len(problems) == 0 {
-		return nil
-	}
 	return problems
 }
 
-// The sets of a dataset as sections of the resident images.
-const (
-	trainSection = iota
-	testSection
-	validationSection // only with a validation split
-)
-
 // Run trains c's network and evaluates it after every epoch.
 //
-// Nothing is opened or written before c is known to be possible, and the run
+// Nothing is opened or written before c is known to be possible, and a new run
 // folder appears only when the first epoch begins. A run that diverges ends with
-// [Diverged], and one that is cancelled or fails later with [Stopped], which wraps
-// ctx's error or the reason; both leave the metrics written so far. A stopped run
-// goes on with o.Resume, bit for bit as if nothing had happened: c is then that of
-// its folder, but for epochs, backend, tf32 and steps per call, which may change.
+// [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
+// which wraps ctx's error or the reason; both leave the metrics written so far. A
+// stopped run goes on with o.Resume, bit for bit as if nothing had happened: c is
+// then that of its folder, but for epochs, backend, tf32 and steps per call, which
+// may change.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -75,26 +57,34 @@ func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Resu
 	if o.Observer == nil {
 		o.Observer = func(experiments.Event) {}
 	}
-	r := &run{config: c, options: o, at: experiments.Position{Epoch: 1}}
-	defer r.close()
-	if err := joinProblems(c.Validate(), o.Validate()); err != nil {
+	var problems experiments.Problems
+	errors.As(c.Validate(), &problems)
+	if problems = append(problems, o.problems()...); len(problems) > 0 {
+		return experiments.Result{}, problems
+	}
+	open := record.Create
+	if o.Resume {
+		open = record.Open
+	}
+	recorded, err := open(c, record.Options{
+		Folder: o.Folder, Parent: o.Parent, CheckpointEvery: o.CheckpointEvery, Keep: o.Keep, Now: o.Now,
+		Warn: func(text string) { o.Observer(experiments.Warning{Text: text}) },
+	})
+	if err != nil {
 		return experiments.Result{}, err
 	}
-	if o.Resume {
-		if ended, err := r.reopen(); err != nil {
-			return experiments.Result{}, err
-		} else if ended {
-			o.Observer(experiments.AlreadyEnded{Result: r.result})
-			return r.result, nil
-		}
+	r := &run{config: c, options: o, record: recorded}
+	defer r.close()
+	if ended := recorded.Ended; ended != nil {
+		r.count(ended.Epochs)
+		r.result.Folder, r.result.Backend, r.result.Confusion = o.Folder, ended.Environment.LastBackend(), ended.Test.Confusion
+		r.observe(experiments.AlreadyEnded{Result: r.result})
+		return r.result, nil
 	}
-	if err := r.prepare(ctx); err != nil {
-		return experiments.Result{}, r.stopped(ctx, err)
+	err = r.prepare(ctx)
+	if err == nil {
+		err = r.begin()
 	}
-	if err := ctx.Err(); err != nil {
-		return experiments.Result{}, r.stopped(ctx, err)
-	}
-	err := r.record()
 	if err == nil {
 		err = r.epochs(ctx)
 	}
@@ -112,76 +102,64 @@ func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Resu
 type run struct {
 	config  experiments.Config
 	options Options
+	record  *record.Run // where the run stands
 
-	loading  *dataset.Loading
-	topology model.Topology
-	weights  model.Weights
-	device   *Device
-	network  *model.Network // the device's
-	images   *model.Images  // the device's
-	folder   *record.Folder
-	files    []dataset.File // of the data
+	loading    *dataset.Loading
+	files      []dataset.File // of the data
+	initSHA256 string         // of the file with the initial weights, "" without one
+	topology   model.Topology
+	trainCount int // images to train on
 
-	initSHA256 string                 // of the file with the initial weights, "" without one
-	test       *record.TestEvaluation // after the last epoch, nil before
+	device  *Device
+	network *model.Network // the device's
+	images  *model.Images  // the device's
 
-	at           experiments.Position // what comes next
-	saved        experiments.Position // of the newest checkpoint, zero without one
-	epochSeconds float64              // that the steps of the epoch under way took
-	bestEpoch    int                  // with KeepBest, 0 before the first
-	bestLoss     float64
-
-	recorded    experiments.Config     // of a run that is resumed, as are the next
-	environment record.Environment     // as recorded
-	refused     []experiments.Position // checkpoints newer than the one that was taken
-	recording   bool                   // the first epoch has begun: what fails from here on leaves a run to resume
-
-	trainCount  int
-	stepSeconds float64 // of a step in the last call, 0 before the first
+	begun       bool              // the run folder is the run's: what fails from here on can be resumed
+	stepSeconds float64           // of a step in the last call, 0 before the first
+	test        *model.Evaluation // of the test set after the last epoch, nil before
 	result      experiments.Result
 }
 
-// stopped makes of an error what a run ends with.
-func (r *run) stopped(ctx context.Context, err error) error {
-	var diverged experiments.Diverged
-	if errors.As(err, &diverged) {
-		return errors.Join(err, r.folder.Append(diverged.Metrics()))
+func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
+
+// count adds epochs that are over to the result.
+func (r *run) count(epochs []experiments.EpochMetrics) {
+	for _, epoch := range epochs {
+		r.result.Final = epoch
+		r.result.TrainSeconds += epoch.TrainSeconds
+		r.result.EvaluateSeconds += epoch.EvalSeconds
+		r.result.Images += r.trainCount
 	}
-	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if r.folder == nil || !cancelled && !r.recording || errors.Is(err, model.ErrNotFinite) {
-		return err // nothing was lost, or it would come to the same again
+}
+
+// begin makes the run folder, or takes it up again, and says that the run starts.
+func (r *run) begin() error {
+	r.begun = true
+	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256); err != nil {
+		return err
 	}
-	if cancelled && r.recording && r.saved != r.at {
-		if failed := r.checkpoint(); failed != nil {
-			err = failed
-		}
-	}
-	at := r.saved
-	if at.Epoch == 0 {
-		at.Epoch = 1
-	}
-	return Stopped{Folder: r.folder.Path, Epoch: at.Epoch, Step: at.Step, Err: err}
+	r.result.Folder = r.record.Folder
+	r.observe(experiments.RunStarted{
+		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
+		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.record.Folder,
+		Resumed: r.record.Resumed, At: r.record.At,
+	})
+	return nil
 }
 
 // epochs is the post's epoch_loop: train, evaluate both sets, report.
 func (r *run) epochs(ctx context.Context) error {
-	for r.at.Epoch <= r.config.Epochs {
-		epoch := r.at.Epoch
-		r.observe(experiments.EpochStarted{Epoch: epoch})
+	for r.record.At.Epoch <= r.config.Epochs {
+		r.observe(experiments.EpochStarted{Epoch: r.record.At.Epoch})
 		if err := r.train(ctx); err != nil {
 			return err
 		}
-		metrics, err := r.evaluate(ctx, epoch)
+		metrics, err := r.evaluate(ctx)
 		if err != nil {
 			return err
 		}
-		metrics.TrainSeconds = r.epochSeconds
-		r.result.Final = metrics
-		if err := r.folder.Append(metrics); err != nil {
-			return err
-		}
-		r.at, r.epochSeconds = experiments.Position{Epoch: epoch + 1}, 0
-		if err := r.keep(metrics); err != nil {
+		r.count([]experiments.EpochMetrics{metrics})
+		if err := r.record.EpochDone(metrics, r.network.Weights); err != nil {
 			return err
 		}
 		r.observe(experiments.EpochDone{Metrics: metrics})
@@ -189,69 +167,55 @@ func (r *run) epochs(ctx context.Context) error {
 	return nil
 }
 
-// train is the post's train_loop: one pass over the training images, several
-// steps per call of the device, from the step that comes next. The seconds that
-// it counts are the device's: the observer and the files are outside of them.
+// train is the post's train_loop: one pass over the training images, several steps
+// per call of the device, from the step that comes next. The seconds that it counts
+// are the device's: the observer and the files are outside of them.
 func (r *run) train(ctx context.Context) error {
-	number := r.at.Epoch
-	if r.at.Step < r.steps() {
-		order := dataset.FileOrder(r.trainCount)
-		if r.config.Shuffle {
-			order = dataset.Order(r.config.Seed, number, r.trainCount)
-		}
-		start := r.options.Now()
-		epoch, err := r.network.BeginEpoch(r.images, order)
-		if err != nil {
-			return err
-		}
-		defer epoch.Close()
-		if err := epoch.Seek(r.at.Step); err != nil {
-			return err
-		}
-		r.epochSeconds += r.options.Now().Sub(start).Seconds()
-		before := r.result.TrainSeconds
-		for epoch.Step() < epoch.Steps() {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := r.call(ctx, epoch, before); err != nil {
-				return err
-			}
-		}
-		r.result.TrainSeconds = before + r.epochSeconds
-	} else {
-		r.result.TrainSeconds += r.epochSeconds
+	at := r.record.At
+	order := dataset.FileOrder(r.trainCount)
+	if r.config.Shuffle {
+		order = dataset.Order(r.config.Seed, at.Epoch, r.trainCount)
 	}
-	r.result.Images += r.trainCount
+	start := r.options.Now()
+	epoch, err := r.network.BeginEpoch(r.images, order)
+	if err != nil {
+		return err
+	}
+	defer epoch.Close()
+	if err := epoch.Seek(at.Step); err != nil {
+		return err
+	}
+	r.record.EpochSeconds += r.options.Now().Sub(start).Seconds()
+	for epoch.Step() < epoch.Steps() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.call(ctx, epoch); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-// steps is the number of steps of an epoch.
-func (r *run) steps() int { return dataset.BatchCount(r.trainCount, r.config.BatchSize) }
-
-// call is one call of the device that trains. before is the training time of the
-// epochs before.
-func (r *run) call(ctx context.Context, epoch *model.Epoch, before float64) error {
-	number := r.at.Epoch
+// call is one call of the device that trains.
+func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
+	number := r.record.At.Epoch
 	done := experiments.StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
 	start := r.options.Now()
 	losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
-	call := r.options.Now().Sub(start).Seconds()
+	seconds := r.options.Now().Sub(start).Seconds()
 	if len(losses) > 0 {
-		r.stepSeconds = call / float64(len(losses))
+		r.stepSeconds = seconds / float64(len(losses))
 	}
-	r.epochSeconds += call
-	r.result.TrainSeconds = before + r.epochSeconds
+	r.record.EpochSeconds += seconds
 	finite := finiteLosses(losses)
 	done.Losses, done.Samples = losses[:finite], min((done.First+finite)*r.config.BatchSize, r.trainCount)
 	done.Images = (number-1)*r.trainCount + done.Samples
-	done.Trained = time.Duration(r.result.TrainSeconds * float64(time.Second))
-	for _, line := range done.Reported(r.config.BatchSize) {
-		if err := r.folder.Append(line); err != nil {
-			return err
-		}
+	done.Trained = time.Duration((r.result.TrainSeconds + r.record.EpochSeconds) * float64(time.Second))
+	if err := r.record.StepsDone(done); err != nil {
+		return err
 	}
-	r.at.Step = epoch.Step()
+	r.record.At.Step = epoch.Step()
 	r.observe(done)
 	if finite < len(losses) {
 		return experiments.Diverged{Epoch: number, Step: done.First + finite, Loss: float64(losses[finite])}
@@ -282,9 +246,9 @@ func finiteLosses(losses []float32) int {
 }
 
 // evaluate is the post's eval_loop over every set.
-func (r *run) evaluate(ctx context.Context, epoch int) (experiments.EpochMetrics, error) {
+func (r *run) evaluate(ctx context.Context) (experiments.EpochMetrics, error) {
 	start := r.options.Now()
-	metrics := experiments.EpochMetrics{Event: "epoch", Epoch: epoch}
+	metrics := experiments.EpochMetrics{Event: "epoch", Epoch: r.record.At.Epoch, TrainSeconds: r.record.EpochSeconds}
 	sections := []int{trainSection, testSection}
 	if r.config.Validation > 0 {
 		sections = append(sections, validationSection)
@@ -296,325 +260,44 @@ func (r *run) evaluate(ctx context.Context, epoch int) (experiments.EpochMetrics
 		}
 		loss, accuracy := evaluation.Loss, evaluation.Accuracy()
 		if !experiments.IsFinite(loss) {
-			return metrics, experiments.Diverged{Epoch: epoch, Step: -1, Loss: loss}
+			return metrics, experiments.Diverged{Epoch: metrics.Epoch, Step: -1, Loss: loss}
 		}
 		switch section {
 		case trainSection:
 			metrics.TrainLoss, metrics.TrainAccuracy = loss, accuracy
 		case testSection:
 			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
-			r.result.Confusion = evaluation.Confusion
-			if epoch == r.config.Epochs {
-				test := record.NewTestEvaluation(evaluation)
-				r.test = &test
-			}
+			r.test = &evaluation
 		case validationSection:
 			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
 		}
 	}
 	metrics.EvalSeconds = r.options.Now().Sub(start).Seconds()
-	r.result.EvaluateSeconds += metrics.EvalSeconds
 	return metrics, nil
-}
-
-// prepare makes everything ready for the first epoch. The pixels inflate in the
-// background while the backend opens and the programs compile.
-func (r *run) prepare(ctx context.Context) error {
-	c := r.config
-	place := r.options.Folder
-	if !r.options.Resume {
-		var err error
-		if place, err = record.CheckFolder(r.options.Folder, r.options.Parent); err != nil {
-			return err
-		}
-	}
-	if err := r.load(); err != nil {
-		if r.options.Resume {
-			err = record.CannotResume{Err: err}
-		}
-		return err
-	}
-	if r.options.Resume {
-		if err := r.choose(); err != nil {
-			return err
-		}
-	}
-	if place != "" {
-		if err := record.CheckSpace(place, r.topology); err != nil {
-			return err
-		}
-	}
-	if err := r.open(ctx); err != nil {
-		return err
-	}
-	start := r.options.Now()
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	// The pixels go to the device while the programs compile, as soon as they are there.
-	uploaded := make(chan error, 1)
-	go func() { uploaded <- r.upload() }()
-	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
-	var err error
-	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
-		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
-		Epoch:   r.trainCount,
-		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
-	})
-	compiled := r.options.Now()
-	uploadErr := <-uploaded
-	if err != nil {
-		return err
-	}
-	r.result.CompileSeconds = compiled.Sub(start).Seconds()
-	r.result.WaitSeconds = r.options.Now().Sub(compiled).Seconds()
-	if uploadErr != nil {
-		return uploadErr
-	}
-	return r.network.SetWeights(r.weights)
-}
-
-// open takes the device of the options, or opens one for this run.
-func (r *run) open(ctx context.Context) error {
-	if r.device = r.options.Device; r.device == nil {
-		start := r.options.Now()
-		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
-			TF32: r.config.TF32, Plugins: r.options.Plugins,
-			Progress: func(p backend.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
-		})
-		for _, warning := range warnings {
-			r.observe(experiments.Warning{Text: warning})
-		}
-		if err != nil {
-			return err
-		}
-		r.device = device
-		r.result.OpenSeconds = r.options.Now().Sub(start).Seconds()
-	}
-	r.result.Backend = r.device.Info()
-	if r.config.TF32 && !r.result.Backend.TF32 {
-		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
-	}
-	if r.options.Resume {
-		r.compareBackend()
-	}
-	return r.device.serves(r.config)
-}
-
-// load reads the headers and labels of the data and the initial weights, so
-// that what is wrong with them is said before a device opens. Pixels are still
-// being read then; upload reports theirs.
-func (r *run) load() (err error) {
-	c := r.config
-	if r.loading, err = loadData(r.resolve(c.Data)); err != nil {
-		return err
-	}
-	r.trainCount = r.loading.TrainCount - c.Validation
-	if r.trainCount < 1 {
-		return experiments.Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
-			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
-	}
-	if r.topology, err = topology(c, r.loading.Rows*r.loading.Columns, r.loading.Classes); err != nil {
-		return err
-	}
-	if c.Init == "" {
-		r.weights = model.Initialize(r.topology, c.Seed)
-		return nil
-	}
-	file, err := regular.Open(r.resolve(c.Init))
-	if err != nil {
-		return fmt.Errorf("init: %w", err)
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if r.weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology); err != nil {
-		return fmt.Errorf("init: %w", err)
-	}
-	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))
-	return r.checkInit()
-}
-
-// upload waits for the pixels and has them on the device.
-func (r *run) upload() error {
-	data, err := r.loading.Wait()
-	if err != nil {
-		return fmt.Errorf("data: %w", err)
-	}
-	r.files = data.Files
-	if err := r.checkFiles(); err != nil {
-		return err
-	}
-	r.images, err = r.device.images(data, r.config)
-	return err
-}
-
-// record makes the run folder, or goes on with it, and says that the run starts.
-func (r *run) record() (err error) {
-	if r.options.Resume {
-		r.recording = true
-		err = r.continueRecord()
-	} else {
-		var environment record.Environment
-		if environment, err = r.newEnvironment(); err == nil {
-			r.folder, err = record.Create(r.options.Folder, r.options.Parent, r.config, environment, r.options.Now)
-		}
-	}
-	if err != nil {
-		return err
-	}
-	r.recording = true
-	if r.folder != nil {
-		r.result.Folder = r.folder.Path
-	}
-	r.observe(experiments.RunStarted{
-		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
-		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.result.Folder,
-		Resumed: r.options.Resume, At: r.at,
-	})
-	return nil
-}
-
-// keep writes the checkpoints that are due when an epoch is over.
-func (r *run) keep(metrics experiments.EpochMetrics) error {
-	if r.folder == nil {
-		return nil
-	}
-	if _, err := r.folder.Root.Stat(record.MetricsFile); err != nil {
-		return r.folder.Failed(err) // lines still go to a file that was removed
-	}
-	loss := metrics.TrainLoss
-	if metrics.ValidationLoss != nil {
-		loss = *metrics.ValidationLoss
-	}
-	every := r.options.CheckpointEvery
-	due := every > 0 && metrics.Epoch%every == 0 || metrics.Epoch == r.config.Epochs
-	best := r.options.Keep == record.KeepBest && (r.bestEpoch == 0 || loss < r.bestLoss)
-	var weights model.Weights
-	if due || best {
-		var err error
-		if weights, err = r.network.Weights(); err != nil {
-			return err
-		}
-	}
-	if best {
-		r.bestEpoch, r.bestLoss = metrics.Epoch, loss
-		if err := r.write(path.Join(record.CheckpointsFolder, record.BestFile), weights); err != nil {
-			return err
-		}
-	}
-	if due {
-		return r.writeNext(weights)
-	}
-	return nil
-}
-
-// checkpoint writes a checkpoint of what comes next.
-func (r *run) checkpoint() error {
-	weights, err := r.network.Weights()
-	if err != nil {
-		return err
-	}
-	return r.writeNext(weights)
-}
-
-// writeNext writes a checkpoint of what comes next and removes the one before
-// the last.
-func (r *run) writeNext(weights model.Weights) error {
-	if err := r.write(record.CheckpointFile(r.at), weights); err != nil {
-		return err
-	}
-	if err := r.folder.Prune(2); err != nil {
-		return r.folder.Failed(err)
-	}
-	return nil
-}
-
-// write writes one file with weights. Weights that are no longer finite while
-// the loss still is do not stop a run: it has the same end as without checkpoints.
-func (r *run) write(name string, weights model.Weights) error {
-	fixed, err := record.FixedSHA256(r.config)
-	if err != nil {
-		return err
-	}
-	err = r.folder.WriteCheckpoint(name, record.Checkpoint{
-		Position: r.at, MetricsBytes: r.folder.Size, EpochSeconds: r.epochSeconds,
-		Keep: cmp.Or(r.options.Keep, record.KeepLast), BestEpoch: r.bestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixed,
-	}, r.topology, weights)
-	switch {
-	case errors.Is(err, model.ErrNotFinite):
-		r.observe(experiments.Warning{Text: fmt.Sprintf("%s is not written: %v", name, err)})
-	case err != nil:
-		return r.folder.Failed(err)
-	case name == record.CheckpointFile(r.at):
-		r.saved = r.at
-	}
-	return nil
 }
 
 // end writes the weights and what else is known at the end.
 func (r *run) end() error {
 	if r.test == nil {
-		// Resumed after the last epoch, the run has not evaluated anything.
+		// All epochs were over where the run stood.
 		evaluation, err := r.network.Evaluate(context.Background(), r.images, testSection)
 		if err != nil {
 			return err
 		}
-		test := record.NewTestEvaluation(evaluation)
-		r.test, r.result.Confusion = &test, evaluation.Confusion
+		r.test = &evaluation
 	}
 	weights, err := r.network.Weights()
 	if err != nil {
 		return err
 	}
-	r.result.BestEpoch = r.bestEpoch
-	return r.folder.Finish(*r.test, r.topology, weights)
+	r.result.Confusion, r.result.BestEpoch = r.test.Confusion, r.record.BestEpoch
+	return r.record.Finish(record.NewTestEvaluation(*r.test), weights)
 }
-
-func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
 
 // close ends the record, and the device if it was opened for this run.
 func (r *run) close() {
-	if r.folder != nil {
-		r.folder.Close()
-	}
+	r.record.Close()
 	if r.device != nil && r.options.Device == nil {
 		r.device.Close()
 	}
-}
-
-func (r *run) newEnvironment() (record.Environment, error) {
-	folder, err := os.Getwd()
-	if err != nil {
-		return record.Environment{}, err
-	}
-	e := record.BuildEnvironment()
-	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
-	e.Folder, e.InitSHA256 = folder, r.initSHA256
-	return e, nil
-}
-
-// joinProblems is one error of several that are nil or [experiments.Problems].
-func joinProblems(errs ...error) error {
-	var all experiments.Problems
-	for _, err := range errs {
-		var problems experiments.Problems
-		if errors.As(err, &problems) {
-			all = append(all, problems...)
-		} else if err != nil {
-			return err
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-// topology is the network of c for images of the given size and classes.
-func topology(c experiments.Config, inputs, classes int) (model.Topology, error) {
-	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
-	if err := t.Validate(); err != nil {
-		return t, experiments.Problem{Field: "layer_sizes", Reason: err}
-	}
-	return t, nil
 }

@@ -312,7 +312,7 @@ learning_rate: found -1.0, expected a finite number above 0 in float32
 batch_size: found 100000, expected 1 to 65536
 data: found "", expected mnist or a folder
 validation: found -1, expected 0 or more
-steps_per_call: found -1, expected 0 (by itself) or more`
+steps_per_call: found -1, expected 0 (automatic) or more`
 	if err := c.Validate(); err == nil || err.Error() != want {
 		t.Errorf("found\n%v\nexpected\n%s", err, want)
 	}

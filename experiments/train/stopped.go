@@ -1,12 +1,15 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"syscall"
 
+	"epochal/experiments"
 	"epochal/experiments/record"
+	"epochal/model"
 )
 
 // Stopped is the error of a run that ended before its time and that can be
@@ -15,6 +18,25 @@ type Stopped struct {
 	Folder      string // the run folder
 	Epoch, Step int    // where a resumed run goes on: the epoch from 1, the step from 0
 	Err         error  // what ended it
+}
+
+// stopped makes of an error what a run ends with.
+func (r *run) stopped(ctx context.Context, err error) error {
+	var diverged experiments.Diverged
+	if errors.As(err, &diverged) {
+		return errors.Join(err, r.record.Diverged(diverged))
+	}
+	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if r.record.Folder == "" || !cancelled && !r.begun || errors.Is(err, record.ErrCannotResume) || errors.Is(err, model.ErrNotFinite) {
+		return err // nothing was lost, or it would come to the same again
+	}
+	if cancelled && r.begun {
+		if failed := r.record.Save(r.network.Weights); failed != nil {
+			err = failed
+		}
+	}
+	at := r.record.Saved()
+	return Stopped{Folder: r.record.Folder, Epoch: at.Epoch, Step: at.Step, Err: err}
 }
 
 // Error says what ended the run.

@@ -1,4 +1,4 @@
-package train_test
+package record_test
 
 import (
 	"bytes"
@@ -16,11 +16,10 @@ import (
 	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/record"
-	"epochal/experiments/train"
 	"epochal/model/backend"
 )
 
-// recordFiles are the files of a run of two epochs that ReadRecord accepts.
+// recordFiles are the files of a run of two epochs that Read accepts.
 func recordFiles() map[string]string {
 	c := experiments.Defaults()
 	c.Epochs = 2
@@ -51,7 +50,7 @@ func writeRecord(t testing.TB, folder string, files map[string]string) {
 
 const divergedLine = `{"event":"diverged","epoch":1,"step":3,"loss":"NaN"}` + "\n"
 
-func TestReadRecordRefuses(t *testing.T) {
+func TestReadRefuses(t *testing.T) {
 	good := recordFiles()
 	first, _, _ := strings.Cut(good[record.MetricsFile], "{\"event\":\"step\",\"epoch\":2")
 	edit := func(name, old, new string) string {
@@ -123,7 +122,7 @@ func TestReadRecordRefuses(t *testing.T) {
 	}
 }
 
-// What is no file is refused at once, wherever a file is read.
+// What is no file is refused at once.
 func TestPipesAndDevicesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		kind string
@@ -147,16 +146,6 @@ func TestPipesAndDevicesAreRefused(t *testing.T) {
 				t.Errorf("found error %v, expected %s", err, want)
 			}
 		}
-
-		config := small(t, backend.Go)
-		config.Init = filepath.Join(t.TempDir(), "weights")
-		if err := c.make(config.Init); err != nil {
-			t.Fatal(err)
-		}
-		want := fmt.Sprintf("init: %s: found %s, expected a file", config.Init, c.kind)
-		if _, err := train.Run(t.Context(), config, train.Options{}); err == nil || err.Error() != want {
-			t.Errorf("found error %v, expected %s", err, want)
-		}
 	}
 }
 
@@ -171,7 +160,7 @@ func totalAllocated(test func()) uint64 {
 
 // Files of the largest sizes, filled with what takes the most memory for its
 // length. The bounds are those of the limits, and no file may pass them.
-func TestReadRecordBoundsItsMemory(t *testing.T) {
+func TestReadBoundsItsMemory(t *testing.T) {
 	long := func(start, part, end string, size int) string {
 		return start + strings.Repeat(part, (size-len(start)-len(end))/len(part)) + end
 	}
@@ -202,7 +191,7 @@ func TestReadRecordBoundsItsMemory(t *testing.T) {
 	}
 }
 
-func FuzzReadRecord(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	good := recordFiles()
 	names := []string{record.ConfigFile, record.EnvironmentFile, record.MetricsFile, record.EvaluationFile}
 	add := func(change func(map[string]string)) {
