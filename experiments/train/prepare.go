@@ -101,7 +101,7 @@ func (r *run) open(ctx context.Context) error {
 	if r.config.TF32 && !r.result.Backend.TF32 {
 		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
 	}
-	return r.device.serves(r.config)
+	return nil
 }
 
 // compile compiles the programs, and has the pixels on the device as soon as they
@@ -134,6 +134,6 @@ func (r *run) upload() error {
 		return fmt.Errorf("data: %w", err)
 	}
 	r.files = data.Files
-	r.images, err = r.device.images(data, r.config)
+	r.images, err = r.device.upload(data, r.config)
 	return err
 }

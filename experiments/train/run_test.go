@@ -2,18 +2,15 @@ package train_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -21,141 +18,55 @@ import (
 	"epochal/experiments/record"
 	"epochal/experiments/train"
 	"epochal/model/backend"
-	"epochal/model/backend/backendtest"
 )
-
-// onEveryBackend runs a test on XLA's CPU and on pure Go.
-func onEveryBackend(t *testing.T, test func(t *testing.T, backend string)) {
-	t.Run("xla:cpu", func(t *testing.T) {
-		backendtest.XLA(t)
-		test(t, backend.XLACPU)
-	})
-	t.Run("go", func(t *testing.T) { test(t, backend.Go) })
-}
-
-// writeIDX writes a file of the IDX format, gzipped if its name says so.
-func writeIDX(t *testing.T, path string, magic uint32, dimensions []int, data []byte) {
-	t.Helper()
-	var file bytes.Buffer
-	header := binary.BigEndian.AppendUint32(nil, magic)
-	for _, dimension := range dimensions {
-		header = binary.BigEndian.AppendUint32(header, uint32(dimension))
-	}
-	if strings.HasSuffix(path, ".gz") {
-		w := gzip.NewWriter(&file)
-		w.Write(header)
-		w.Write(data)
-		w.Close()
-	} else {
-		file.Write(header)
-		file.Write(data)
-	}
-	if err := os.WriteFile(path, file.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// smallData is a folder with a learnable dataset of 3x4 pixels and 3 classes.
-func smallData(t *testing.T) string {
-	t.Helper()
-	folder := t.TempDir()
-	random := rand.New(rand.NewPCG(1, 1))
-	for name, count := range map[string]int{"train": 470, "t10k": 90} {
-		pixels, labels := make([]byte, count*12), make([]byte, count)
-		for i := range labels {
-			labels[i] = byte(i % 3)
-			for j := range 12 {
-				pixels[i*12+j] = byte(random.UintN(128))
-			}
-			pixels[i*12+int(labels[i])] = 255
-		}
-		writeIDX(t, filepath.Join(folder, name+"-images-idx3-ubyte.gz"), 0x803, []int{count, 3, 4}, pixels)
-		writeIDX(t, filepath.Join(folder, name+"-labels-idx1-ubyte"), 0x801, []int{count}, labels)
-	}
-	return folder
-}
-
-// small is a quick run on smallData.
-func small(t *testing.T, backend string) experiments.Config {
-	c := experiments.Defaults()
-	c.Data, c.Backend = smallData(t), backend
-	c.LayerSizes, c.BatchSize, c.Epochs, c.LearningRate = []int{8}, 4, 3, 0.1
-	return c
-}
 
 func TestRunTellsWhatHappens(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, backend string) {
 		c := small(t, backend)
 		c.Validation = 100
-		now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-		var events []string
-		var losses, samples int
-		result, err := train.Run(context.Background(), c, train.Options{
+		now := fixedNow()
+		samples := 0
+		out := mustTrain(t, c, train.Options{
 			Now: func() time.Time { now = now.Add(time.Second); return now },
 			Observer: func(e experiments.Event) {
-				switch e := e.(type) {
-				case experiments.StepsDone:
-					losses += len(e.Losses)
-					samples = e.Samples
-					if e.Count != 370 {
+				if e, ok := e.(experiments.StepsDone); ok {
+					if samples = e.Samples; e.Count != 370 {
 						t.Errorf("found an epoch of %d images, expected 370", e.Count)
 					}
-				case experiments.EpochDone:
-					events = append(events, fmt.Sprintf("%T %d", e, e.Metrics.Epoch))
-					if e.Metrics.ValidationAccuracy == nil || e.Metrics.ValidationLoss == nil {
-						t.Errorf("found no validation metrics in epoch %d", e.Metrics.Epoch)
-					}
-				default:
-					events = append(events, fmt.Sprintf("%T", e))
 				}
 			},
 		})
-		if err != nil {
-			t.Fatal(err)
+		want := "[RunStarted EpochStarted EpochDone EpochStarted EpochDone EpochStarted EpochDone RunEnded]"
+		if fmt.Sprint(out.events) != want {
+			t.Errorf("found the events %v, expected %v", out.events, want)
 		}
-		want := []string{"experiments.RunStarted",
-			"experiments.EpochStarted", "experiments.EpochDone 1",
-			"experiments.EpochStarted", "experiments.EpochDone 2",
-			"experiments.EpochStarted", "experiments.EpochDone 3", "experiments.RunEnded"}
-		if !slices.Equal(events, want) {
-			t.Errorf("found the events %v, expected %v", events, want)
-		}
-		if wantSteps := 3 * 93; losses != wantSteps || samples != 370 {
-			t.Errorf("found %d losses and %d samples in the end, expected %d and 370", losses, samples, wantSteps)
-		}
-		if result.Final.TestAccuracy < 0.9 || result.Final.Epoch != 3 || result.Images != 3*370 {
-			t.Errorf("found the result %+v, expected to have learned", result)
-		}
-		total := 0
-		for _, row := range result.Confusion {
-			for _, count := range row {
-				total += count
+		for i, metrics := range out.epochs {
+			if metrics.Epoch != i+1 || metrics.ValidationAccuracy == nil || metrics.ValidationLoss == nil {
+				t.Errorf("epoch %d: found the metrics %+v, expected validation metrics in them", i+1, metrics)
 			}
 		}
-		if total != 90 {
+		if wantSteps := 3 * 93; len(out.losses) != wantSteps || samples != 370 {
+			t.Errorf("found %d losses and %d samples in the end, expected %d and 370", len(out.losses), samples, wantSteps)
+		}
+		if out.result.Final.TestAccuracy < 0.9 || out.result.Final.Epoch != 3 || out.result.Images != 3*370 {
+			t.Errorf("found the result %+v, expected to have learned", out.result)
+		}
+		if total, _ := countImages(out.result.Confusion); total != 90 {
 			t.Errorf("found %d images in the confusion matrix, expected 90", total)
 		}
 	})
 }
 
-// runBytes runs c and returns the weights file and the losses.
-func runBytes(t *testing.T, c experiments.Config) (weights []byte, losses string) {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "run")
-	var all []float32
-	_, err := train.Run(context.Background(), c, train.Options{Folder: out, Observer: func(e experiments.Event) {
-		if e, ok := e.(experiments.StepsDone); ok {
-			all = append(all, e.Losses...)
+// countImages are the images in a confusion matrix, and those off its diagonal.
+func countImages(confusion [][]int) (all, wrong int) {
+	for label, row := range confusion {
+		for predicted, count := range row {
+			if all += count; label != predicted {
+				wrong += count
+			}
 		}
-	}})
-	if err != nil {
-		t.Fatal(err)
 	}
-	weights, err = os.ReadFile(filepath.Join(out, record.WeightsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return weights, fmt.Sprint(all)
+	return all, wrong
 }
 
 func TestSameSeedSameBytes(t *testing.T) {
@@ -177,67 +88,78 @@ func TestSameSeedSameBytes(t *testing.T) {
 	})
 }
 
-// The config.json of a run is enough to repeat it.
+// The config.json of a run is enough to repeat it, and the folder reads back.
 func TestRunRepeatsFromItsFolder(t *testing.T) {
 	c := small(t, backend.Go)
 	c.Normalize, c.Activation, c.Seed, c.LearningRate = true, "tanh", 1<<63+3, 0.01
 	out := filepath.Join(t.TempDir(), "a", "b")
-	if _, err := train.Run(context.Background(), c, train.Options{Folder: out}); err != nil {
-		t.Fatal(err)
-	}
+	mustTrain(t, c, train.Options{Folder: out, Now: time.Now})
 	var again experiments.Config
 	readJSON(t, filepath.Join(out, record.ConfigFile), &again)
 	if fmt.Sprint(again) != fmt.Sprint(c) {
 		t.Errorf("found the config %+v, expected %+v", again, c)
 	}
-	weights, err := os.ReadFile(filepath.Join(out, record.WeightsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if repeated, _ := runBytes(t, again); !bytes.Equal(weights, repeated) {
+	if repeated, _ := runBytes(t, again); !bytes.Equal(read(t, filepath.Join(out, record.WeightsFile)), repeated) {
 		t.Error("found other weights when repeating the run")
-	}
-	var environment record.Environment
-	readJSON(t, filepath.Join(out, record.EnvironmentFile), &environment)
-	if environment.Backend.Name != "go" || environment.Go == "" || environment.Cores < 1 || environment.Started.IsZero() {
-		t.Errorf("found the environment %+v", environment)
 	}
 	entries, err := os.ReadDir(out)
 	if err != nil || len(entries) != 7 {
 		t.Errorf("found %v in the run folder (%v), expected five files, the lock and the checkpoints", entries, err)
 	}
-	checkRecord(t, out, c)
-}
-
-// checkRecord reads a run folder back.
-func checkRecord(t *testing.T, out string, c experiments.Config) {
-	t.Helper()
-	read, err := record.Read(out)
+	run, err := record.Read(out)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if fmt.Sprint(read.Config) != fmt.Sprint(c) || len(read.Epochs) != c.Epochs || read.Diverged != nil || read.Seconds <= 0 {
-		t.Errorf("found the record %+v", read)
+	if e := run.Environment; e.Backend.Name != "go" || e.Go == "" || e.Cores < 1 || e.Started.IsZero() || e.Identity != record.Identity(c, e.Data, "") {
+		t.Errorf("found the environment %+v", e)
 	}
-	wrong := 0
-	for label, row := range read.Test.Confusion {
-		for predicted, count := range row {
-			if label != predicted {
-				wrong += count
-			}
-		}
+	if fmt.Sprint(run.Config) != fmt.Sprint(c) || len(run.Epochs) != c.Epochs || run.Diverged != nil || run.Seconds <= 0 {
+		t.Errorf("found the record %+v", run)
 	}
-	if accuracy := 1 - float64(wrong)/90; math.Abs(accuracy-read.Epochs[c.Epochs-1].TestAccuracy) > 1e-9 {
-		t.Errorf("found %d wrong images in the confusion matrix and the accuracy %v", wrong, read.Epochs[c.Epochs-1].TestAccuracy)
+	_, wrong := countImages(run.Test.Confusion)
+	if accuracy := run.Epochs[c.Epochs-1].TestAccuracy; math.Abs(1-float64(wrong)/90-accuracy) > 1e-9 || len(run.Test.Mistakes) != min(wrong, record.MaxMistakes) {
+		t.Errorf("found %d wrong images, %d mistakes and the accuracy %v", wrong, len(run.Test.Mistakes), accuracy)
 	}
-	if len(read.Test.Mistakes) != min(wrong, record.MaxMistakes) {
-		t.Errorf("found %d mistakes, expected %d", len(read.Test.Mistakes), wrong)
-	}
-	for i, mistake := range read.Test.Mistakes {
-		if mistake.Label == mistake.Predicted || mistake.Confidence <= 1.0/3-1e-6 || mistake.Confidence > 1 ||
-			i > 0 && mistake.Confidence > read.Test.Mistakes[i-1].Confidence {
+	before := 1.0
+	for i, mistake := range run.Test.Mistakes {
+		if mistake.Label == mistake.Predicted || mistake.Confidence <= 1.0/3-1e-6 || mistake.Confidence > before {
 			t.Errorf("mistake %d: found %+v", i, mistake)
 		}
+		before = mistake.Confidence
+	}
+}
+
+// The identity is another one for everything that decides a number, and for
+// nothing else.
+func TestIdentity(t *testing.T) {
+	c := small(t, backend.Go)
+	out := filepath.Join(t.TempDir(), "run")
+	mustTrain(t, c, train.Options{Folder: out})
+	run, err := record.Read(out)
+	identity, failed := record.ReadIdentity(out)
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	same, seed, longer := c, c, c
+	same.StepsPerCall, seed.Seed, longer.Epochs = 7, 1, 4
+	data := run.Environment.Data
+	if record.Identity(same, data, "") != identity {
+		t.Error("found another identity with other steps per call")
+	}
+	for name, other := range map[string]string{
+		"seed": record.Identity(seed, data, ""), "epochs": record.Identity(longer, data, ""),
+		"data": record.Identity(c, data[1:], ""), "init": record.Identity(c, data, "00"),
+	} {
+		if other == identity || len(other) != 64 {
+			t.Errorf("%s: found the identity %s for a change of it", name, other)
+		}
+	}
+	mustTrain(t, longer, train.Options{Folder: out, Resume: true})
+	if found, err := record.ReadIdentity(out); err != nil || found != record.Identity(longer, data, "") {
+		t.Errorf("found the identity %s (%v) after more epochs", found, err)
+	}
+	if _, err := record.ReadIdentity(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found error %v for an empty folder", err)
 	}
 }
 
@@ -245,9 +167,8 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, backend string) {
 		c := small(t, backend)
 		c.LearningRate, c.LayerSizes, c.Epochs = 1e20, []int{8, 8}, 5
-		c.StepsPerCall = 0
 		out := filepath.Join(t.TempDir(), "run")
-		_, err := train.Run(context.Background(), c, train.Options{Folder: out})
+		err := attempt(c, train.Options{Folder: out, Now: time.Now}).err
 		var diverged experiments.Diverged
 		if !errors.As(err, &diverged) || diverged.Epoch != 1 || diverged.Step < 1 {
 			t.Fatalf("found error %v, expected to have diverged in epoch 1 after step 0", err)
@@ -260,9 +181,9 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 		if len(steps) != 1 || len(epochs) != 0 {
 			t.Errorf("found %d step lines and %d epoch lines, expected 1 and none", len(steps), len(epochs))
 		}
-		read, err := record.Read(out)
-		if err != nil || read.Diverged == nil || fmt.Sprint(*read.Diverged) != fmt.Sprint(diverged) {
-			t.Errorf("found the record %+v (%v), expected it to have diverged", read, err)
+		run, err := record.Read(out)
+		if err != nil || run.Diverged == nil || fmt.Sprint(*run.Diverged) != fmt.Sprint(diverged) {
+			t.Errorf("found the record %+v (%v), expected it to have diverged", run, err)
 		}
 		if _, err := os.Stat(filepath.Join(out, record.WeightsFile)); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("found weights of a diverged run (%v)", err)
@@ -270,40 +191,13 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 	})
 }
 
-func TestCancelledRunEndsWithTheContextsError(t *testing.T) {
-	c := small(t, backend.Go)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	out := filepath.Join(t.TempDir(), "run")
-	_, err := train.Run(ctx, c, train.Options{Folder: out, Observer: func(e experiments.Event) {
-		if e, ok := e.(experiments.EpochDone); ok && e.Metrics.Epoch == 2 {
-			cancel()
-		}
-	}})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("found error %v, expected %v", err, context.Canceled)
-	}
-	if _, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile)); len(epochs) != 2 {
-		t.Errorf("found %d epochs, expected 2", len(epochs))
-	}
-	if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
-		t.Errorf("found error %v for an interrupted run, expected %v", err, record.ErrUnfinished)
-	}
-}
-
 func TestValidateReportsEveryProblem(t *testing.T) {
 	c := experiments.Defaults()
 	if err := c.Validate(); err != nil {
 		t.Fatalf("defaults: %v", err)
 	}
-	c.LayerSizes = []int{512, 0, 70000}
-	c.Activation = "gelu"
-	c.Epochs = 0
-	c.LearningRate = -1
-	c.BatchSize = 100000
-	c.Data = ""
-	c.Validation = -1
-	c.StepsPerCall = -1
+	c.LayerSizes, c.Activation, c.Epochs, c.LearningRate, c.BatchSize = []int{512, 0, 70000}, "gelu", 0, -1, 100000
+	c.Data, c.Validation, c.StepsPerCall = "", -1, -1
 	want := `layer_sizes: found 0, expected 1 to 65536
 layer_sizes: found 70000, expected 1 to 65536
 activation: found "gelu", expected relu, sigmoid, tanh
@@ -325,13 +219,17 @@ steps_per_call: found -1, expected 0 (automatic) or more`
 
 func TestRunRefusesBeforeItWrites(t *testing.T) {
 	folder := t.TempDir()
-	file := filepath.Join(folder, "file")
-	if err := os.WriteFile(file, []byte("kept"), 0o644); err != nil {
+	file, new := filepath.Join(folder, "file"), filepath.Join(folder, "new")
+	write(t, file, []byte("kept"))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	run := func(c experiments.Config, out string) error {
-		_, err := train.Run(context.Background(), c, train.Options{Folder: out})
-		return err
+	init := func(path string) func(*experiments.Config) {
+		return func(c *experiments.Config) { c.Init = path }
+	}
+	data := func(path string) func(*experiments.Config) {
+		return func(c *experiments.Config) { c.Data = path }
 	}
 	for _, test := range []struct {
 		name   string
@@ -342,11 +240,14 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 		{"out holds something", folder, nil, "out: " + folder + ": found file in it, expected a new or an empty folder"},
 		{"out below a file", filepath.Join(file, "a", "b"), nil, "out: " + filepath.Join(file, "a", "b") + ": found that " + file + " is a file, expected a folder"},
 		{"out is a file", file, nil, "out: " + file + ": found a file, expected a new or an empty folder"},
-		{"no data", filepath.Join(folder, "new"), func(c *experiments.Config) { c.Data = "/nowhere" }, "data: stat /nowhere: no such file or directory"},
-		{"data is a file", filepath.Join(folder, "new"), func(c *experiments.Config) { c.Data = file }, "data: " + file + ": found a file, expected a folder with four IDX files"},
-		{"no weights", filepath.Join(folder, "new"), func(c *experiments.Config) { c.Init = "/nowhere" }, "init: open /nowhere: no such file or directory"},
-		{"too much validation", filepath.Join(folder, "new"), func(c *experiments.Config) { c.Validation = 470 }, "validation: found 470, expected fewer than the 470 training images"},
-		{"weights of another topology", filepath.Join(folder, "new"), func(c *experiments.Config) { c.Init = "testdata/golden/init.safetensors" },
+		{"no data", new, data("/nowhere"), "data: stat /nowhere: no such file or directory"},
+		{"data is a file", new, data(file), "data: " + file + ": found a file, expected a folder with four IDX files"},
+		{"no weights", new, init("/nowhere"), "init: open /nowhere: no such file or directory"},
+		{"weights are a folder", new, init(folder), "init: " + folder + ": found a folder, expected a file"},
+		{"weights are a pipe", new, init(pipe), "init: " + pipe + ": found a pipe, expected a file"},
+		{"weights are a device", new, init("/dev/zero"), "init: /dev/zero: found a device, expected a file"},
+		{"too much validation", new, func(c *experiments.Config) { c.Validation = 470 }, "validation: found 470, expected fewer than the 470 training images"},
+		{"weights of another topology", new, init("testdata/golden/init.safetensors"),
 			"init: testdata/golden/init.safetensors: tensor linear_relu_stack.0.weight: found F32 [24 784], expected F32 [8 12]\n" +
 				"tensor linear_relu_stack.0.bias: found F32 [24], expected F32 [8]\n" +
 				"tensor linear_relu_stack.2.weight: found F32 [16 24], expected F32 [3 8]\n" +
@@ -359,7 +260,7 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 			if test.change != nil {
 				test.change(&c)
 			}
-			if err := run(c, test.out); err == nil || err.Error() != test.want {
+			if err := attempt(c, train.Options{Folder: test.out}).err; err == nil || err.Error() != test.want {
 				t.Errorf("found error\n%v\nexpected\n%s", err, test.want)
 			}
 		})
@@ -382,25 +283,18 @@ func TestRunsShareADevice(t *testing.T) {
 		normalized, split := plain, plain
 		normalized.Normalize = true
 		split.Validation, split.Seed = 70, 5
-		for _, c := range []experiments.Config{plain, normalized, split, plain} {
+		check := func(c experiments.Config) {
 			alone, shared := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "shared")
-			if _, err := train.Run(context.Background(), c, train.Options{Folder: alone}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := train.Run(context.Background(), c, train.Options{Folder: shared, Device: device}); err != nil {
-				t.Fatal(err)
-			}
-			for _, name := range []string{record.WeightsFile, record.EvaluationFile, record.ConfigFile} {
-				a, err := os.ReadFile(filepath.Join(alone, name))
-				if err != nil {
-					t.Fatal(err)
-				}
-				b, err := os.ReadFile(filepath.Join(shared, name))
-				if err != nil || !bytes.Equal(a, b) {
-					t.Errorf("%s: found other bytes on a shared device (%v)", name, err)
-				}
-			}
+			mustTrain(t, c, train.Options{Folder: alone})
+			mustTrain(t, c, train.Options{Folder: shared, Device: device})
+			sameFiles(t, shared, alone)
 		}
+		for _, c := range []experiments.Config{plain, normalized, split, plain} {
+			check(c)
+		}
+		// Data that changed in place is not mistaken for what is resident.
+		writeIDX(t, filepath.Join(plain.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
+		check(plain)
 	})
 }
 
@@ -408,105 +302,55 @@ func TestRunsShareADevice(t *testing.T) {
 func TestTwoRunsNeverShareAFolder(t *testing.T) {
 	c := small(t, backend.Go)
 	parent := t.TempDir()
-	run := func(o train.Options) []error {
+	run := func(o train.Options) (errs [2]error) {
 		var group sync.WaitGroup
-		errs := make([]error, 2)
 		for i := range errs {
-			group.Go(func() { _, errs[i] = train.Run(context.Background(), c, o) })
+			group.Go(func() { errs[i] = attempt(c, o).err })
 		}
 		group.Wait()
 		return errs
 	}
 	folder := filepath.Join(parent, "a", "b")
-	errs := run(train.Options{Folder: folder})
-	if (errs[0] == nil) == (errs[1] == nil) {
+	if errs := run(train.Options{Folder: folder}); (errs[0] == nil) == (errs[1] == nil) {
 		t.Fatalf("found errors %v, expected exactly one", errs)
 	}
-	if _, err := record.Read(folder); err != nil {
-		t.Errorf("the run that got the folder: %v", err)
-	}
 	// Named after the time, both get one.
-	now := func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
-	if errs := run(train.Options{Parent: filepath.Join(parent, "runs"), Now: now}); errs[0] != nil || errs[1] != nil {
+	if errs := run(train.Options{Parent: filepath.Join(parent, "runs")}); errs[0] != nil || errs[1] != nil {
 		t.Fatalf("found errors %v", errs)
 	}
-	for _, name := range []string{"2026-01-02_03-04-05", "2026-01-02_03-04-05-2"} {
-		if _, err := record.Read(filepath.Join(parent, "runs", name)); err != nil {
+	for _, name := range []string{"a/b", "runs/2026-01-02_03-04-05", "runs/2026-01-02_03-04-05-2"} {
+		if _, err := record.Read(filepath.Join(parent, name)); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-func TestFailedFolderLeavesNothing(t *testing.T) {
+func TestNoFolderIsLeft(t *testing.T) {
 	parent := t.TempDir()
-	_, err := train.Run(context.Background(), small(t, backend.Go), train.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))})
+	c := small(t, backend.Go)
+	err := attempt(c, train.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))}).err
 	if err == nil || !strings.Contains(err.Error(), "file name too long") {
 		t.Errorf("found error %v", err)
+	}
+	// Cancelled before the first epoch.
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := attemptUntil(ctx, c, train.Options{Folder: filepath.Join(parent, "run")}).err; !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, expected %v", err, context.Canceled)
 	}
 	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 0 {
 		t.Errorf("found %v left behind (%v)", entries, err)
 	}
 }
 
-func TestCancelledBeforeTheFirstEpochLeavesNoFolder(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	out := filepath.Join(t.TempDir(), "run")
-	_, err := train.Run(ctx, small(t, backend.Go), train.Options{Folder: out})
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("found error %v, expected %v", err, context.Canceled)
-	}
-	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("found a run folder (%v)", err)
-	}
-}
-
 // A slow observer, such as a slow terminal, is not slow training.
 func TestTheObserverIsOutsideTheClock(t *testing.T) {
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	result, err := train.Run(context.Background(), small(t, backend.Go), train.Options{
+	now := fixedNow()
+	result := mustTrain(t, small(t, backend.Go), train.Options{
 		Now:      func() time.Time { now = now.Add(time.Millisecond); return now },
 		Observer: func(experiments.Event) { now = now.Add(time.Hour) },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	}).result
 	if result.TrainSeconds > 60 || result.EvaluateSeconds > 60 {
 		t.Errorf("found %v s of training and %v s of evaluation", result.TrainSeconds, result.EvaluateSeconds)
-	}
-}
-
-func TestADeviceRefusesAConfigOfAnother(t *testing.T) {
-	device, _, err := train.OpenDevice(context.Background(), backend.Go, train.DeviceOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer device.Close()
-	_, err = train.Run(context.Background(), small(t, backend.XLACPU), train.Options{Device: device})
-	want := "backend: found xla:cpu with tf32 false, expected go with tf32 false, as the device was opened"
-	if err == nil || err.Error() != want {
-		t.Errorf("found error %v, expected %q", err, want)
-	}
-}
-
-// Data that changed in place is not mistaken for what is resident.
-func TestADeviceNoticesChangedData(t *testing.T) {
-	device, _, err := train.OpenDevice(context.Background(), backend.Go, train.DeviceOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer device.Close()
-	c := small(t, backend.Go)
-	losses := func(o train.Options) float64 {
-		result, err := train.Run(context.Background(), c, o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return result.Final.TestLoss
-	}
-	before := losses(train.Options{Device: device})
-	writeIDX(t, filepath.Join(c.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
-	if after, alone := losses(train.Options{Device: device}), losses(train.Options{}); after != alone || after == before {
-		t.Errorf("found the test loss %v, expected %v (before the change: %v)", after, alone, before)
 	}
 }

@@ -2,7 +2,6 @@ package train_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,9 +9,10 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"epochal/dataset"
 	"epochal/experiments"
@@ -65,7 +65,7 @@ func sequenceData(t *testing.T, shift int) string {
 	t.Helper()
 	const rows, columns, classes = 5, 4, 4
 	folder := t.TempDir()
-	write := func(name string, count int, number func(i int) uint32) {
+	writeSet := func(name string, count int, number func(i int) uint32) {
 		var pixels, labels []byte
 		for i := range count {
 			n := number(i)
@@ -82,8 +82,8 @@ func sequenceData(t *testing.T, shift int) string {
 		writeIDX(t, filepath.Join(folder, name+"-images-idx3-ubyte"), 0x803, []int{count, rows, columns}, pixels)
 		writeIDX(t, filepath.Join(folder, name+"-labels-idx1-ubyte"), 0x801, []int{count}, labels)
 	}
-	write("train", 203, func(i int) uint32 { return uint32((i + shift) % 203) })
-	write("t10k", 41, func(i int) uint32 { return uint32(1000 + i) })
+	writeSet("train", 203, func(i int) uint32 { return uint32((i + shift) % 203) })
+	writeSet("t10k", 41, func(i int) uint32 { return uint32(1000 + i) })
 	return folder
 }
 
@@ -111,21 +111,17 @@ func outcomeOf(t *testing.T, c experiments.Config) sequence {
 		s.Orders = append(s.Orders, digest(order))
 	}
 	s.Losses = make([][]float32, c.Epochs)
-	_, err = train.Run(context.Background(), c, train.Options{Observer: func(e experiments.Event) {
-		switch e := e.(type) {
-		case experiments.StepsDone:
+	run := mustTrain(t, c, train.Options{Now: time.Now, Observer: func(e experiments.Event) {
+		if e, ok := e.(experiments.StepsDone); ok {
 			s.Losses[e.Epoch-1] = append(s.Losses[e.Epoch-1], e.Losses...)
-		case experiments.EpochDone:
-			m := e.Metrics
-			numbers := [6]float64{m.TrainLoss, m.TrainAccuracy, m.TestLoss, m.TestAccuracy}
-			if m.ValidationLoss != nil {
-				numbers[4], numbers[5] = *m.ValidationLoss, *m.ValidationAccuracy
-			}
-			s.Epochs = append(s.Epochs, numbers)
 		}
 	}})
-	if err != nil {
-		t.Fatal(err)
+	for _, m := range run.epochs {
+		numbers := [6]float64{m.TrainLoss, m.TrainAccuracy, m.TestLoss, m.TestAccuracy}
+		if m.ValidationLoss != nil {
+			numbers[4], numbers[5] = *m.ValidationLoss, *m.ValidationAccuracy
+		}
+		s.Epochs = append(s.Epochs, numbers)
 	}
 	return s
 }
@@ -188,9 +184,7 @@ func TestSequencesNeverChange(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, append(text, '\n'))
 		}
 		var want sequence
 		readJSON(t, path, &want)
@@ -228,13 +222,13 @@ func TestSequencesTellTheSmallestShift(t *testing.T) {
 			next := want.Losses[(epoch+1)%len(want.Losses)][0]
 			late.Losses = append(late.Losses, append(append([]float32{}, losses[1:]...), next))
 		}
-		if err := late.compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+		if err := late.compareNumbers(want); err == nil || !strings.HasPrefix(err.Error(), "epoch 1, step 0: ") {
 			t.Errorf("%s: found error %v for losses that are a step late, expected one at the first", name, err)
 		}
 
 		// By one image: the same order of images that are one place further on.
 		c.Data, c.Backend = shifted, backend.Go
-		if err := outcomeOf(t, c).compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+		if err := outcomeOf(t, c).compareNumbers(want); err == nil || !strings.HasPrefix(err.Error(), "epoch 1, step 0: ") {
 			t.Errorf("%s: found error %v for images that are one place further on, expected one at the first step", name, err)
 		}
 
