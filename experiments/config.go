@@ -1,7 +1,6 @@
 package experiments
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -18,8 +17,8 @@ const (
 	MaxBatchSize = 65_536
 )
 
-// CallSeconds is how long a call of the device takes about if nothing else was
-// asked for: short enough for live progress and for Ctrl-C, long enough that
+// CallSeconds is about how long a call of the device takes unless StepsPerCall
+// says otherwise: short enough for live progress and for Ctrl-C, long enough that
 // the cost of a call (about a millisecond) does not show.
 const CallSeconds = 0.25
 
@@ -57,6 +56,58 @@ func Defaults() Config {
 		Data:         MNIST,
 		Backend:      backend.Auto,
 	}
+}
+
+// Validate reports every impossible field, as [Problems], without touching a
+// file or a device.
+func (c Config) Validate() error {
+	var problems Problems
+	check := func(ok bool, field, found, expected string) {
+		if !ok {
+			problems = append(problems, Problem{Field: field, Found: found, Expected: expected})
+		}
+	}
+	between := func(field string, value, least, most int) {
+		check(value >= least && value <= most, field, strconv.Itoa(value), fmt.Sprintf("%d to %d", least, most))
+	}
+	between("layer_sizes", len(c.LayerSizes), 0, model.MaxLayers)
+	for _, width := range c.LayerSizes {
+		between("layer_sizes", width, 1, model.MaxWidth)
+	}
+	activation := model.Activation(c.Activation)
+	check(activation.Validate() == nil, "activation", strconv.Quote(c.Activation), activationNames())
+	between("epochs", c.Epochs, 1, MaxEpochs)
+	rate := float64(float32(c.LearningRate)) // what the device gets
+	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")
+	between("batch_size", c.BatchSize, 1, MaxBatchSize)
+	check(c.Data != "", "data", `""`, "mnist or a folder")
+	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
+	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (automatic) or more")
+	if err := backend.Check(c.Backend); err != nil {
+		problems = append(problems, Problem{Field: "backend", Reason: err})
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+func activationNames() string {
+	var names []string
+	for _, activation := range model.Activations() {
+		names = append(names, string(activation))
+	}
+	return strings.Join(names, ", ")
+}
+
+// Topology is the network of c for images of rows times columns pixels in that
+// many classes. It is the only place where a config becomes an architecture.
+func (c Config) Topology(rows, columns, classes int) (model.Topology, error) {
+	t := model.Topology{Inputs: rows * columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+	if err := t.Validate(); err != nil {
+		return t, Problem{Field: "layer_sizes", Reason: err}
+	}
+	return t, nil
 }
 
 // A Problem is one impossible field of a Config.
@@ -99,65 +150,6 @@ func (p Problems) Unwrap() []error {
 	return problems
 }
 
-// joinProblems is one error of several that are nil or Problems.
-func joinProblems(errs ...error) error {
-	var all Problems
-	for _, err := range errs {
-		var problems Problems
-		if errors.As(err, &problems) {
-			all = append(all, problems...)
-		} else if err != nil {
-			return err
-		}
-	}
-	if len(all) == 0 {
-		return nil
-	}
-	return all
-}
-
-// Validate reports every impossible field, as [Problems], without touching a
-// file or a device.
-func (c Config) Validate() error {
-	var problems Problems
-	check := func(ok bool, field, found, expected string) {
-		if !ok {
-			problems = append(problems, Problem{Field: field, Found: found, Expected: expected})
-		}
-	}
-	between := func(field string, value, least, most int) {
-		check(value >= least && value <= most, field, strconv.Itoa(value), fmt.Sprintf("%d to %d", least, most))
-	}
-	between("layer_sizes", len(c.LayerSizes), 0, model.MaxLayers)
-	for _, width := range c.LayerSizes {
-		between("layer_sizes", width, 1, model.MaxWidth)
-	}
-	activation := model.Activation(c.Activation)
-	check(activation.Validate() == nil, "activation", strconv.Quote(c.Activation), activationNames())
-	between("epochs", c.Epochs, 1, MaxEpochs)
-	rate := float64(float32(c.LearningRate)) // what the device gets
-	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")
-	between("batch_size", c.BatchSize, 1, MaxBatchSize)
-	check(c.Data != "", "data", `""`, "mnist or a folder")
-	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
-	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (by itself) or more")
-	if err := backend.Check(c.Backend); err != nil {
-		problems = append(problems, Problem{Field: "backend", Reason: err})
-	}
-	if len(problems) == 0 {
-		return nil
-	}
-	return problems
-}
-
-func activationNames() string {
-	var names []string
-	for _, activation := range model.Activations() {
-		names = append(names, string(activation))
-	}
-	return strings.Join(names, ", ")
-}
-
 // FormatFloat writes x as Python's repr does, as the post's first line shows the
 // learning rate: 0.001, 1e-05, 1.0.
 func FormatFloat(x float64) string {
@@ -172,35 +164,5 @@ func FormatFloat(x float64) string {
 	return text
 }
 
-// topology is the network of c for images of the given size and classes.
-func (c Config) topology(inputs, classes int) (model.Topology, error) {
-	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
-	if err := t.Validate(); err != nil {
-		return t, Problem{Field: "layer_sizes", Reason: err}
-	}
-	return t, nil
-}
-
-// Diverged is the error of a training whose loss is no longer a finite number.
-type Diverged struct {
-	Epoch int     // from 1
-	Step  int     // from 0, as in metrics.jsonl; -1 when the loss of an evaluation is not finite
-	Loss  float64 // NaN or infinite
-}
-
-// Error names the epoch, the step and the loss.
-func (d Diverged) Error() string {
-	where := fmt.Sprintf("step %d of epoch %d", d.Step, d.Epoch)
-	if d.Step < 0 {
-		where = fmt.Sprintf("the evaluation after epoch %d", d.Epoch)
-	}
-	return fmt.Sprintf("training diverged: the loss is %v at %s, expected a finite number", d.Loss, where)
-}
-
-// Metrics is the line of metrics.jsonl that ends the record of the run.
-func (d Diverged) Metrics() DivergedMetrics {
-	return DivergedMetrics{Event: "diverged", Epoch: d.Epoch, Step: d.Step, Loss: fmt.Sprint(d.Loss)}
-}
-
-// Hint says what usually helps.
-func (d Diverged) Hint() string { return "a lower learning rate usually keeps the loss finite" }
+// IsFinite tells whether x is neither NaN nor infinite.
+func IsFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

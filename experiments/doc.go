@@ -1,14 +1,13 @@
-// Package experiments runs the post's experiment: a [Config] goes in, epochs are
-// trained and evaluated, [Event]s come out, and a run folder keeps the record.
+// Package experiments has the vocabulary of an experiment: what goes in, what a
+// run tells while it happens, and what comes out.
 //
-//   - [Config] is everything that decides a run, validated in one place;
-//   - [Run] is the epoch loop, which reads like the post's;
-//   - an observer is told what happens while it happens;
-//   - the run folder holds config.json, environment.json, metrics.jsonl,
-//     evaluation.json and model.safetensors, so that a run can be repeated from
-//     it alone, and [ReadRecord] reads it back;
-//   - a [Device] is what several runs share.
+//   - [Config] is everything that decides a run, [Defaults] the post's first
+//     attempt; [Config.Validate] reports what is impossible in it as [Problems];
+//   - an [Observer] is told [Event] after [Event];
+//   - [StepMetrics], [EpochMetrics] and [DivergedMetrics] are the lines of
+//     metrics.jsonl, [Result] is the outcome.
 //
-// The package knows no flags and no terminals (cmd/epochal does), and no graphs
-// (package model does).
+// It opens no file and no device. Its neighbours do: record keeps a run folder,
+// train trains one config, published has the post's experiments and claims, bench
+// measures, report draws and writes pages.
 package experiments

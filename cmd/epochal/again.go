@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"epochal/experiments"
+	"epochal/experiments/train"
 )
 
 // again is an error after which a command can continue where it stopped.
@@ -19,7 +19,7 @@ func (a again) Unwrap() error { return a.error }
 
 // Hint says what to do first, if anything, and the command that continues.
 func (a again) Hint() string {
-	var stopped experiments.Stopped
+	var stopped train.Stopped
 	if errors.As(a.error, &stopped) {
 		if advice := stopped.Advice(); advice != "" {
 			return advice + ", then continue with: " + a.command
@@ -30,7 +30,7 @@ func (a again) Hint() string {
 
 // savedAt says where an interrupted run will continue.
 func savedAt(err error) string {
-	var stopped experiments.Stopped
+	var stopped train.Stopped
 	if !errors.As(err, &stopped) {
 		return ""
 	}

@@ -11,6 +11,7 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/report"
+	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
 )
@@ -38,7 +39,7 @@ labels.`,
 			if count < 1 || count > report.MaxBatch {
 				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", report.MaxBatch)}
 			}
-			d, err := experiments.OpenData(name)
+			d, err := train.OpenData(name)
 			if err != nil {
 				return err
 			}

@@ -12,8 +12,10 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 	"epochal/experiments/report"
 	"epochal/experiments/reproduce"
+	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
 )
@@ -74,12 +76,12 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 			o.Observer = printer.observe
 			results, err := reproduce.Run(c.Context(), chosen, o)
 			t.end()
-			if err != nil && (c.Context().Err() != nil || errors.As(err, new(experiments.Stopped))) {
+			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
 				return again{err, commandLine(os.Args[1:]...)}
 			} else if err != nil {
 				return err
 			}
-			data, err := experiments.OpenData(chosen[0].Config.Data)
+			data, err := train.OpenData(chosen[0].Config.Data)
 			if err != nil {
 				return err
 			}
@@ -200,7 +202,7 @@ func (p *reproducePrinter) observe(event reproduce.Event) {
 }
 
 // outcome says how a run ended.
-func outcome(r experiments.Record) string {
+func outcome(r record.Record) string {
 	if r.Diverged != nil {
 		return fmt.Sprintf("diverged in epoch %d", r.Diverged.Epoch)
 	}

@@ -10,6 +10,8 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 
@@ -20,7 +22,7 @@ import (
 // newTrain is `epochal train`.
 func newTrain(t *terminal) *cobra.Command {
 	config := experiments.Defaults()
-	options := experiments.Options{Parent: "runs", CheckpointEvery: 1, Keep: experiments.KeepLast}
+	options := train.Options{Parent: "runs", CheckpointEvery: 1, Keep: record.KeepLast}
 	var resume string
 	var required float64
 	command := &cobra.Command{
@@ -60,9 +62,9 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 			}
 			printer := &trainPrinter{terminal: t}
 			options.Observer = printer.observe
-			result, err := experiments.Run(c.Context(), config, options)
+			result, err := train.Run(c.Context(), config, options)
 			t.end()
-			var stopped experiments.Stopped
+			var stopped train.Stopped
 			if errors.As(err, &stopped) {
 				return again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
 			} else if err != nil {
@@ -90,7 +92,7 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	command.MarkFlagDirname("resume")
-	command.RegisterFlagCompletionFunc("keep", cobra.FixedCompletions([]string{experiments.KeepLast, experiments.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
+	command.RegisterFlagCompletionFunc("keep", cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
 	command.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
 	var activations []string
 	for _, activation := range model.Activations() {
@@ -105,7 +107,7 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 	if flags.Changed("out") {
 		return config, usageError{err: fmt.Errorf("--resume and --out: found both, expected one; a run continues in its own folder")}
 	}
-	if config, err = experiments.ReadConfig(folder); err != nil {
+	if config, err = record.ReadConfig(folder); err != nil {
 		return config, err
 	}
 	recorded := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -263,7 +265,7 @@ func (p *trainPrinter) result(r experiments.Result) {
 		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
 		r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
 	if r.BestEpoch > 0 {
-		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, experiments.CheckpointsFolder, experiments.BestFile))
+		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, record.CheckpointsFolder, record.BestFile))
 	}
 }
 

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"epochal/experiments"
+	"epochal/experiments/record"
 
 	"github.com/spf13/cobra"
 )
@@ -15,7 +15,7 @@ func newVersion(t *terminal) *cobra.Command {
 		Short: "Print the version of epochal and of what it is built with",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			e := experiments.BuildEnvironment()
+			e := record.BuildEnvironment()
 			return t.printf("%s\n%s %s/%s, gomlx %s, go-xla %s\n",
 				versionLine(), e.Go, e.OperatingSystem, e.Architecture, e.GoMLX, e.GoXLA)
 		},
@@ -24,7 +24,7 @@ func newVersion(t *terminal) *cobra.Command {
 
 // versionLine is the name of the program with its version and revision.
 func versionLine() string {
-	e := experiments.BuildEnvironment()
+	e := record.BuildEnvironment()
 	if e.Revision == "" {
 		return "epochal " + e.Version
 	}

@@ -13,7 +13,8 @@ import (
 	"strings"
 	"time"
 
-	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 )
 
@@ -77,7 +78,7 @@ func Run(ctx context.Context, o Options) (Results, error) {
 	}
 	o = o.withDefaults()
 	r := &benchmark{Options: o, started: o.Now(), results: Results{
-		Schema: Schema, Command: o.CommandLine, Environment: experiments.BuildEnvironment(), Started: o.Now(),
+		Schema: Schema, Command: o.CommandLine, Environment: record.BuildEnvironment(), Started: o.Now(),
 		WantedRounds: o.Rounds, Quick: o.Quick,
 		Cells: []CellResult{}, Unavailable: []Unavailable{}, Peers: []PeerResult{}, Warnings: []string{},
 	}}
@@ -174,7 +175,7 @@ func (r *benchmark) available(ctx context.Context) ([]string, error) {
 		case !listed || status.State == backend.StateReady:
 			// Of GoMLX's other backends nothing is known before a child tries.
 		case name == backend.XLACPU && status.State != backend.StateBroken:
-			device, _, err := experiments.OpenDevice(ctx, name, experiments.DeviceOptions{
+			device, _, err := train.OpenDevice(ctx, name, train.DeviceOptions{
 				Plugins: r.Plugins, Progress: func(p backend.Progress) { r.Observer(Installing{p}) },
 			})
 			if err == nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 )
 
@@ -102,7 +103,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, s Surroundings) err
 	case task.Cell != nil && task.Training == nil:
 		err = measureCell(ctx, *task.Cell, s, &answer)
 	case task.Training != nil && task.Cell == nil:
-		err = train(ctx, *task.Training, s, &answer)
+		err = trainCell(ctx, *task.Training, s, &answer)
 	default:
 		err = errors.New("the task: expected one of cell and training")
 	}
@@ -119,12 +120,12 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, s Surroundings) err
 	return nil
 }
 
-// train runs a TrainingTask.
-func train(ctx context.Context, task TrainingTask, s Surroundings, answer *Answer) error {
+// trainCell runs a TrainingTask.
+func trainCell(ctx context.Context, task TrainingTask, s Surroundings, answer *Answer) error {
 	config := experiments.Defaults()
 	config.Backend, config.LayerSizes, config.BatchSize, config.Epochs = task.Backend, task.LayerSizes, task.BatchSize, task.Epochs
 	config.StepsPerCall = TrainImages // a whole epoch
-	result, err := experiments.Run(ctx, config, experiments.Options{
+	result, err := train.Run(ctx, config, train.Options{
 		Now: s.Now, Plugins: s.Plugins,
 		Observer: func(event experiments.Event) {
 			if done, ok := event.(experiments.EpochDone); ok {

@@ -3,7 +3,7 @@ package bench
 import (
 	"time"
 
-	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -146,15 +146,15 @@ type PeerResult struct {
 // Results are a whole benchmark. Its JSON form is what --format json prints and
 // --compare reads.
 type Results struct {
-	Schema       int                     `json:"schema"`
-	Command      string                  `json:"command"` // what made them
-	Environment  experiments.Environment `json:"environment"`
-	Started      time.Time               `json:"started"`
-	Seconds      float64                 `json:"seconds"` // all of it
-	WantedRounds int                     `json:"wanted_rounds"`
-	Quick        bool                    `json:"quick"`
-	Cells        []CellResult            `json:"cells"`
-	Unavailable  []Unavailable           `json:"unavailable"`
-	Peers        []PeerResult            `json:"peers"`
-	Warnings     []string                `json:"warnings"`
+	Schema       int                `json:"schema"`
+	Command      string             `json:"command"` // what made them
+	Environment  record.Environment `json:"environment"`
+	Started      time.Time          `json:"started"`
+	Seconds      float64            `json:"seconds"` // all of it
+	WantedRounds int                `json:"wanted_rounds"`
+	Quick        bool               `json:"quick"`
+	Cells        []CellResult       `json:"cells"`
+	Unavailable  []Unavailable      `json:"unavailable"`
+	Peers        []PeerResult       `json:"peers"`
+	Warnings     []string           `json:"warnings"`
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
 )
 
 // Kind is what a claim is about; the key in the file.
@@ -233,7 +234,7 @@ func trimmed(x float64) string {
 //
 // It is not ok if it cannot be measured: a run diverged or is not complete, it has
 // too few epochs, or the test set has no image of the class. Values are finite.
-func (c Claim) Measure(run, reference experiments.Record) (value float64, ok bool) {
+func (c Claim) Measure(run, reference record.Record) (value float64, ok bool) {
 	if !complete(run) {
 		return 0, false
 	}
@@ -264,7 +265,7 @@ func (c Claim) Measure(run, reference experiments.Record) (value float64, ok boo
 }
 
 // complete is whether the run has all its epochs.
-func complete(run experiments.Record) bool {
+func complete(run record.Record) bool {
 	return run.Diverged == nil && len(run.Epochs) > 0 && len(run.Epochs) == run.Config.Epochs
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 )
 
 func TestClaimWords(t *testing.T) {
@@ -57,9 +58,9 @@ func TestClaimWords(t *testing.T) {
 	}
 }
 
-// record is a complete run with the given train and test accuracies.
-func record(train, test []float64) experiments.Record {
-	r := experiments.Record{Config: experiments.Defaults()}
+// madeRun is a complete run with the given train and test accuracies.
+func madeRun(train, test []float64) record.Record {
+	r := record.Record{Config: experiments.Defaults()}
 	r.Config.Epochs = len(test)
 	for i := range test {
 		r.Epochs = append(r.Epochs, experiments.EpochMetrics{Epoch: i + 1, TrainAccuracy: train[i], TestAccuracy: test[i]})
@@ -69,19 +70,19 @@ func record(train, test []float64) experiments.Record {
 }
 
 func TestMeasure(t *testing.T) {
-	lagging := record([]float64{0.5, 0.6, 0.7, 0.8}, []float64{0.55, 0.62, 0.73, 0.81})
-	crossing := record([]float64{0.9, 0.90, 0.95, 0.97}, []float64{0.8, 0.91, 0.94, 0.93})
-	equal := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
-	ahead := record([]float64{0.6, 0.7}, []float64{0.5, 0.6})
-	one := record([]float64{0.6}, []float64{0.7})
-	diverged := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	lagging := madeRun([]float64{0.5, 0.6, 0.7, 0.8}, []float64{0.55, 0.62, 0.73, 0.81})
+	crossing := madeRun([]float64{0.9, 0.90, 0.95, 0.97}, []float64{0.8, 0.91, 0.94, 0.93})
+	equal := madeRun([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	ahead := madeRun([]float64{0.6, 0.7}, []float64{0.5, 0.6})
+	one := madeRun([]float64{0.6}, []float64{0.7})
+	diverged := madeRun([]float64{0.5, 0.6}, []float64{0.5, 0.6})
 	diverged.Diverged = &experiments.Diverged{Epoch: 2, Loss: math.NaN()}
-	interrupted := record([]float64{0.5, 0.6}, []float64{0.5, 0.6})
+	interrupted := madeRun([]float64{0.5, 0.6}, []float64{0.5, 0.6})
 	interrupted.Config.Epochs = 3
-	broken := record([]float64{0.5}, []float64{math.NaN()})
-	unevaluated := record([]float64{0.5}, []float64{0.5})
-	unevaluated.Test = experiments.TestEvaluation{}
-	none := experiments.Record{}
+	broken := madeRun([]float64{0.5}, []float64{math.NaN()})
+	unevaluated := madeRun([]float64{0.5}, []float64{0.5})
+	unevaluated.Test = record.TestEvaluation{}
+	none := record.Record{}
 
 	final := published.Claim{Kind: published.FinalTestAccuracy}
 	gap := published.Claim{Kind: published.TrainTestGap}
@@ -92,7 +93,7 @@ func TestMeasure(t *testing.T) {
 	lead := func(n int) published.Claim { return published.Claim{Kind: published.NoOverfitting, Over: n} }
 	for i, c := range []struct {
 		claim          published.Claim
-		run, reference experiments.Record
+		run, reference record.Record
 		want           float64 // NaN for not ok
 	}{
 		{final, lagging, none, 0.81},

@@ -11,6 +11,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -289,7 +290,7 @@ func FuzzParse(f *testing.F) {
 			if j := c.Judge([]float64{0.5, 0.6}, 1); j.Verdict == "" || j.Reason == "" {
 				t.Fatalf("found the judgement %+v, expected a verdict", j)
 			}
-			if _, ok := c.Measure(experiments.Record{}, experiments.Record{}); ok {
+			if _, ok := c.Measure(record.Record{}, record.Record{}); ok {
 				t.Fatalf("found that %v can be measured on no run", c)
 			}
 		}

@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"epochal/experiments"
 	"epochal/experiments/bench"
+	"epochal/experiments/record"
 	"epochal/experiments/report"
 	"epochal/model/backend"
 
@@ -90,7 +90,7 @@ func benchmark(rounds int) bench.Results {
 	r := bench.Results{
 		Schema:  bench.Schema,
 		Command: "epochal bench --layer-sizes 32,32 --layer-sizes 128,128 --layer-sizes 512,512 --layer-sizes 1024,1024",
-		Environment: experiments.Environment{
+		Environment: record.Environment{
 			Version: "v1.2.0", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
 		},
 		Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Seconds: 83.25, WantedRounds: rounds,

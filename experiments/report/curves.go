@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
 
 	"golang.org/x/image/font"
 )
@@ -34,7 +35,7 @@ const MaxRuns = 256
 // them than the others, if one that did has more, if epochs are not numbered from 1,
 // if an accuracy is not from 0 to 1 or a loss no finite number from 0, or if the
 // title has more than [MaxTitle] characters.
-func Curves(w io.Writer, format, title string, runs []experiments.Record) error {
+func Curves(w io.Writer, format, title string, runs []record.Record) error {
 	if err := checkFormat(format); err != nil {
 		return err
 	}
@@ -54,7 +55,7 @@ func Curves(w io.Writer, format, title string, runs []experiments.Record) error 
 const maxLoss = 1e100
 
 // checkRuns reports runs that [Curves] cannot draw.
-func checkRuns(runs []experiments.Record) error {
+func checkRuns(runs []record.Record) error {
 	if len(runs) < 1 || len(runs) > MaxRuns {
 		return fmt.Errorf("runs: found %d of them, expected 1 to %d", len(runs), MaxRuns)
 	}
@@ -199,7 +200,7 @@ var (
 )
 
 // values returns a number of all epochs of a run.
-func (m measured) values(run experiments.Record) []float64 {
+func (m measured) values(run record.Record) []float64 {
 	all := make([]float64, len(run.Epochs))
 	for i, epoch := range run.Epochs {
 		all[i] = m.of(epoch)
@@ -208,7 +209,7 @@ func (m measured) values(run experiments.Record) []float64 {
 }
 
 // mean returns the mean of a number over runs, of all epochs. All runs have as many.
-func (m measured) mean(runs []experiments.Record) []float64 {
+func (m measured) mean(runs []record.Record) []float64 {
 	all := make([]float64, len(runs[0].Epochs))
 	for _, run := range runs {
 		for i, epoch := range run.Epochs {
@@ -222,8 +223,8 @@ func (m measured) mean(runs []experiments.Record) []float64 {
 }
 
 // layOutCurves places the curves of runs that were checked.
-func layOutCurves(title string, runs []experiments.Record) curvesFigure {
-	var finished, diverged []experiments.Record
+func layOutCurves(title string, runs []record.Record) curvesFigure {
+	var finished, diverged []record.Record
 	for _, run := range runs {
 		if run.Diverged == nil {
 			finished = append(finished, run)
@@ -298,7 +299,7 @@ func layOutCurves(title string, runs []experiments.Record) curvesFigure {
 }
 
 // curvesNote says what is bold, what is thin, and which runs diverged.
-func curvesNote(finished, diverged []experiments.Record) string {
+func curvesNote(finished, diverged []record.Record) string {
 	var sentences []string
 	switch {
 	case len(finished) == 0:
@@ -323,7 +324,7 @@ func curvesNote(finished, diverged []experiments.Record) string {
 }
 
 // accuracyAxis starts at 80% if all runs end above it.
-func accuracyAxis(finished []experiments.Record) (axis, []tick) {
+func accuracyAxis(finished []record.Record) (axis, []tick) {
 	const postLow = 0.8
 	low, high := postLow, 0.0
 	for _, run := range finished {
@@ -347,9 +348,9 @@ func accuracyAxis(finished []experiments.Record) (axis, []tick) {
 }
 
 // lossAxis starts at 0.
-func lossAxis(finished, diverged []experiments.Record) (axis, []tick) {
+func lossAxis(finished, diverged []record.Record) (axis, []tick) {
 	high := 0.0
-	highest := func(runs []experiments.Record) {
+	highest := func(runs []record.Record) {
 		for _, run := range runs {
 			for _, epoch := range run.Epochs {
 				high = max(high, epoch.TrainLoss, epoch.TestLoss)
@@ -372,7 +373,7 @@ func lossAxis(finished, diverged []experiments.Record) (axis, []tick) {
 }
 
 // endTexts returns "train 97.9%" and "test 97.4%" of the last epoch's means.
-func endTexts(numbers []measured, finished []experiments.Record, write func([]float64) []string) []string {
+func endTexts(numbers []measured, finished []record.Record, write func([]float64) []string) []string {
 	values := make([]float64, len(numbers))
 	for i, number := range numbers {
 		mean := number.mean(finished)
@@ -415,7 +416,7 @@ func lossTexts(values []float64) []string {
 }
 
 // placeCurves fills a panel whose axes stand.
-func (f curvesFigure) placeCurves(p *panel, numbers []measured, finished, diverged []experiments.Record, texts []string) {
+func (f curvesFigure) placeCurves(p *panel, numbers []measured, finished, diverged []record.Record, texts []string) {
 	inside := f.inside(*p)
 	place := func(values []float64) []dot {
 		dots := make([]dot, len(values))

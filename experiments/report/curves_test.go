@@ -7,13 +7,14 @@ import (
 	"testing"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
 
 	"golang.org/x/image/font"
 )
 
 // ending is a run that ends at some numbers, and had half of the accuracies before.
-func ending(epochs int, train, test, trainLoss, testLoss float64) experiments.Record {
-	run := experiments.Record{}
+func ending(epochs int, train, test, trainLoss, testLoss float64) record.Record {
+	run := record.Record{}
 	for i := range epochs {
 		share := 0.5 + 0.5*float64(i+1)/float64(epochs)
 		run.Epochs = append(run.Epochs, experiments.EpochMetrics{
@@ -39,7 +40,7 @@ func TestEndLabelsDoNotOverlap(t *testing.T) {
 		if random.IntN(2) == 0 { // as they are, mostly
 			test, testLoss = train*(1-0.01*random.Float64()), trainLoss*(1-0.01*random.Float64())
 		}
-		var runs []experiments.Record
+		var runs []record.Record
 		epochs := 1 + random.IntN(20)
 		for range 1 + random.IntN(3) {
 			runs = append(runs, ending(epochs, train, test, trainLoss, testLoss))
@@ -101,7 +102,7 @@ func TestCrossingLabelIsFree(t *testing.T) {
 				e.TestAccuracy = e.TrainAccuracy + 0.001
 			}
 		}
-		figure := layOutCurves("", []experiments.Record{run})
+		figure := layOutCurves("", []record.Record{run})
 		found := figure.crossing
 		if found == nil || !strings.HasSuffix(strings.TrimSuffix(found.text, " on"), " epoch "+strconv.Itoa(crossing)) {
 			t.Fatalf("found the crossing %+v, expected epoch %d", found, crossing)
@@ -119,15 +120,15 @@ func TestCrossingLabelIsFree(t *testing.T) {
 func TestAccuracyAxis(t *testing.T) {
 	for _, test := range []struct {
 		name      string
-		runs      []experiments.Record
+		runs      []record.Record
 		low, high float64
 	}{
-		{"as the post's first attempt", []experiments.Record{ending(20, 0.889, 0.893, 1, 1)}, 0.8, 0.9},
-		{"as the post's best", []experiments.Record{ending(20, 0.979, 0.974, 1, 1)}, 0.8, 1},
-		{"all just above", []experiments.Record{ending(20, 0.801, 0.801, 1, 1)}, 0.8, 0.9},
-		{"one run not above", []experiments.Record{ending(20, 0.9, 0.9, 1, 1), ending(20, 0.9, 0.8, 1, 1)}, 0, 1},
-		{"chance", []experiments.Record{ending(20, 0.11, 0.1, 1, 1)}, 0, 0.12},
-		{"nothing right", []experiments.Record{ending(20, 0, 0, 1, 1)}, 0, 0.1},
+		{"as the post's first attempt", []record.Record{ending(20, 0.889, 0.893, 1, 1)}, 0.8, 0.9},
+		{"as the post's best", []record.Record{ending(20, 0.979, 0.974, 1, 1)}, 0.8, 1},
+		{"all just above", []record.Record{ending(20, 0.801, 0.801, 1, 1)}, 0.8, 0.9},
+		{"one run not above", []record.Record{ending(20, 0.9, 0.9, 1, 1), ending(20, 0.9, 0.8, 1, 1)}, 0, 1},
+		{"chance", []record.Record{ending(20, 0.11, 0.1, 1, 1)}, 0, 0.12},
+		{"nothing right", []record.Record{ending(20, 0, 0, 1, 1)}, 0, 0.1},
 		{"none finished", nil, 0, 1},
 	} {
 		if found, _ := accuracyAxis(test.runs); found.low != test.low || found.high != test.high {
@@ -138,7 +139,7 @@ func TestAccuracyAxis(t *testing.T) {
 
 // A diverged run is drawn thin up to a cross, and changes neither mean nor axes.
 func TestDivergedRunsAreNotInTheMean(t *testing.T) {
-	finished := []experiments.Record{ending(10, 0.9, 0.89, 0.4, 0.5), ending(10, 0.91, 0.9, 0.4, 0.5)}
+	finished := []record.Record{ending(10, 0.9, 0.89, 0.4, 0.5), ending(10, 0.91, 0.9, 0.4, 0.5)}
 	lost := ending(5, 0.85, 0.85, 50, 0.3)
 	lost.Config.Seed = 7
 	lost.Diverged = &experiments.Diverged{Epoch: 6, Step: 3}
@@ -165,11 +166,11 @@ func TestDivergedRunsAreNotInTheMean(t *testing.T) {
 }
 
 func TestCurvesNote(t *testing.T) {
-	fine := experiments.Record{}
-	lost := func(seed uint64, epoch int) experiments.Record {
-		return experiments.Record{Config: experiments.Config{Seed: seed}, Diverged: &experiments.Diverged{Epoch: epoch}}
+	fine := record.Record{}
+	lost := func(seed uint64, epoch int) record.Record {
+		return record.Record{Config: experiments.Config{Seed: seed}, Diverged: &experiments.Diverged{Epoch: epoch}}
 	}
-	type records = []experiments.Record
+	type records = []record.Record
 	for _, test := range []struct {
 		finished, diverged records
 		expected           string

@@ -15,14 +15,15 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/experiments/report"
 
 	"github.com/google/go-cmp/cmp"
 )
 
 // madeRun is a run that ends at a train and a test accuracy.
-func madeRun(seed uint64, epochs int, train, test float64) experiments.Record {
-	run := experiments.Record{Config: experiments.Config{Seed: seed, Epochs: epochs}}
+func madeRun(seed uint64, epochs int, train, test float64) record.Record {
+	run := record.Record{Config: experiments.Config{Seed: seed, Epochs: epochs}}
 	for i := range epochs {
 		missing := 0.6 * math.Pow(0.5, float64(i)) * (1 - float64(i+1)/float64(epochs))
 		run.Epochs = append(run.Epochs, experiments.EpochMetrics{
@@ -37,14 +38,14 @@ func madeRun(seed uint64, epochs int, train, test float64) experiments.Record {
 }
 
 // divergedRun is one that diverged after some epochs.
-func divergedRun(seed uint64, epochs int) experiments.Record {
+func divergedRun(seed uint64, epochs int) record.Record {
 	run := madeRun(seed, epochs, 0.9, 0.9)
 	run.Diverged = &experiments.Diverged{Epoch: epochs + 1, Step: 7, Loss: math.NaN()}
 	return run
 }
 
-func madeRuns() []experiments.Record {
-	return []experiments.Record{madeRun(0, 6, 0.975, 0.971), madeRun(1, 6, 0.985, 0.975), divergedRun(2, 3)}
+func madeRuns() []record.Record {
+	return []record.Record{madeRun(0, 6, 0.975, 0.971), madeRun(1, 6, 0.985, 0.975), divergedRun(2, 3)}
 }
 
 func madeMatrix(classes int) [][]int {
@@ -59,8 +60,8 @@ func madeMatrix(classes int) [][]int {
 	return matrix
 }
 
-func madeMistakes() []experiments.Mistake {
-	return []experiments.Mistake{
+func madeMistakes() []record.Mistake {
+	return []record.Mistake{
 		{Image: 6, Label: 255, Predicted: 3, Confidence: 0.99999},
 		{Image: 0, Label: 0, Predicted: 1, Confidence: 0.875},
 		{Image: 3, Label: 10, Predicted: 9, Confidence: 0.5},
@@ -190,7 +191,7 @@ func TestFiguresAreStable(t *testing.T) {
 // What is at the limits is drawn too.
 func TestFiguresAtTheirLimits(t *testing.T) {
 	long := strings.Repeat("ä long title ", 30)
-	run := func(epochs int, change func(*experiments.EpochMetrics)) experiments.Record {
+	run := func(epochs int, change func(*experiments.EpochMetrics)) record.Record {
 		r := madeRun(math.MaxUint64, epochs, 0.7, 0.6)
 		for i := range r.Epochs {
 			change(&r.Epochs[i])
@@ -207,7 +208,7 @@ func TestFiguresAtTheirLimits(t *testing.T) {
 	nothing := run(0, none)
 	nothing.Config.Epochs = experiments.MaxEpochs
 	nothing.Diverged = &experiments.Diverged{Epoch: 1, Loss: math.NaN()}
-	most := make([]experiments.Record, report.MaxRuns)
+	most := make([]record.Record, report.MaxRuns)
 	for i := range most {
 		most[i] = run(2, none)
 	}
@@ -215,14 +216,14 @@ func TestFiguresAtTheirLimits(t *testing.T) {
 	empty := report.Compared{Name: strings.Repeat("x", 400), Note: strings.Repeat("n ", 200)}
 
 	for name, draw := range map[string]func(io.Writer) error{
-		"one epoch":          func(w io.Writer) error { return report.Curves(w, "svg", long, []experiments.Record{run(1, none)}) },
-		"zeros":              func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{run(2, zero)}) },
-		"huge losses":        func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{run(3, huge)}) },
-		"tiny losses":        func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{run(3, tiny)}) },
-		"full accuracies":    func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{run(3, full)}) },
-		"all diverged":       func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{lost, nothing}) },
-		"nothing":            func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{nothing}) },
-		"many epochs":        func(w io.Writer) error { return report.Curves(w, "svg", "", []experiments.Record{run(50_000, none)}) },
+		"one epoch":          func(w io.Writer) error { return report.Curves(w, "svg", long, []record.Record{run(1, none)}) },
+		"zeros":              func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{run(2, zero)}) },
+		"huge losses":        func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{run(3, huge)}) },
+		"tiny losses":        func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{run(3, tiny)}) },
+		"full accuracies":    func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{run(3, full)}) },
+		"all diverged":       func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{lost, nothing}) },
+		"nothing":            func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{nothing}) },
+		"many epochs":        func(w io.Writer) error { return report.Curves(w, "svg", "", []record.Record{run(50_000, none)}) },
 		"most runs":          func(w io.Writer) error { return report.Curves(w, "svg", "", most) },
 		"most classes":       func(w io.Writer) error { return report.Confusion(w, "svg", long, madeMatrix(256), 1) },
 		"most images":        func(w io.Writer) error { return report.Confusion(w, "svg", "", full1, math.MaxInt) },
@@ -252,7 +253,7 @@ func TestFiguresAtTheirLimits(t *testing.T) {
 }
 
 func TestFigureErrors(t *testing.T) {
-	curves := func(change func([]experiments.Record) []experiments.Record) func(w io.Writer, format, title string) error {
+	curves := func(change func([]record.Record) []record.Record) func(w io.Writer, format, title string) error {
 		return func(w io.Writer, format, title string) error {
 			return report.Curves(w, format, title, change(madeRuns()))
 		}
@@ -262,7 +263,7 @@ func TestFigureErrors(t *testing.T) {
 			return report.Confusion(w, format, title, matrix, runs)
 		}
 	}
-	mistakes := func(set dataset.Set, all ...experiments.Mistake) func(w io.Writer, format, title string) error {
+	mistakes := func(set dataset.Set, all ...record.Mistake) func(w io.Writer, format, title string) error {
 		return func(w io.Writer, format, title string) error {
 			return report.Mistakes(w, format, title, set, all)
 		}
@@ -274,7 +275,7 @@ func TestFigureErrors(t *testing.T) {
 			return report.Comparison(w, format, title, all)
 		}
 	}
-	type records = []experiments.Record
+	type records = []record.Record
 	nan := math.NaN()
 
 	for _, test := range []struct {
@@ -303,15 +304,15 @@ func TestFigureErrors(t *testing.T) {
 
 		{"set: found images of 0x0 pixels, expected 1 to 4096 each way", mistakes(dataset.Set{}, madeMistakes()...)},
 		{"mistakes: found 0 of them, expected 1 to 64", mistakes(small())},
-		{"mistakes: found 65 of them, expected 1 to 64", mistakes(small(), make([]experiments.Mistake, 65)...)},
-		{"mistakes: found image 7 at position 0, expected 0 to 6", mistakes(small(), experiments.Mistake{Image: 7})},
-		{"mistakes: found image -1 at position 0, expected 0 to 6", mistakes(small(), experiments.Mistake{Image: -1})},
-		{"mistakes: found the label 11 at position 0, expected 10 as image 3 of the set has", mistakes(small(), experiments.Mistake{Image: 3, Label: 11})},
-		{"mistakes: found the prediction 256 at position 0, expected 0 to 255", mistakes(small(), experiments.Mistake{Predicted: 256})},
-		{"mistakes: found the prediction -1 at position 0, expected 0 to 255", mistakes(small(), experiments.Mistake{Predicted: -1})},
-		{"mistakes: found the prediction 0 at position 0, expected another class than the label", mistakes(small(), experiments.Mistake{})},
-		{"mistakes: found a confidence of NaN at position 0, expected 0 to 1", mistakes(small(), experiments.Mistake{Predicted: 1, Confidence: nan})},
-		{"mistakes: found a confidence of 1.25 at position 0, expected 0 to 1", mistakes(small(), experiments.Mistake{Predicted: 1, Confidence: 1.25})},
+		{"mistakes: found 65 of them, expected 1 to 64", mistakes(small(), make([]record.Mistake, 65)...)},
+		{"mistakes: found image 7 at position 0, expected 0 to 6", mistakes(small(), record.Mistake{Image: 7})},
+		{"mistakes: found image -1 at position 0, expected 0 to 6", mistakes(small(), record.Mistake{Image: -1})},
+		{"mistakes: found the label 11 at position 0, expected 10 as image 3 of the set has", mistakes(small(), record.Mistake{Image: 3, Label: 11})},
+		{"mistakes: found the prediction 256 at position 0, expected 0 to 255", mistakes(small(), record.Mistake{Predicted: 256})},
+		{"mistakes: found the prediction -1 at position 0, expected 0 to 255", mistakes(small(), record.Mistake{Predicted: -1})},
+		{"mistakes: found the prediction 0 at position 0, expected another class than the label", mistakes(small(), record.Mistake{})},
+		{"mistakes: found a confidence of NaN at position 0, expected 0 to 1", mistakes(small(), record.Mistake{Predicted: 1, Confidence: nan})},
+		{"mistakes: found a confidence of 1.25 at position 0, expected 0 to 1", mistakes(small(), record.Mistake{Predicted: 1, Confidence: 1.25})},
 
 		{"experiments: found 0 of them, expected 1 to 100", func(w io.Writer, format, title string) error { return report.Comparison(w, format, title, nil) }},
 		{"experiments: found 101 of them, expected 1 to 100", func(w io.Writer, format, title string) error {

@@ -5,7 +5,7 @@ import (
 	"io"
 
 	"epochal/dataset"
-	"epochal/experiments"
+	"epochal/experiments/record"
 )
 
 // Mistakes draws wrong test images, each below its true and its predicted class,
@@ -15,10 +15,10 @@ import (
 // most confident ones first, as a run records them.
 //
 // format is [PNG] or [SVG]. It is an error if it is another one, if there are not 1
-// to [experiments.MaxMistakes] mistakes, if one is not in the set, has another label
+// to [record.MaxMistakes] mistakes, if one is not in the set, has another label
 // than there, is none, or has a confidence that is not from 0 to 1, or if the title has
 // more than [MaxTitle] characters.
-func Mistakes(w io.Writer, format, title string, set dataset.Set, mistakes []experiments.Mistake) error {
+func Mistakes(w io.Writer, format, title string, set dataset.Set, mistakes []record.Mistake) error {
 	if err := checkFormat(format); err != nil {
 		return err
 	}
@@ -42,12 +42,12 @@ func Mistakes(w io.Writer, format, title string, set dataset.Set, mistakes []exp
 }
 
 // checkMistakes reports mistakes that [Mistakes] cannot draw.
-func checkMistakes(set dataset.Set, mistakes []experiments.Mistake) error {
+func checkMistakes(set dataset.Set, mistakes []record.Mistake) error {
 	if err := checkSet(set); err != nil {
 		return err
 	}
-	if len(mistakes) < 1 || len(mistakes) > experiments.MaxMistakes {
-		return fmt.Errorf("mistakes: found %d of them, expected 1 to %d", len(mistakes), experiments.MaxMistakes)
+	if len(mistakes) < 1 || len(mistakes) > record.MaxMistakes {
+		return fmt.Errorf("mistakes: found %d of them, expected 1 to %d", len(mistakes), record.MaxMistakes)
 	}
 	for i, mistake := range mistakes {
 		if mistake.Image < 0 || mistake.Image >= set.Len() {

@@ -19,6 +19,7 @@ import (
 	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 	"epochal/experiments/report"
 	"epochal/experiments/reproduce"
 	"epochal/model/backend"
@@ -46,8 +47,8 @@ func images() *dataset.Dataset {
 }
 
 // run is a made-up run that ends at some number of right test images out of 30.
-func run(c experiments.Config, e experiments.Environment, right int) experiments.Record {
-	r := experiments.Record{Config: c, Environment: e}
+func run(c experiments.Config, e record.Environment, right int) record.Record {
+	r := record.Record{Config: c, Environment: e}
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		accuracy := float64(right-2*(c.Epochs-epoch)) / 30
 		r.Epochs = append(r.Epochs, experiments.EpochMetrics{
@@ -57,23 +58,23 @@ func run(c experiments.Config, e experiments.Environment, right int) experiments
 		r.Seconds += 2
 	}
 	wrong := 30 - right
-	r.Test = experiments.TestEvaluation{
+	r.Test = record.TestEvaluation{
 		Confusion: [][]int{{10, 0, 0}, {wrong - 1, 10 - wrong, 1}, {0, 0, 10}},
-		Mistakes:  []experiments.Mistake{{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5}},
+		Mistakes:  []record.Mistake{{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5}},
 	}
 	return r
 }
 
 // diverged is a made-up run whose loss was not finite in the second epoch.
-func diverged(c experiments.Config, e experiments.Environment) experiments.Record {
+func diverged(c experiments.Config, e record.Environment) record.Record {
 	r := run(c, e, 20)
-	r.Epochs, r.Test, r.Seconds = r.Epochs[:1], experiments.TestEvaluation{}, 2
+	r.Epochs, r.Test, r.Seconds = r.Epochs[:1], record.TestEvaluation{}, 2
 	r.Diverged = &experiments.Diverged{Epoch: 2, Step: 7, Loss: math.NaN()}
 	return r
 }
 
 // experiment puts runs together, one for each seed.
-func experiment(name string, c experiments.Config, runs ...experiments.Record) reproduce.Experiment {
+func experiment(name string, c experiments.Config, runs ...record.Record) reproduce.Experiment {
 	e := reproduce.Experiment{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []reproduce.ClaimResult{}, Records: runs}
 	var train, test []float64
 	for seed, r := range runs {
@@ -109,7 +110,7 @@ func interval(values []float64) published.Interval {
 
 // results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
 func results() reproduce.Results {
-	environment := experiments.Environment{
+	environment := record.Environment{
 		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
 		Backend: backend.Info{Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32), Threads: 1},
 		Data:    images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),

@@ -14,6 +14,8 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -87,7 +89,7 @@ type Progress struct {
 type RunEnded struct {
 	Experiment string // the first that needs this run
 	Seed       uint64
-	Record     experiments.Record
+	Record     record.Record
 	Done, Runs int // of all runs, those that were there included
 }
 
@@ -106,7 +108,7 @@ type plannedRun struct {
 	experiment string // the first that needs it
 	config     experiments.Config
 	folder     string // below the results folder
-	record     experiments.Record
+	record     record.Record
 }
 
 // Run reproduces experiments, which must hold everything that their claims
@@ -326,7 +328,7 @@ func (w *work) run(ctx context.Context) error {
 // open opens a device for every job. On the processor each has its share of the
 // cores: several runs side by side use them better than one run does, whose
 // steps are too small to be divided well.
-func (w *work) open(ctx context.Context) (devices []*experiments.Device, err error) {
+func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 	cores := runtime.GOMAXPROCS(0)
 	jobs := w.options.Jobs
 	if jobs == 0 {
@@ -334,7 +336,7 @@ func (w *work) open(ctx context.Context) (devices []*experiments.Device, err err
 	}
 	jobs = min(jobs, len(w.missing))
 	for len(devices) < jobs {
-		device, warnings, err := experiments.OpenDevice(ctx, w.options.Backend, experiments.DeviceOptions{
+		device, warnings, err := train.OpenDevice(ctx, w.options.Backend, train.DeviceOptions{
 			TF32:     w.options.TF32,
 			Threads:  max(1, cores/jobs),
 			Plugins:  w.options.Plugins,
@@ -360,7 +362,7 @@ func (w *work) open(ctx context.Context) (devices []*experiments.Device, err err
 }
 
 // job runs one missing run after another on a device.
-func (w *work) job(ctx context.Context, device *experiments.Device) error {
+func (w *work) job(ctx context.Context, device *train.Device) error {
 	for {
 		w.mutex.Lock()
 		if w.next == len(w.missing) {
@@ -380,20 +382,20 @@ func (w *work) job(ctx context.Context, device *experiments.Device) error {
 }
 
 // one runs one run to its end, which may be that it diverges.
-func (w *work) one(ctx context.Context, run *plannedRun, device *experiments.Device) error {
-	o := experiments.Options{
+func (w *work) one(ctx context.Context, run *plannedRun, device *train.Device) error {
+	o := train.Options{
 		Folder: w.store.unfinished(run.folder), Device: device, Now: w.options.Now,
 		Observer:        func(e experiments.Event) { w.progress(run, e) },
 		CheckpointEvery: 1, Resume: w.store.begun(run.folder),
 	}
-	_, err := experiments.Run(ctx, run.config, o)
-	if o.Resume && errors.Is(err, experiments.ErrCannotResume) {
+	_, err := train.Run(ctx, run.config, o)
+	if o.Resume && errors.Is(err, record.ErrCannotResume) {
 		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run begins again", err)}})
 		if err := w.store.discard(run.folder); err != nil {
 			return err
 		}
 		o.Resume = false
-		_, err = experiments.Run(ctx, run.config, o)
+		_, err = train.Run(ctx, run.config, o)
 	}
 	var diverged experiments.Diverged
 	if err != nil && !errors.As(err, &diverged) {

@@ -20,6 +20,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 	"epochal/experiments/reproduce"
 )
 
@@ -299,7 +300,7 @@ func TestRunRefuses(t *testing.T) {
 	o = options(filepath.Join(folder, "results"))
 	o.Observer = func(e reproduce.Event) {
 		if _, ok := e.(reproduce.Planned); ok {
-			if _, err := reproduce.Run(context.Background(), chosen, options(o.Folder)); !errors.As(err, new(experiments.Busy)) {
+			if _, err := reproduce.Run(context.Background(), chosen, options(o.Folder)); !errors.As(err, new(record.Busy)) {
 				t.Errorf("found error %v, expected to be told who holds the folder", err)
 			}
 		}
@@ -310,7 +311,7 @@ func TestRunRefuses(t *testing.T) {
 	}
 
 	// A damaged run is not thrown away.
-	broken := filepath.Join(o.Folder, results.Experiments[0].Runs[1].Folder, experiments.ConfigFile)
+	broken := filepath.Join(o.Folder, results.Experiments[0].Runs[1].Folder, record.ConfigFile)
 	if err := os.WriteFile(broken, []byte("{"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -325,8 +326,8 @@ func TestRunRefuses(t *testing.T) {
 	// Nor is the record of another run, or one with other classes, taken for this one.
 	run := results.Experiments[0].Runs[2].Folder
 	for _, c := range []struct{ file, old, new, want string }{
-		{experiments.ConfigFile, `"batch_size": 10`, `"batch_size": 11`, "results: " + run + ": found a run of {"},
-		{experiments.EvaluationFile, "", `{"confusion": [[1, 0], [0, 1]]}`, "results: " + run + ": found 2 classes, expected 3 as the other runs of slow have"},
+		{record.ConfigFile, `"batch_size": 10`, `"batch_size": 11`, "results: " + run + ": found a run of {"},
+		{record.EvaluationFile, "", `{"confusion": [[1, 0], [0, 1]]}`, "results: " + run + ": found 2 classes, expected 3 as the other runs of slow have"},
 	} {
 		path := filepath.Join(o.Folder, run, c.file)
 		before, err := os.ReadFile(path)

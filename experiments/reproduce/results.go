@@ -5,6 +5,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/record"
 )
 
 // Schema is the version of results.json that this package writes.
@@ -12,13 +13,13 @@ const Schema = 1
 
 // Results are what a reproduction found: results.json.
 type Results struct {
-	Schema      int                     `json:"schema"`      // Schema
-	Command     string                  `json:"command"`     // that made it
-	Quick       bool                    `json:"quick"`       // a smoke test: few epochs, no claims judged
-	Seeds       []uint64                `json:"seeds"`       // of every experiment
-	Backends    []string                `json:"backends"`    // that the runs ran on, each once
-	Environment experiments.Environment `json:"environment"` // of the first run
-	Experiments []Experiment            `json:"experiments"`
+	Schema      int                `json:"schema"`      // Schema
+	Command     string             `json:"command"`     // that made it
+	Quick       bool               `json:"quick"`       // a smoke test: few epochs, no claims judged
+	Seeds       []uint64           `json:"seeds"`       // of every experiment
+	Backends    []string           `json:"backends"`    // that the runs ran on, each once
+	Environment record.Environment `json:"environment"` // of the first run
+	Experiments []Experiment       `json:"experiments"`
 }
 
 // Experiment is one experiment of the results.
@@ -38,7 +39,7 @@ type Experiment struct {
 	Claims        []ClaimResult      `json:"claims"`  // none if Quick
 
 	// Records are what the run folders hold, in the order of Runs.
-	Records []experiments.Record `json:"-"`
+	Records []record.Record `json:"-"`
 }
 
 // RunResult is one seed of an experiment.
@@ -157,16 +158,16 @@ func judge(c published.Claim, e Experiment, others map[string]Experiment) ClaimR
 	reference, refers := others[c.Reference]
 	var values []float64
 	diverged := 0
-	for i, record := range e.Records {
-		var other experiments.Record
+	for i, run := range e.Records {
+		var other record.Record
 		if refers {
 			other = reference.Records[i]
 		}
-		if record.Diverged != nil || other.Diverged != nil {
+		if run.Diverged != nil || other.Diverged != nil {
 			diverged++
 			continue
 		}
-		if value, ok := c.Measure(record, other); ok {
+		if value, ok := c.Measure(run, other); ok {
 			values = append(values, value)
 		}
 	}

@@ -14,13 +14,15 @@ import (
 
 	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 )
 
 // The results folder:
 //
 //	runs/<hash>-seed<n>/   a complete run folder; the hash is of the config and its files
 //	runs/.partial-*        a run that is under way, or was when its process ended: it goes on from its checkpoint
-//	experiments.LockFile   held by the process that writes
+//	record.LockFile   held by the process that writes
 const (
 	runsFolder = "runs"
 	partial    = ".partial-"
@@ -34,16 +36,16 @@ const arithmetic = 1
 // store is a results folder that this process holds.
 type store struct {
 	folder string
-	lock   *experiments.Lock
+	lock   *record.Lock
 }
 
 // openStore makes the results folder if need be and takes its lock, or fails
-// with [experiments.Busy].
+// with [record.Busy].
 func openStore(folder string, now time.Time) (*store, error) {
 	if err := os.MkdirAll(filepath.Join(folder, runsFolder), 0o755); err != nil {
 		return nil, fmt.Errorf("results: %w", err)
 	}
-	lock, err := experiments.LockFolder(folder, now)
+	lock, err := record.LockFolder(folder, now)
 	if err != nil {
 		return nil, fmt.Errorf("results: %w", err)
 	}
@@ -64,7 +66,7 @@ func (s contents) of(c experiments.Config) (string, error) {
 	}
 	var text string
 	if c.Data != experiments.MNIST {
-		data, err := experiments.OpenData(c.Data)
+		data, err := train.OpenData(c.Data)
 		if err != nil {
 			return "", err
 		}
@@ -106,16 +108,16 @@ func name(c experiments.Config, files contents) (string, error) {
 // read returns the record of a complete run, or found false if there is none.
 // A folder that is there and cannot be read is an error: it is not ours to
 // throw away.
-func (s *store) read(folder string) (record experiments.Record, found bool, err error) {
+func (s *store) read(folder string) (run record.Record, found bool, err error) {
 	path := filepath.Join(s.folder, folder)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return record, false, nil
+		return run, false, nil
 	}
-	record, err = experiments.ReadRecord(path)
+	run, err = record.Read(path)
 	if err != nil {
-		return record, false, fmt.Errorf("results: %w; remove %s to run it again", err, path)
+		return run, false, fmt.Errorf("results: %w; remove %s to run it again", err, path)
 	}
-	return record, true, nil
+	return run, true, nil
 }
 
 // unfinished is where a run is made before it gets its name.
@@ -142,8 +144,8 @@ func (s *store) discard(folder string) error {
 func (s *store) complete(folder string) error {
 	path := s.unfinished(folder)
 	err := errors.Join(
-		os.RemoveAll(filepath.Join(path, experiments.CheckpointsFolder)),
-		os.RemoveAll(filepath.Join(path, experiments.LockFile)),
+		os.RemoveAll(filepath.Join(path, record.CheckpointsFolder)),
+		os.RemoveAll(filepath.Join(path, record.LockFile)),
 	)
 	if err == nil {
 		err = os.Rename(path, filepath.Join(s.folder, folder))

@@ -1,10 +1,15 @@
-package experiments
+package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"syscall"
+
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/model"
 )
 
 // Stopped is the error of a run that ended before its time and that can be
@@ -13,6 +18,25 @@ type Stopped struct {
 	Folder      string // the run folder
 	Epoch, Step int    // where a resumed run goes on: the epoch from 1, the step from 0
 	Err         error  // what ended it
+}
+
+// stopped makes of an error what a run ends with.
+func (r *run) stopped(ctx context.Context, err error) error {
+	var diverged experiments.Diverged
+	if errors.As(err, &diverged) {
+		return errors.Join(err, r.record.Diverged(diverged))
+	}
+	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	if r.record.Folder == "" || !cancelled && !r.begun || errors.Is(err, record.ErrCannotResume) || errors.Is(err, model.ErrNotFinite) {
+		return err // nothing was lost, or it would come to the same again
+	}
+	if cancelled && r.begun {
+		if failed := r.record.Save(r.network.Weights); failed != nil {
+			err = failed
+		}
+	}
+	at := r.record.Saved()
+	return Stopped{Folder: r.record.Folder, Epoch: at.Epoch, Step: at.Step, Err: err}
 }
 
 // Error says what ended the run.
@@ -32,7 +56,7 @@ func (s Stopped) Advice() string {
 		return "find out what is wrong with its disk"
 	case errors.Is(s.Err, syscall.EROFS), errors.Is(s.Err, fs.ErrPermission):
 		return "make the folder writable"
-	case errors.Is(s.Err, errGone):
+	case errors.Is(s.Err, record.ErrGone):
 		return "put the folder back"
 	default:
 		return ""
@@ -46,6 +70,3 @@ func (s Stopped) Saved() string {
 	}
 	return fmt.Sprintf("saved up to step %d of epoch %d", s.Step, s.Epoch)
 }
-
-// errGone is the error of a run folder that was removed while it was in use.
-var errGone = errors.New("the folder is gone")

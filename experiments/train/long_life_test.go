@@ -1,10 +1,9 @@
-package experiments_test
+package train_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -14,28 +13,20 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
 
-// longLife is the variable that makes the tests of this file run that many times
-// as long. The bounds stay as they are.
-const longLife = "EPOCHAL_LONG_LIFE"
-
-func longer(t *testing.T, count int) int {
-	t.Helper()
+// rounds is count where the tests may take their time, else a tenth of it.
+func rounds(count int) int {
+	if !long {
+		count /= 10
+	}
 	if raceDetector {
-		count = max(10, count/5)
+		count /= 5
 	}
-	text := os.Getenv(longLife)
-	if text == "" {
-		return count
-	}
-	factor, err := strconv.Atoi(text)
-	if err != nil || factor < 1 {
-		t.Fatalf("%s: found %q, expected a whole number above 0", longLife, text)
-	}
-	return count * factor
+	return max(10, count)
 }
 
 // What 800 epochs, or 160 runs, may hold more than those before them. One order or
@@ -100,8 +91,9 @@ func (u *usage) observe(round int) {
 	}
 }
 
-// check reports what grew.
-func (u *usage) check(t *testing.T, mostResident int64) {
+// check reports what grew. Resident memory counts from the round on in which C
+// libraries have what they keep for later.
+func (u *usage) check(t *testing.T, resident bool) {
 	t.Helper()
 	if u.last.heap == 0 {
 		t.Fatal("found no measurement of the last round")
@@ -121,7 +113,7 @@ func (u *usage) check(t *testing.T, mostResident int64) {
 		{"bytes of the heap", u.first.heap, u.last.heap, mostHeap},
 		{"bytes of resident memory", u.first.resident, u.last.resident, mostResident},
 	} {
-		if raceDetector && c.name == "bytes of resident memory" {
+		if c.name == "bytes of resident memory" && (!resident || !long || raceDetector) {
 			continue
 		}
 		if grown := c.last - c.first; grown > c.most {
@@ -148,7 +140,7 @@ func settled(t *testing.T, expected int) {
 func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, name string) {
 		c := small(t, name)
-		c.Epochs, c.BatchSize = longer(t, 1000), 64
+		c.Epochs, c.BatchSize = rounds(1000), 64
 		if name == backend.XLACPU {
 			// An order and a set of parameters are of 8 kB each, so that 800 of either show.
 			c.LayerSizes, c.BatchSize = []int{128}, 200
@@ -160,18 +152,15 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 		}
 		before := runtime.NumGoroutine()
 		memory := usage{from: c.Epochs / 5, to: c.Epochs}
-		_, err := experiments.Run(context.Background(), c, experiments.Options{
-			Folder: filepath.Join(t.TempDir(), "run"),
+		mustTrain(t, c, train.Options{
+			Folder: filepath.Join(t.TempDir(), "run"), Now: time.Now,
 			Observer: func(e experiments.Event) {
 				if e, ok := e.(experiments.EpochDone); ok {
 					memory.observe(e.Metrics.Epoch)
 				}
 			},
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		memory.check(t, mostResident)
+		memory.check(t, true)
 		settled(t, before)
 	})
 }
@@ -180,7 +169,7 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, name string) {
 		before := runtime.NumGoroutine()
-		device, _, err := experiments.OpenDevice(context.Background(), name, experiments.DeviceOptions{})
+		device, _, err := train.OpenDevice(context.Background(), name, train.DeviceOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,13 +180,13 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 		split.Validation = 70
 		wild.LearningRate, wild.Epochs = 1e20, 5
 		kinds := []experiments.Config{plain, normalized, split, wild, plain}
-		turns := longer(t, 200) / len(kinds) // in which each kind has its run
+		turns := rounds(200) / len(kinds) // in which each kind has its run
 		memory := usage{from: max(2, turns/5), to: turns}
 		for i := 1; i <= turns*len(kinds); i++ {
 			c := kinds[i%len(kinds)]
 			c.Seed = uint64(i)
 			ctx, cancel := context.WithCancel(context.Background())
-			o := experiments.Options{Device: device}
+			o := train.Options{Device: device}
 			if i%10 == 0 {
 				o.Folder = filepath.Join(t.TempDir(), strconv.Itoa(i))
 				o.Observer = func(e experiments.Event) {
@@ -206,7 +195,7 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 					}
 				}
 			}
-			_, err := experiments.Run(ctx, c, o)
+			_, err := train.Run(ctx, c, o)
 			cancel()
 			if err != nil && !errors.As(err, new(experiments.Diverged)) && !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
@@ -216,7 +205,7 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 				memory.observe(i / len(kinds))
 			}
 		}
-		memory.check(t, mostResident)
+		memory.check(t, true)
 		device.Close()
 		settled(t, before)
 		if left := backendtest.DeviceBuffers(); left != 0 {
@@ -227,28 +216,24 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 
 // Runs that each open the backend and close it. XLA's compiler and its client go
 // with the run, but the C library keeps memory for later: of 200 runs the first 20
-// left 40 to 90 MB, the last 80 less than 20 kB a run. So of the few runs that the
-// default has on XLA, where each costs a quarter of a second, resident memory tells
-// nothing; a device that is not closed leaves its buffers and its threads as well.
+// left 40 to 90 MB, the last 80 less than 20 kB a run. So of the few runs that there
+// are on XLA, where each costs a quarter of a second, resident memory tells nothing;
+// a device that is not closed leaves its buffers and its threads as well.
 func TestRunsWithDevicesOfTheirOwnHoldTheirMemory(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, name string) {
 		c := small(t, name)
 		c.Epochs, c.BatchSize = 1, 64
-		runs, most := longer(t, 200), int64(mostResident)
+		runs := rounds(200)
 		if name == backend.XLACPU {
-			if runs, most = longer(t, 10), 32<<20; runs < 200 {
-				most = math.MaxInt64
-			}
+			runs = 10
 		}
 		before := runtime.NumGoroutine()
 		memory := usage{from: runs / 5, to: runs}
 		for i := 1; i <= runs; i++ {
-			if _, err := experiments.Run(context.Background(), c, experiments.Options{}); err != nil {
-				t.Fatal(err)
-			}
+			mustTrain(t, c, train.Options{Now: time.Now})
 			memory.observe(i)
 		}
-		memory.check(t, most)
+		memory.check(t, name != backend.XLACPU)
 		settled(t, before)
 	})
 }

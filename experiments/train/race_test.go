@@ -1,6 +1,6 @@
 //go:build race
 
-package experiments_test
+package train_test
 
 // raceDetector tells that the race detector is on, whose own memory grows with
 // whatever the program does, and with which pure Go is ten times slower.

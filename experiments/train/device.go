@@ -1,24 +1,25 @@
-package experiments
+package train
 
 import (
 	"context"
 	"fmt"
 
 	"epochal/dataset"
+	"epochal/experiments"
 	"epochal/model"
 	"epochal/model/backend"
 )
 
 // Device is an open backend and what one run after another can share on it:
-// compiled networks and resident images. It serves one run at a time.
+// compiled networks and resident images. It serves one run at a time, whose config
+// names the backend and the tf32 that it was opened with.
 type Device struct {
-	backend *backend.Backend
-	name    string // that it was asked for by
-	tf32    bool
-
+	backend  *backend.Backend
 	networks map[networkKey]*model.Network
-	key      imagesKey // of what is resident
-	resident residentImages
+
+	images        *model.Images // resident, nil before the first run
+	key           imagesKey     // of what they are
+	normalization model.Normalization
 }
 
 // maxNetworks is how many compiled networks a device keeps.
@@ -47,12 +48,6 @@ type imagesKey struct {
 	seed       uint64 // that decides the validation split, 0 without one
 }
 
-// residentImages are images on the device and what normalizes them.
-type residentImages struct {
-	images        *model.Images
-	normalization model.Normalization
-}
-
 // OpenDevice opens the backend of that name, installing its plugin if need be.
 // Warnings come with a device that works.
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
@@ -66,16 +61,7 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 	if err != nil {
 		return nil, warnings, err
 	}
-	return &Device{backend: opened, name: name, tf32: o.TF32, networks: map[networkKey]*model.Network{}}, warnings, nil
-}
-
-// serves reports a config that asks for another device.
-func (d *Device) serves(c Config) error {
-	if c.Backend != d.name || c.TF32 != d.tf32 {
-		return Problem{Field: "backend", Found: fmt.Sprintf("%s with tf32 %t", c.Backend, c.TF32),
-			Expected: fmt.Sprintf("%s with tf32 %t, as the device was opened", d.name, d.tf32)}
-	}
-	return nil
+	return &Device{backend: opened, networks: map[networkKey]*model.Network{}}, warnings, nil
 }
 
 // Info describes the backend.
@@ -111,19 +97,19 @@ func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, er
 
 // evict frees the resident images.
 func (d *Device) evict() {
-	if d.resident.images != nil {
-		d.resident.images.Close()
+	if d.images != nil {
+		d.images.Close()
 	}
-	d.key, d.resident = imagesKey{}, residentImages{}
+	d.images = nil
 }
 
-// images returns data's sets on the device, split and normalized as c says.
-func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) {
+// upload returns data's sets on the device, split and normalized as c says.
+func (d *Device) upload(data *dataset.Dataset, c experiments.Config) (*model.Images, error) {
 	key := imagesKey{files: fmt.Sprint(data.Files), validation: c.Validation}
 	if c.Validation > 0 {
 		key.seed = c.Seed
 	}
-	if d.resident.images == nil || d.key != key {
+	if d.images == nil || d.key != key {
 		d.evict()
 		if err := data.Split(c.Validation, c.Seed); err != nil {
 			return nil, fmt.Errorf("validation: %w", err)
@@ -136,11 +122,11 @@ func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) 
 		if err != nil {
 			return nil, err
 		}
-		d.key = key
-		d.resident = residentImages{images, model.Normalization{Mean: data.Mean, Deviation: data.Deviation}}
+		d.images, d.key = images, key
+		d.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
 	}
 	if c.Normalize {
-		return d.resident.images.Normalized(d.resident.normalization)
+		return d.images.Normalized(d.normalization)
 	}
-	return d.resident.images, nil
+	return d.images, nil
 }

@@ -1,5 +1,5 @@
 //go:build !race
 
-package experiments_test
+package train_test
 
 const raceDetector = false

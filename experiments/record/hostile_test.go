@@ -1,4 +1,4 @@
-package experiments_test
+package record_test
 
 import (
 	"bytes"
@@ -15,25 +15,26 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/model/backend"
 )
 
-// recordFiles are the files of a run of two epochs that ReadRecord accepts.
+// recordFiles are the files of a run of two epochs that Read accepts.
 func recordFiles() map[string]string {
 	c := experiments.Defaults()
 	c.Epochs = 2
 	config, _ := json.Marshal(c)
-	environment, _ := json.Marshal(experiments.Environment{Version: "(devel)", Backend: backend.Info{Name: "go"}})
+	environment, _ := json.Marshal(record.Environment{Version: "(devel)", Backend: backend.Info{Name: "go"}})
 	return map[string]string{
-		experiments.ConfigFile:      string(config),
-		experiments.EnvironmentFile: string(environment),
-		experiments.MetricsFile: `{"event":"step","epoch":1,"step":0,"samples":64,"loss":2.3}
+		record.ConfigFile:      string(config),
+		record.EnvironmentFile: string(environment),
+		record.MetricsFile: `{"event":"step","epoch":1,"step":0,"samples":64,"loss":2.3}
 {"event":"epoch","epoch":1,"train_loss":1.5,"train_accuracy":0.5,"test_loss":1.25,"test_accuracy":0.75,"train_seconds":1,"eval_seconds":2}
 {"event":"step","epoch":2,"step":0,"samples":64,"loss":1.1}
 {"event":"epoch","epoch":2,"train_loss":1,"train_accuracy":0.5,"validation_loss":1,"validation_accuracy":1,"test_loss":1,"test_accuracy":0.75,"train_seconds":1,"eval_seconds":2}
 `,
-		experiments.EvaluationFile: `{"confusion":[[2,1],[0,1]],"mistakes":[{"image":3,"label":0,"predicted":1,"confidence":0.75}]}`,
-		experiments.WeightsFile:    "only its being there counts",
+		record.EvaluationFile: `{"confusion":[[2,1],[0,1]],"mistakes":[{"image":3,"label":0,"predicted":1,"confidence":0.75}]}`,
+		record.WeightsFile:    "only its being there counts",
 	}
 }
 
@@ -49,9 +50,9 @@ func writeRecord(t testing.TB, folder string, files map[string]string) {
 
 const divergedLine = `{"event":"diverged","epoch":1,"step":3,"loss":"NaN"}` + "\n"
 
-func TestReadRecordRefuses(t *testing.T) {
+func TestReadRefuses(t *testing.T) {
 	good := recordFiles()
-	first, _, _ := strings.Cut(good[experiments.MetricsFile], "{\"event\":\"step\",\"epoch\":2")
+	first, _, _ := strings.Cut(good[record.MetricsFile], "{\"event\":\"step\",\"epoch\":2")
 	edit := func(name, old, new string) string {
 		t.Helper()
 		if !strings.Contains(good[name], old) {
@@ -59,7 +60,7 @@ func TestReadRecordRefuses(t *testing.T) {
 		}
 		return strings.Replace(good[name], old, new, 1)
 	}
-	config, metrics, evaluation := experiments.ConfigFile, experiments.MetricsFile, experiments.EvaluationFile
+	config, metrics, evaluation := record.ConfigFile, record.MetricsFile, record.EvaluationFile
 	for _, c := range []struct {
 		name, file, text string
 		want             string // of the error, after the file's path
@@ -71,10 +72,10 @@ func TestReadRecordRefuses(t *testing.T) {
 		{"config is a list", config, "[]", ": json: cannot unmarshal array into Go value of type experiments.Config"},
 		{"deep objects", config, strings.Repeat(`{"layer_sizes":`, 60_000), ": invalid character '{' exceeded max depth"},
 		{"a deep config", config, strings.Repeat("[", 500_000), ": invalid character"},
-		{"a long config", config, good[config] + strings.Repeat(" ", experiments.MaxConfigBytes), ": found more than 1048576 bytes, expected at most that"},
-		{"a long environment", experiments.EnvironmentFile, `{"version":"` + strings.Repeat("x", experiments.MaxEnvironment) + `"}`, ": found more than 1048576 bytes, expected at most that"},
+		{"a long config", config, good[config] + strings.Repeat(" ", record.MaxConfigBytes), ": found more than 1048576 bytes, expected at most that"},
+		{"a long environment", record.EnvironmentFile, `{"version":"` + strings.Repeat("x", record.MaxEnvironment) + `"}`, ": found more than 1048576 bytes, expected at most that"},
 
-		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", experiments.MaxMetricsLine) + "}\n", ":3: found a line of more than 4096 bytes, expected at most that"},
+		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", record.MaxMetricsLine) + "}\n", ":3: found a line of more than 4096 bytes, expected at most that"},
 		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected at most that"},
 		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n", ":5: found epoch 3, expected at most 2 as the config says"},
 		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2"},
@@ -98,16 +99,16 @@ func TestReadRecordRefuses(t *testing.T) {
 		{"too many mistakes", evaluation, `{"confusion":[[2,1],[0,1]],"mistakes":[` + strings.Repeat("{},", 64) + `{}]}`, ": mistakes: found 65, expected at most 64"},
 		{"a mistake of another image", evaluation, edit(evaluation, `"image":3`, `"image":4`), ": mistakes: found {Image:4 Label:0 Predicted:1 Confidence:0.75} at position 0, expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
 		{"a mistake of another class", evaluation, edit(evaluation, `"predicted":1`, `"predicted":2`), ": mistakes: found {Image:3 Label:0 Predicted:2 Confidence:0.75} at position 0, expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
-		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", experiments.MaxEvaluationBytes), ": found more than 2097152 bytes, expected at most that"},
+		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxEvaluationBytes), ": found more than 2097152 bytes, expected at most that"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()
 			writeRecord(t, folder, good)
-			if _, err := experiments.ReadRecord(folder); err != nil {
+			if _, err := record.Read(folder); err != nil {
 				t.Fatalf("the files before the change: %v", err)
 			}
 			writeRecord(t, folder, map[string]string{c.file: c.text})
-			record, err := experiments.ReadRecord(folder)
+			record, err := record.Read(folder)
 			if want := filepath.Join(folder, c.file) + c.want; err == nil || !strings.HasPrefix(err.Error(), want) {
 				t.Errorf("found error %v,\nexpected %s", err, want)
 			}
@@ -121,7 +122,7 @@ func TestReadRecordRefuses(t *testing.T) {
 	}
 }
 
-// What is no file is refused at once, wherever a file is read.
+// What is no file is refused at once.
 func TestPipesAndDevicesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		kind string
@@ -131,7 +132,7 @@ func TestPipesAndDevicesAreRefused(t *testing.T) {
 		{"a device", func(path string) error { return os.Symlink("/dev/zero", path) }},
 		{"a folder", func(path string) error { return os.Mkdir(path, 0o755) }},
 	} {
-		for _, name := range []string{experiments.ConfigFile, experiments.EnvironmentFile, experiments.MetricsFile, experiments.EvaluationFile} {
+		for _, name := range []string{record.ConfigFile, record.EnvironmentFile, record.MetricsFile, record.EvaluationFile} {
 			folder := t.TempDir()
 			files := recordFiles()
 			delete(files, name)
@@ -141,19 +142,9 @@ func TestPipesAndDevicesAreRefused(t *testing.T) {
 				t.Skip(err)
 			}
 			want := fmt.Sprintf("%s: found %s, expected a file", path, c.kind)
-			if _, err := experiments.ReadRecord(folder); err == nil || err.Error() != want {
+			if _, err := record.Read(folder); err == nil || err.Error() != want {
 				t.Errorf("found error %v, expected %s", err, want)
 			}
-		}
-
-		config := small(t, backend.Go)
-		config.Init = filepath.Join(t.TempDir(), "weights")
-		if err := c.make(config.Init); err != nil {
-			t.Fatal(err)
-		}
-		want := fmt.Sprintf("init: %s: found %s, expected a file", config.Init, c.kind)
-		if _, err := experiments.Run(t.Context(), config, experiments.Options{}); err == nil || err.Error() != want {
-			t.Errorf("found error %v, expected %s", err, want)
 		}
 	}
 }
@@ -169,7 +160,7 @@ func totalAllocated(test func()) uint64 {
 
 // Files of the largest sizes, filled with what takes the most memory for its
 // length. The bounds are those of the limits, and no file may pass them.
-func TestReadRecordBoundsItsMemory(t *testing.T) {
+func TestReadBoundsItsMemory(t *testing.T) {
 	long := func(start, part, end string, size int) string {
 		return start + strings.Repeat(part, (size-len(start)-len(end))/len(part)) + end
 	}
@@ -178,19 +169,19 @@ func TestReadRecordBoundsItsMemory(t *testing.T) {
 		name, file, text string
 		most             uint64 // MiB
 	}{
-		{"widths", experiments.ConfigFile, long(`{"layer_sizes":[`, "1,", "1]}", experiments.MaxConfigBytes), 128},
-		{"files", experiments.EnvironmentFile, long(`{"data":[`, "{},", "{}]}", experiments.MaxEnvironment), 128},
-		{"rows", experiments.EvaluationFile, long(`{"confusion":[`, "[],", "[]]}", experiments.MaxEvaluationBytes), 160},
-		{"mistakes", experiments.EvaluationFile, long(`{"mistakes":[`, "{},", "{}]}", experiments.MaxEvaluationBytes), 160},
-		{"steps", experiments.MetricsFile, long("", `{"event":"step"`+"\n", "", 32<<20), 1},
-		{"one line", experiments.MetricsFile, long("", `{"event":"step" `, "", 32<<20), 1},
-		{"epochs", experiments.MetricsFile, long("", `{"event":"epoch"}`+"\n", "", 32<<20), 1},
+		{"widths", record.ConfigFile, long(`{"layer_sizes":[`, "1,", "1]}", record.MaxConfigBytes), 128},
+		{"files", record.EnvironmentFile, long(`{"data":[`, "{},", "{}]}", record.MaxEnvironment), 128},
+		{"rows", record.EvaluationFile, long(`{"confusion":[`, "[],", "[]]}", record.MaxEvaluationBytes), 160},
+		{"mistakes", record.EvaluationFile, long(`{"mistakes":[`, "{},", "{}]}", record.MaxEvaluationBytes), 160},
+		{"steps", record.MetricsFile, long("", `{"event":"step"`+"\n", "", 32<<20), 1},
+		{"one line", record.MetricsFile, long("", `{"event":"step" `, "", 32<<20), 1},
+		{"epochs", record.MetricsFile, long("", `{"event":"epoch"}`+"\n", "", 32<<20), 1},
 	} {
 		folder := t.TempDir()
 		writeRecord(t, folder, good)
 		writeRecord(t, folder, map[string]string{c.file: c.text})
 		var err error
-		bytes := totalAllocated(func() { _, err = experiments.ReadRecord(folder) })
+		bytes := totalAllocated(func() { _, err = record.Read(folder) })
 		if err == nil && c.name != "steps" && c.name != "files" {
 			t.Errorf("%s: found no error", c.name)
 		}
@@ -200,9 +191,9 @@ func TestReadRecordBoundsItsMemory(t *testing.T) {
 	}
 }
 
-func FuzzReadRecord(f *testing.F) {
+func FuzzRead(f *testing.F) {
 	good := recordFiles()
-	names := []string{experiments.ConfigFile, experiments.EnvironmentFile, experiments.MetricsFile, experiments.EvaluationFile}
+	names := []string{record.ConfigFile, record.EnvironmentFile, record.MetricsFile, record.EvaluationFile}
 	add := func(change func(map[string]string)) {
 		files := recordFiles()
 		if change != nil {
@@ -211,7 +202,7 @@ func FuzzReadRecord(f *testing.F) {
 		f.Add([]byte(files[names[0]]), []byte(files[names[1]]), []byte(files[names[2]]), []byte(files[names[3]]))
 	}
 	add(nil)
-	add(func(files map[string]string) { files[experiments.MetricsFile] = divergedLine })
+	add(func(files map[string]string) { files[record.MetricsFile] = divergedLine })
 	for _, name := range names {
 		for _, text := range []string{"", "null", "{}", "[]", good[name][:len(good[name])/2], good[name] + good[name],
 			strings.Repeat("[", 100), strings.Repeat(`{"a":`, 100), "\xff\xfe", `{"confusion":[[],[1]]}`} {
@@ -222,12 +213,12 @@ func FuzzReadRecord(f *testing.F) {
 		folder := t.TempDir()
 		writeRecord(t, folder, map[string]string{
 			names[0]: string(config), names[1]: string(environment), names[2]: string(metrics), names[3]: string(evaluation),
-			experiments.WeightsFile: "",
+			record.WeightsFile: "",
 		})
-		var record experiments.Record
+		var read record.Record
 		var err error
 		size := len(config) + len(environment) + len(metrics) + len(evaluation)
-		if bytes := totalAllocated(func() { record, err = experiments.ReadRecord(folder) }); bytes > uint64(4<<20+100*size) {
+		if bytes := totalAllocated(func() { read, err = record.Read(folder) }); bytes > uint64(4<<20+100*size) {
 			t.Errorf("allocated %d bytes for files of %d", bytes, size)
 		}
 		if err != nil {
@@ -236,14 +227,14 @@ func FuzzReadRecord(f *testing.F) {
 			}
 			return
 		}
-		checkPossible(t, record)
+		checkPossible(t, read)
 		// What was read says the same when it is written and read again.
-		text, err := json.Marshal(record.Config)
+		text, err := json.Marshal(read.Config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeRecord(t, folder, map[string]string{experiments.ConfigFile: string(text)})
-		again, err := experiments.ReadRecord(folder)
+		writeRecord(t, folder, map[string]string{record.ConfigFile: string(text)})
+		again, err := record.Read(folder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +246,7 @@ func FuzzReadRecord(f *testing.F) {
 }
 
 // checkPossible checks what the users of a record rely on.
-func checkPossible(t *testing.T, r experiments.Record) {
+func checkPossible(t *testing.T, r record.Record) {
 	if err := r.Config.Validate(); err != nil {
 		t.Error(err)
 	}

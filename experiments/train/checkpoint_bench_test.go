@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -16,10 +17,10 @@ import (
 // evaluation and the next epoch, with the files on the disk; share-% is that
 // over the time of an epoch's training alone.
 //
-//	go test ./experiments -run '^$' -bench Checkpoint -benchtime 20x
+//	go test ./experiments/train -run '^$' -bench Checkpoint -benchtime 20x
 func BenchmarkCheckpoint(b *testing.B) {
 	backendtest.XLA(b)
-	device, _, err := experiments.OpenDevice(context.Background(), backend.XLACPU, experiments.DeviceOptions{})
+	device, _, err := train.OpenDevice(context.Background(), backend.XLACPU, train.DeviceOptions{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -35,7 +36,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 			b.StopTimer()
 			var training, saving time.Duration
 			var last time.Time // that the clock was read
-			_, err := experiments.Run(context.Background(), c, experiments.Options{
+			_, err := train.Run(context.Background(), c, train.Options{
 				Folder: filepath.Join(b.TempDir(), "run"), Device: device, CheckpointEvery: every,
 				Now: func() time.Time { last = time.Now(); return last },
 				Observer: func(e experiments.Event) {

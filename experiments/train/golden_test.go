@@ -1,15 +1,15 @@
-package experiments_test
+package train_test
 
 import (
-	"bufio"
-	"context"
-	"encoding/json"
+	"bytes"
 	"math"
-	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 )
 
@@ -30,7 +30,7 @@ func golden() experiments.Config {
 func TestRunFollowsPyTorch(t *testing.T) {
 	var wantSteps [][]float64
 	readJSON(t, "testdata/golden/step_losses.json", &wantSteps)
-	wantEpochs := readLines[experiments.EpochMetrics](t, "testdata/golden/epochs.jsonl")
+	_, wantEpochs := readMetrics(t, "testdata/golden/epochs.jsonl")
 	topology := model.Topology{Inputs: 784, Hidden: golden().LayerSizes, Classes: 10, Activation: model.ActivationReLU}
 	wantWeights := readWeights(t, "testdata/golden/final.safetensors", topology)
 
@@ -38,10 +38,8 @@ func TestRunFollowsPyTorch(t *testing.T) {
 		c := golden()
 		c.Backend = backend
 		out := filepath.Join(t.TempDir(), "run")
-		if _, err := experiments.Run(context.Background(), c, experiments.Options{Folder: out}); err != nil {
-			t.Fatal(err)
-		}
-		steps, epochs := readMetrics(t, filepath.Join(out, experiments.MetricsFile))
+		mustTrain(t, c, train.Options{Folder: out, Now: time.Now})
+		steps, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile))
 		if len(epochs) != 2 || len(steps) != 24 {
 			t.Fatalf("found %d epochs and %d steps, expected 2 and 24", len(epochs), len(steps))
 		}
@@ -61,7 +59,7 @@ func TestRunFollowsPyTorch(t *testing.T) {
 				}
 			}
 		}
-		weights := readWeights(t, filepath.Join(out, experiments.WeightsFile), topology)
+		weights := readWeights(t, filepath.Join(out, record.WeightsFile), topology)
 		for i := range weights {
 			for j, value := range append(weights[i].Weight, weights[i].Bias...) {
 				want := append(wantWeights[i].Weight, wantWeights[i].Bias...)[j]
@@ -73,71 +71,9 @@ func TestRunFollowsPyTorch(t *testing.T) {
 	})
 }
 
-func readJSON(t *testing.T, path string, into any) {
-	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatalf("%s: %v", path, err)
-	}
-}
-
-// readLines reads a file with one JSON object a line.
-func readLines[T any](t *testing.T, path string) []T {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var lines []T
-	for scanner := bufio.NewScanner(file); scanner.Scan(); {
-		var line T
-		if err := json.Unmarshal(scanner.Bytes(), &line); err != nil {
-			t.Fatalf("%s: %v", path, err)
-		}
-		lines = append(lines, line)
-	}
-	return lines
-}
-
-// readMetrics reads metrics.jsonl and tells its two kinds of lines apart.
-func readMetrics(t *testing.T, path string) (steps []experiments.StepMetrics, epochs []experiments.EpochMetrics) {
-	t.Helper()
-	for _, line := range readLines[json.RawMessage](t, path) {
-		var kind struct{ Event string }
-		if err := json.Unmarshal(line, &kind); err != nil {
-			t.Fatal(err)
-		}
-		var err error
-		switch kind.Event {
-		case "step":
-			steps = append(steps, experiments.StepMetrics{})
-			err = json.Unmarshal(line, &steps[len(steps)-1])
-		case "epoch":
-			epochs = append(epochs, experiments.EpochMetrics{})
-			err = json.Unmarshal(line, &epochs[len(epochs)-1])
-		case "diverged":
-		default:
-			t.Fatalf("%s: found the event %q", path, kind.Event)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return steps, epochs
-}
-
 func readWeights(t *testing.T, path string, topology model.Topology) model.Weights {
 	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	weights, err := model.ReadWeights(file, path, topology)
+	weights, err := model.ReadWeights(bytes.NewReader(read(t, path)), path, topology)
 	if err != nil {
 		t.Fatal(err)
 	}

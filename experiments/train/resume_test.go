@@ -1,95 +1,22 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 )
-
-// outcome is what a run told.
-type outcome struct {
-	result   experiments.Result
-	err      error
-	started  *experiments.RunStarted
-	warnings []string
-	ended    bool // it had ended before
-}
-
-// train runs c in a folder.
-func train(c experiments.Config, o experiments.Options) (out outcome) {
-	stop := o.Observer
-	o.Now = fixedNow
-	o.Observer = func(e experiments.Event) {
-		switch e := e.(type) {
-		case experiments.RunStarted:
-			out.started = &e
-		case experiments.Warning:
-			out.warnings = append(out.warnings, e.Text)
-		case experiments.AlreadyEnded:
-			out.ended = true
-		}
-		if stop != nil {
-			stop(e)
-		}
-	}
-	out.result, out.err = experiments.Run(context.Background(), c, o)
-	return out
-}
-
-// stopAt runs c and cancels it at the first event for which at holds.
-func stopAt(t *testing.T, c experiments.Config, o experiments.Options, at func(experiments.Event) bool) experiments.Stopped {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	o.Now = fixedNow
-	o.Observer = func(e experiments.Event) {
-		if at(e) {
-			cancel()
-		}
-	}
-	_, err := experiments.Run(ctx, c, o)
-	var stopped experiments.Stopped
-	if !errors.As(err, &stopped) || !errors.Is(err, context.Canceled) {
-		t.Fatalf("found error %v, expected to be stopped", err)
-	}
-	return stopped
-}
-
-// step tells whether an event comes after at least that many steps of an epoch.
-func step(epoch, steps int) func(experiments.Event) bool {
-	return func(e experiments.Event) bool {
-		done, ok := e.(experiments.StepsDone)
-		return ok && done.Epoch == epoch && done.First+len(done.Losses) >= steps
-	}
-}
-
-// epochs tells whether that many epochs are over.
-func epochs(n int) func(experiments.Event) bool {
-	return func(e experiments.Event) bool {
-		done, ok := e.(experiments.EpochDone)
-		return ok && done.Metrics.Epoch == n
-	}
-}
-
-func mustTrain(t *testing.T, c experiments.Config, o experiments.Options) outcome {
-	t.Helper()
-	out := train(c, o)
-	if out.err != nil {
-		t.Fatal(out.err)
-	}
-	return out
-}
 
 // Stopped anywhere, on any backend, with any number of steps per call before and
 // after, a run goes on to the same bytes.
@@ -98,7 +25,7 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 		c := small(t, backend)
 		c.Epochs, c.Validation, c.Normalize = 4, 50, true
 		alone := filepath.Join(t.TempDir(), "alone")
-		want := mustTrain(t, c, experiments.Options{Folder: alone, CheckpointEvery: 1, Keep: experiments.KeepBest})
+		want := mustTrain(t, c, train.Options{Folder: alone, CheckpointEvery: 1, Keep: record.KeepBest})
 		for _, test := range []struct {
 			name string
 			at   func(experiments.Event) bool
@@ -114,20 +41,19 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 				out := filepath.Join(t.TempDir(), "run")
 				c := c
 				c.StepsPerCall = 7
-				stopped := stopAt(t, c, experiments.Options{Folder: out, Keep: experiments.KeepBest}, test.at)
+				stopped := stopAt(t, c, train.Options{Folder: out, Keep: record.KeepBest}, test.at)
 				if found := (experiments.Position{Epoch: stopped.Epoch, Step: stopped.Step}); found != test.want || stopped.Folder != out {
 					t.Errorf("found %+v, expected %+v", stopped, test.want)
 				}
-				if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
-					t.Errorf("found error %v, expected %v", err, experiments.ErrUnfinished)
+				if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
+					t.Errorf("found error %v, expected %v", err, record.ErrUnfinished)
 				}
 				c.StepsPerCall = 0
-				resumed := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+				resumed := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 				if resumed.started == nil || !resumed.started.Resumed || resumed.started.At != test.want || len(resumed.warnings) > 0 {
 					t.Errorf("found the start %+v and the warnings %q", resumed.started, resumed.warnings)
 				}
-				sameFiles(t, out, alone)
-				sameFiles(t, out, alone, filepath.Join(experiments.CheckpointsFolder, experiments.BestFile))
+				sameFiles(t, out, alone, filepath.Join(record.CheckpointsFolder, record.BestFile))
 				a, b := resumed.result, want.result
 				a.Folder, b.Folder = "", ""
 				if fmt.Sprint(a.Confusion, a.Images, a.BestEpoch, a.Final.TestLoss) != fmt.Sprint(b.Confusion, b.Images, b.BestEpoch, b.Final.TestLoss) {
@@ -145,51 +71,48 @@ func TestEpochsMayChange(t *testing.T) {
 	parent := t.TempDir()
 	long, short, out := filepath.Join(parent, "long"), filepath.Join(parent, "short"), filepath.Join(parent, "run")
 	c.Epochs = 5
-	mustTrain(t, c, experiments.Options{Folder: long})
+	mustTrain(t, c, train.Options{Folder: long})
 	c.Epochs = 2
-	mustTrain(t, c, experiments.Options{Folder: out, CheckpointEvery: 1})
-	before, err := os.ReadFile(filepath.Join(out, experiments.EnvironmentFile))
-	if err != nil {
-		t.Fatal(err)
+	mustTrain(t, c, train.Options{Folder: out, CheckpointEvery: 1})
+	environment := filepath.Join(out, record.EnvironmentFile)
+	before := read(t, environment)
+	refuses := func(want string) {
+		t.Helper()
+		if few := attempt(c, train.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
+			t.Errorf("found error %v, expected %q", few.err, want)
+		}
 	}
 
 	// A finished run says so and is left as it is.
-	again := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	again := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	if !again.ended || again.started != nil || again.result.Final.Epoch != 2 || len(again.result.Confusion) != 3 {
 		t.Errorf("found %+v, expected to be told that the run has ended", again)
 	}
-	after, err := os.ReadFile(filepath.Join(out, experiments.EnvironmentFile))
-	if err != nil || !bytes.Equal(before, after) {
-		t.Errorf("found a changed %s (%v)", experiments.EnvironmentFile, err)
+	if !bytes.Equal(before, read(t, environment)) {
+		t.Errorf("found a changed %s", record.EnvironmentFile)
 	}
 	c.Epochs = 1
-	want := "epochs: found 1, expected at least 2, the epochs that the run has begun"
-	if few := train(c, experiments.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
-		t.Errorf("found error %v, expected %q", few.err, want)
-	}
+	refuses("epochs: found 1, expected at least 2, the epochs that the run has begun")
 
 	// Stopped in between it is no longer finished.
 	c.Epochs = 5
-	stopAt(t, c, experiments.Options{Folder: out, Resume: true}, step(4, 50))
-	if _, err := experiments.ReadRecord(out); !errors.Is(err, experiments.ErrUnfinished) {
-		t.Errorf("found error %v, expected %v", err, experiments.ErrUnfinished)
+	stopAt(t, c, train.Options{Folder: out, Resume: true}, step(4, 50))
+	if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {
+		t.Errorf("found error %v, expected %v", err, record.ErrUnfinished)
 	}
 	c.Epochs = 3
-	want = "epochs: found 3, expected at least 4, the epochs that the run has begun"
-	if few := train(c, experiments.Options{Folder: out, Resume: true}); few.err == nil || few.err.Error() != want {
-		t.Errorf("found error %v, expected %q", few.err, want)
-	}
+	refuses("epochs: found 3, expected at least 4, the epochs that the run has begun")
 	c.Epochs = 5
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	sameFiles(t, out, long)
 
 	// Fewer than planned.
 	c.Epochs = 5
-	stopAt(t, c, experiments.Options{Folder: short}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: short}, step(2, 50))
 	c.Epochs = 2
-	mustTrain(t, c, experiments.Options{Folder: short, Resume: true})
+	mustTrain(t, c, train.Options{Folder: short, Resume: true})
 	two := filepath.Join(parent, "two")
-	mustTrain(t, c, experiments.Options{Folder: two})
+	mustTrain(t, c, train.Options{Folder: two})
 	sameFiles(t, short, two)
 }
 
@@ -198,13 +121,13 @@ func TestEpochsMayChange(t *testing.T) {
 func TestResumeRefusesOtherSettings(t *testing.T) {
 	c := small(t, backend.Go)
 	out := filepath.Join(t.TempDir(), "run")
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 	other := c
 	other.LayerSizes, other.Activation, other.LearningRate, other.BatchSize = []int{8, 8}, "tanh", 0.2, 8
 	other.Normalize, other.Shuffle, other.Seed, other.Validation, other.Init, other.Data = true, false, 1, 3, "w", "d"
-	file := filepath.Join(out, experiments.ConfigFile)
+	file := filepath.Join(out, record.ConfigFile)
 	as := " as in " + file + "; it cannot change when a run is resumed\n"
-	want := "layer_sizes: found [8 8], expected [8]" + as +
+	want := "layer_sizes: found [8,8], expected [8]" + as +
 		`activation: found "tanh", expected "relu"` + as +
 		"learning_rate: found 0.2, expected 0.1" + as +
 		"batch_size: found 8, expected 4" + as +
@@ -214,7 +137,7 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 		`data: found "d", expected "` + c.Data + `"` + as +
 		"validation: found 3, expected 0" + as +
 		`init: found "w", expected ""` + as
-	refused := train(other, experiments.Options{Folder: out, Resume: true})
+	refused := attempt(other, train.Options{Folder: out, Resume: true})
 	if refused.err == nil || refused.err.Error()+"\n" != want {
 		t.Errorf("found error\n%v\nexpected\n%s", refused.err, want)
 	}
@@ -222,12 +145,11 @@ func TestResumeRefusesOtherSettings(t *testing.T) {
 	if !errors.As(refused.err, &problems) || len(problems) != 10 {
 		t.Errorf("found %#v, expected ten problems", refused.err)
 	}
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 
-	bad := train(c, experiments.Options{Resume: true, CheckpointEvery: -1, Keep: "all"})
-	want = `checkpoint_every: found -1, expected 0 (only when interrupted) to 1000000
-keep: found "all", expected last or best
-resume: found "", expected a run folder`
+	bad := attempt(c, train.Options{Folder: out, Resume: true, CheckpointEvery: -1, Keep: "all"})
+	want = `checkpoint_every: found -1, expected 0 (only on interrupt and at the end) to 1000000
+keep: found "all", expected last or best`
 	if bad.err == nil || bad.err.Error() != want {
 		t.Errorf("found error\n%v\nexpected\n%s", bad.err, want)
 	}
@@ -237,25 +159,19 @@ resume: found "", expected a run folder`
 func TestBackendMayChangeWithAWarning(t *testing.T) {
 	c := small(t, backend.Go)
 	out := filepath.Join(t.TempDir(), "run")
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 	// The same backend with another name is on record when the folder was moved
 	// from another machine.
-	name := filepath.Join(out, experiments.EnvironmentFile)
-	text, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, bytes.Replace(text, []byte(`"name": "go"`), []byte(`"name": "xla:cuda"`), 1), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	resumed := mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	name := filepath.Join(out, record.EnvironmentFile)
+	write(t, name, bytes.Replace(read(t, name), []byte(`"name": "go"`), []byte(`"name": "xla:cuda"`), 1))
+	resumed := mustTrain(t, c, train.Options{Folder: out, Resume: true})
 	if len(resumed.warnings) != 1 || !strings.HasPrefix(resumed.warnings[0], "the run was on xla:cuda (") || !strings.Contains(resumed.warnings[0], "may differ") {
 		t.Errorf("found the warnings %q", resumed.warnings)
 	}
-	var environment experiments.Environment
+	var environment record.Environment
 	readJSON(t, name, &environment)
 	if n := len(environment.Resumed); n != 1 || environment.Resumed[0].Backend.Name != "go" || environment.Resumed[0].Epoch != 2 || environment.Resumed[0].Step == 0 {
-		t.Errorf("found %+v in %s", environment.Resumed, experiments.EnvironmentFile)
+		t.Errorf("found %+v in %s", environment.Resumed, record.EnvironmentFile)
 	}
 }
 
@@ -268,12 +184,12 @@ func TestResumeFromAnotherFolder(t *testing.T) {
 	}
 	t.Chdir(parent)
 	c.Data = "d"
-	mustTrain(t, c, experiments.Options{Folder: "first"})
-	c.Init = filepath.Join("first", experiments.WeightsFile)
-	mustTrain(t, c, experiments.Options{Folder: "alone"})
-	stopAt(t, c, experiments.Options{Folder: "run"}, step(2, 50))
+	mustTrain(t, c, train.Options{Folder: "first"})
+	c.Init = filepath.Join("first", record.WeightsFile)
+	mustTrain(t, c, train.Options{Folder: "alone"})
+	stopAt(t, c, train.Options{Folder: "run"}, step(2, 50))
 	t.Chdir(t.TempDir())
-	mustTrain(t, c, experiments.Options{Folder: filepath.Join(parent, "run"), Resume: true})
+	mustTrain(t, c, train.Options{Folder: filepath.Join(parent, "run"), Resume: true})
 	sameFiles(t, filepath.Join(parent, "run"), filepath.Join(parent, "alone"))
 }
 
@@ -282,60 +198,44 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 	c := small(t, backend.Go)
 	parent := t.TempDir()
 	first, out := filepath.Join(parent, "first"), filepath.Join(parent, "run")
-	mustTrain(t, c, experiments.Options{Folder: first})
+	mustTrain(t, c, train.Options{Folder: first})
 	c.Init = filepath.Join(parent, "init.safetensors")
-	weights, err := os.ReadFile(filepath.Join(first, experiments.WeightsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
+	weights := read(t, filepath.Join(first, record.WeightsFile))
 	images := filepath.Join(c.Data, "t10k-images-idx3-ubyte.gz")
-	pixels, err := os.ReadFile(images)
-	if err != nil {
-		t.Fatal(err)
-	}
-	write := func(path string, data []byte) {
-		t.Helper()
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write(c.Init, weights)
-	stopAt(t, c, experiments.Options{Folder: out}, step(2, 50))
+	pixels := read(t, images)
+	write(t, c.Init, weights)
+	stopAt(t, c, train.Options{Folder: out}, step(2, 50))
 
 	other := bytes.Clone(weights)
 	other[len(other)-4] ^= 1
-	write(c.Init, other)
-	refused := train(c, experiments.Options{Folder: out, Resume: true})
-	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "init: "+c.Init+": found SHA-256 ") || !errors.Is(refused.err, experiments.ErrCannotResume) {
-		t.Errorf("found error %v for other initial weights", refused.err)
+	refuses := func(want string) {
+		t.Helper()
+		err := attempt(c, train.Options{Folder: out, Resume: true}).err
+		var hinted interface{ Hint() string }
+		if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, record.ErrCannotResume) || !errors.As(err, &hinted) {
+			t.Errorf("found error %v, expected %s and a hint", err, want)
+		}
 	}
-	write(c.Init, weights)
+	write(t, c.Init, other)
+	refuses("init: " + c.Init + ": found SHA-256 ")
+	write(t, c.Init, weights)
 	writeIDX(t, images, 0x803, []int{90, 3, 4}, make([]byte, 90*12))
-	refused = train(c, experiments.Options{Folder: out, Resume: true})
-	if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "data: "+images+": found SHA-256 ") || !errors.Is(refused.err, experiments.ErrCannotResume) {
-		t.Errorf("found error %v for other data", refused.err)
-	}
-	var hinted interface{ Hint() string }
-	if !errors.As(refused.err, &hinted) || hinted.Hint() == "" {
-		t.Error("found no hint")
-	}
-	write(images, pixels)
-	mustTrain(t, c, experiments.Options{Folder: out, Resume: true})
+	refuses("data: " + images + ": found SHA-256 ")
+	write(t, images, pixels)
+	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 }
 
 func TestResumeOfWhatIsNoRun(t *testing.T) {
 	parent := t.TempDir()
 	c := small(t, backend.Go)
 	file := filepath.Join(parent, "file")
-	if err := os.WriteFile(file, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, file, nil)
 	diverged, unsaved, finished := filepath.Join(parent, "diverged"), filepath.Join(parent, "unsaved"), filepath.Join(parent, "finished")
 	wild := c
 	wild.LearningRate, wild.LayerSizes = 1e20, []int{8, 8}
-	train(wild, experiments.Options{Folder: diverged})
-	mustTrain(t, c, experiments.Options{Folder: finished})
-	if err := os.RemoveAll(filepath.Join(finished, experiments.CheckpointsFolder)); err != nil {
+	attempt(wild, train.Options{Folder: diverged})
+	mustTrain(t, c, train.Options{Folder: finished})
+	if err := os.RemoveAll(filepath.Join(finished, record.CheckpointsFolder)); err != nil {
 		t.Fatal(err)
 	}
 	more := c
@@ -347,22 +247,22 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 	}{
 		{filepath.Join(parent, "nowhere"), c, "found no config.json in it, expected a run folder"},
 		{parent, c, "found no config.json in it, expected a run folder"},
-		{file, c, "found a file, expected a run folder"},
+		{file, c, "found no config.json in it, expected a run folder"},
 		{diverged, wild, "the run has come to its end: training diverged: "},
 		{finished, more, "found model.safetensors and no checkpoint, which a run needs to go on"},
 	} {
-		refused := train(test.config, experiments.Options{Folder: test.folder, Resume: true})
+		refused := attempt(test.config, train.Options{Folder: test.folder, Resume: true})
 		if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "resume: "+test.folder+": "+test.want) {
 			t.Errorf("found error %v, expected %s", refused.err, test.want)
 		}
 	}
 
 	// Killed before the first checkpoint, a run begins again.
-	stopAt(t, c, experiments.Options{Folder: unsaved}, step(2, 50))
-	if err := os.RemoveAll(filepath.Join(unsaved, experiments.CheckpointsFolder)); err != nil {
+	stopAt(t, c, train.Options{Folder: unsaved}, step(2, 50))
+	if err := os.RemoveAll(filepath.Join(unsaved, record.CheckpointsFolder)); err != nil {
 		t.Fatal(err)
 	}
-	again := mustTrain(t, c, experiments.Options{Folder: unsaved, Resume: true})
+	again := mustTrain(t, c, train.Options{Folder: unsaved, Resume: true})
 	if len(again.warnings) != 1 || again.warnings[0] != unsaved+" holds no checkpoint: the run begins again" {
 		t.Errorf("found the warnings %q", again.warnings)
 	}
@@ -376,9 +276,9 @@ func prepared(t *testing.T) (c experiments.Config, out, alone string, files []st
 	c.Epochs = 4
 	parent := t.TempDir()
 	out, alone = filepath.Join(parent, "run"), filepath.Join(parent, "alone")
-	mustTrain(t, c, experiments.Options{Folder: alone})
-	stopAt(t, c, experiments.Options{Folder: out, CheckpointEvery: 1}, step(3, 50))
-	files, err := filepath.Glob(filepath.Join(out, experiments.CheckpointsFolder, "*"))
+	mustTrain(t, c, train.Options{Folder: alone})
+	stopAt(t, c, train.Options{Folder: out, CheckpointEvery: 1}, step(3, 50))
+	files, err := filepath.Glob(filepath.Join(out, record.CheckpointsFolder, "*"))
 	if err != nil || len(files) != 2 {
 		t.Fatalf("found the checkpoints %v (%v), expected two", files, err)
 	}
@@ -419,10 +319,7 @@ func resealed(t *testing.T, file []byte, c experiments.Config, key, value string
 func TestDamagedCheckpoint(t *testing.T) {
 	c, out, alone, files := prepared(t)
 	newest := filepath.Base(files[1])
-	good, err := os.ReadFile(files[1])
-	if err != nil {
-		t.Fatal(err)
-	}
+	good := read(t, files[1])
 	header := int(binary.LittleEndian.Uint64(good))
 	data := 8 + header
 	boundaries := []int{0, 7, 8, 8 + len(`{"__metadata__":{"sha256":"`), 8 + len(`{"__metadata__":{"sha256":"`) + 64, data - 1, data}
@@ -436,10 +333,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if end != len(good) {
 		t.Fatalf("found %d bytes, expected %d", len(good), end)
 	}
+	other := model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}
 	var otherWeights bytes.Buffer
-	if err := model.WriteCheckpoint(&otherWeights, model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU},
-		model.Initialize(model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}, 0),
-		map[string]string{"checkpoint_version": "1", "epoch": "3", "step": "56", "metrics_bytes": "0", "epoch_seconds": "0", "keep": "last", "best_epoch": "0", "best_loss": "0"}); err != nil {
+	if err := model.WriteCheckpoint(&otherWeights, other, model.Initialize(other, 0), metadata("1", "3", "56", "0", "0", "last", "0", "0")); err != nil {
 		t.Fatal(err)
 	}
 	damages := map[string]func(path string) error{
@@ -449,10 +345,11 @@ func TestDamagedCheckpoint(t *testing.T) {
 		},
 		"one byte more": func(path string) error { return os.WriteFile(path, append(bytes.Clone(good), 0), 0o644) },
 		"plain weights": func(path string) error {
-			return copyFile(filepath.Join(alone, experiments.WeightsFile), path)
+			return os.WriteFile(path, read(t, filepath.Join(alone, record.WeightsFile)), 0o644)
 		},
 		"short metrics": func(path string) error {
-			return os.Truncate(filepath.Join(filepath.Dir(filepath.Dir(path)), experiments.MetricsFile), int64(sizeOf(t, filepath.Join(out, experiments.MetricsFile)))-1)
+			metrics := filepath.Join(filepath.Dir(filepath.Dir(path)), record.MetricsFile)
+			return os.Truncate(metrics, int64(len(read(t, metrics)))-1)
 		},
 	}
 	for name, at := range regions {
@@ -471,15 +368,15 @@ func TestDamagedCheckpoint(t *testing.T) {
 	for name, damage := range damages {
 		t.Run(name, func(t *testing.T) {
 			fallen := copyFolder(t, out)
-			if err := damage(filepath.Join(fallen, experiments.CheckpointsFolder, newest)); err != nil {
+			if err := damage(filepath.Join(fallen, record.CheckpointsFolder, newest)); err != nil {
 				t.Fatal(err)
 			}
-			resumed := mustTrain(t, c, experiments.Options{Folder: fallen, Resume: true})
+			resumed := mustTrain(t, c, train.Options{Folder: fallen, Resume: true})
 			if len(resumed.warnings) != 1 || !strings.Contains(resumed.warnings[0], "; falling back to the checkpoint before") ||
 				!strings.Contains(resumed.warnings[0], newest) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
-			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], "found 2, expected at most 1; a newer epochal wrote it") {
+			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], `found "2", expected at most 1; a newer epochal wrote it`) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
 			if resumed.started.At != (experiments.Position{Epoch: 3}) {
@@ -489,17 +386,17 @@ func TestDamagedCheckpoint(t *testing.T) {
 
 			// Alone it is refused, and nothing is touched.
 			refused := copyFolder(t, out)
-			only := filepath.Join(refused, experiments.CheckpointsFolder, newest)
-			if err := errors.Join(damage(only), os.Remove(filepath.Join(refused, experiments.CheckpointsFolder, filepath.Base(files[0])))); err != nil {
+			only := filepath.Join(refused, record.CheckpointsFolder, newest)
+			if err := errors.Join(damage(only), os.Remove(filepath.Join(refused, record.CheckpointsFolder, filepath.Base(files[0])))); err != nil {
 				t.Fatal(err)
 			}
-			metrics := sizeOf(t, filepath.Join(refused, experiments.MetricsFile))
-			none := train(c, experiments.Options{Folder: refused, Resume: true})
-			if !errors.Is(none.err, experiments.ErrCannotResume) || !strings.Contains(none.err.Error(), "no checkpoint is left that can be used") {
+			metrics := read(t, filepath.Join(refused, record.MetricsFile))
+			none := attempt(c, train.Options{Folder: refused, Resume: true})
+			if !errors.Is(none.err, record.ErrCannotResume) || !strings.Contains(none.err.Error(), "no checkpoint is left that can be used") {
 				t.Errorf("found error %v", none.err)
 			}
-			if now := sizeOf(t, filepath.Join(refused, experiments.MetricsFile)); now != metrics {
-				t.Errorf("found %d bytes of metrics afterwards, expected %d", now, metrics)
+			if now := read(t, filepath.Join(refused, record.MetricsFile)); !bytes.Equal(now, metrics) {
+				t.Errorf("found %d bytes of metrics afterwards, expected the %d that there were", len(now), len(metrics))
 			}
 			if _, err := os.Lstat(only); err != nil {
 				t.Error(err)
@@ -508,21 +405,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 }
 
-func sizeOf(t *testing.T, path string) int {
-	t.Helper()
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return int(info.Size())
-}
-
-func copyFile(from, to string) error {
-	data, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, data, 0o644)
+// metadata is that of a checkpoint.
+func metadata(version, epoch, step, metrics, seconds, keep, best, loss string) map[string]string {
+	return map[string]string{"checkpoint_version": version, "epoch": epoch, "step": step, "metrics_bytes": metrics,
+		"epoch_seconds": seconds, "keep": keep, "best_epoch": best, "best_loss": loss}
 }
 
 // The best epoch is by validation loss if there is a split, else by train loss,
@@ -532,30 +418,22 @@ func TestKeepBest(t *testing.T) {
 		c := small(t, backend.Go)
 		c.Epochs, c.Validation, c.LearningRate, c.BatchSize, c.LayerSizes = 8, validation, 1, 2, []int{32} // a rate at which the loss goes up and down
 		out := filepath.Join(t.TempDir(), "run")
+		run := mustTrain(t, c, train.Options{Folder: out, Keep: record.KeepBest})
 		var losses []float64
-		result := mustTrain(t, c, experiments.Options{Folder: out, Keep: experiments.KeepBest, Observer: func(e experiments.Event) {
-			if e, ok := e.(experiments.EpochDone); ok && validation > 0 {
-				losses = append(losses, *e.Metrics.ValidationLoss)
-			} else if ok {
-				losses = append(losses, e.Metrics.TrainLoss)
-			}
-		}}).result
-		best := 0
-		for i, loss := range losses {
-			if loss < losses[best] {
-				best = i
+		for _, metrics := range run.epochs {
+			if validation > 0 {
+				losses = append(losses, *metrics.ValidationLoss)
+			} else {
+				losses = append(losses, metrics.TrainLoss)
 			}
 		}
-		if result.BestEpoch != best+1 {
-			t.Errorf("validation %d: found the best epoch %d of the losses %v", validation, result.BestEpoch, losses)
+		best := slices.Index(losses, slices.Min(losses))
+		if run.result.BestEpoch != best+1 {
+			t.Errorf("validation %d: found the best epoch %d of the losses %v", validation, run.result.BestEpoch, losses)
 		}
-		file, err := os.Open(filepath.Join(out, experiments.CheckpointsFolder, experiments.BestFile))
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer file.Close()
+		file := bytes.NewReader(read(t, filepath.Join(out, record.CheckpointsFolder, record.BestFile)))
 		topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
-		checkpoint, weights, err := experiments.ReadCheckpoint(file, "best", topology)
+		checkpoint, weights, err := record.ReadCheckpoint(file, "best", topology)
 		if err != nil || checkpoint.BestEpoch != best+1 || checkpoint.BestLoss != losses[best] {
 			t.Fatalf("found %+v and error %v", checkpoint, err)
 		}
@@ -575,9 +453,9 @@ func TestCheckpointEvery(t *testing.T) {
 	for every, want := range map[int][]string{0: nil, 1: {"epoch-00006-step-00000", "epoch-00007-step-00000"}, 3: {"epoch-00004-step-00000", "epoch-00007-step-00000"}} {
 		out := filepath.Join(t.TempDir(), "run")
 		var found []string
-		mustTrain(t, c, experiments.Options{Folder: out, CheckpointEvery: every, Observer: func(e experiments.Event) {
+		mustTrain(t, c, train.Options{Folder: out, CheckpointEvery: every, Observer: func(e experiments.Event) {
 			if epochs(6)(e) {
-				entries, _ := os.ReadDir(filepath.Join(out, experiments.CheckpointsFolder))
+				entries, _ := os.ReadDir(filepath.Join(out, record.CheckpointsFolder))
 				for _, entry := range entries {
 					found = append(found, strings.TrimSuffix(entry.Name(), ".safetensors"))
 				}
@@ -586,7 +464,7 @@ func TestCheckpointEvery(t *testing.T) {
 		if fmt.Sprint(found) != fmt.Sprint(want) {
 			t.Errorf("every %d: found %v, expected %v", every, found, want)
 		}
-		left, _ := filepath.Glob(filepath.Join(out, experiments.CheckpointsFolder, "*"))
+		left, _ := filepath.Glob(filepath.Join(out, record.CheckpointsFolder, "*"))
 		if len(left) != 1 || filepath.Base(left[0]) != "epoch-00008-step-00000.safetensors" {
 			t.Errorf("every %d: found %v at the end", every, left)
 		}
@@ -597,19 +475,16 @@ func TestCheckpointEvery(t *testing.T) {
 func TestAbandonedFolderIsTaken(t *testing.T) {
 	c := small(t, backend.Go)
 	out := filepath.Join(t.TempDir(), "run")
-	write := func(name string) {
-		t.Helper()
-		if err := errors.Join(os.MkdirAll(out, 0o755), os.WriteFile(filepath.Join(out, name), []byte("x"), 0o644)); err != nil {
-			t.Fatal(err)
-		}
+	if err := os.Mkdir(out, 0o755); err != nil {
+		t.Fatal(err)
 	}
-	write(experiments.ConfigFile)
-	if refused := train(c, experiments.Options{Folder: out}); refused.err == nil {
+	write(t, filepath.Join(out, record.ConfigFile), []byte("x"))
+	if refused := attempt(c, train.Options{Folder: out}); refused.err == nil {
 		t.Error("found no error for a folder with a file of somebody else's")
 	}
-	write(experiments.LockFile)
-	write(".environment.json123")
-	mustTrain(t, c, experiments.Options{Folder: out})
+	write(t, filepath.Join(out, record.LockFile), []byte("x"))
+	write(t, filepath.Join(out, ".environment.json123"), []byte("x"))
+	mustTrain(t, c, train.Options{Folder: out})
 	entries, err := os.ReadDir(out)
 	if err != nil || len(entries) != 7 {
 		t.Errorf("found %v (%v)", entries, err)
@@ -622,13 +497,10 @@ func FuzzReadCheckpoint(f *testing.F) {
 	f.Add("2", "-1", "1e9", "9223372036854775807", "NaN", "best", "x", "+Inf")
 	f.Fuzz(func(t *testing.T, version, epoch, step, metrics, seconds, keep, best, loss string) {
 		var file bytes.Buffer
-		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), map[string]string{
-			"checkpoint_version": version, "epoch": epoch, "step": step, "metrics_bytes": metrics,
-			"epoch_seconds": seconds, "keep": keep, "best_epoch": best, "best_loss": loss,
-		}); err != nil {
+		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), metadata(version, epoch, step, metrics, seconds, keep, best, loss)); err != nil {
 			t.Fatal(err)
 		}
-		c, weights, err := experiments.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)
+		c, weights, err := record.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "c: metadata: ") {
 				t.Errorf("found error %v", err)
@@ -637,9 +509,6 @@ func FuzzReadCheckpoint(f *testing.F) {
 		}
 		if c.Epoch < 1 || c.Epoch > experiments.MaxEpochs+1 || c.Step < 0 || c.MetricsBytes < 0 || !(c.EpochSeconds >= 0) || len(weights) != 1 {
 			t.Errorf("found %+v", c)
-		}
-		if _, err := io.Copy(io.Discard, &file); err != nil {
-			t.Fatal(err)
 		}
 	})
 }

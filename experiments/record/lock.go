@@ -1,11 +1,10 @@
-package experiments
+package record
 
 import (
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,10 +19,7 @@ import (
 const LockFile = ".lock"
 
 // Lock is a folder that this process holds.
-type Lock struct {
-	path  string
-	flock *flock.Flock
-}
+type Lock struct{ flock *flock.Flock }
 
 // Busy is the error of a folder that a process holds already.
 type Busy struct {
@@ -48,43 +44,29 @@ func (b Busy) Error() string {
 }
 
 // Hint says what to do.
-func (b Busy) Hint() string { return "wait for its end or stop it, or choose another folder" }
+func (b Busy) Hint() string { return "wait until it ends, stop it, or choose another folder" }
 
 // LockFolder takes the lock of a folder that exists, or fails with [Busy]. A
-// process that died holds nothing.
+// process that died holds nothing. The lock file is never removed: so a lock on it
+// is always one on the file that others see.
 func LockFolder(folder string, now time.Time) (*Lock, error) {
 	path := filepath.Join(folder, LockFile)
-	for {
-		lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
-		locked, err := lock.TryLock()
-		if err != nil {
-			return nil, err
-		}
-		if !locked {
-			return nil, Busy{folder, readHolder(path)}
-		}
-		// Whoever held it before may have removed the file in between: then this
-		// is a lock on nothing.
-		held, err := lock.Stat()
-		if err == nil {
-			var there fs.FileInfo
-			if there, err = os.Stat(path); err == nil && os.SameFile(held, there) {
-				l := &Lock{path, lock}
-				if err := l.sign(now); err != nil {
-					return nil, errors.Join(err, lock.Unlock())
-				}
-				return l, nil
-			}
-		}
-		lock.Unlock()
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
+	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return nil, err
 	}
+	if !locked {
+		return nil, Busy{folder, readHolder(path)}
+	}
+	if err := sign(path, now); err != nil {
+		return nil, errors.Join(err, lock.Unlock())
+	}
+	return &Lock{lock}, nil
 }
 
 // sign writes who holds the folder.
-func (l *Lock) sign(now time.Time) error {
+func sign(path string, now time.Time) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
@@ -93,7 +75,7 @@ func (l *Lock) sign(now time.Time) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.path, append(text, '\n'), 0o644)
+	return os.WriteFile(path, append(text, '\n'), 0o644)
 }
 
 // maxHolder is the largest lock file that is read, in bytes.
@@ -127,9 +109,3 @@ func checkUnlocked(folder string) error {
 
 // Release gives the folder back. The file stays.
 func (l *Lock) Release() { l.flock.Unlock() }
-
-// remove gives the folder back as if it had never been locked.
-func (l *Lock) remove() {
-	os.Remove(l.path)
-	l.Release()
-}

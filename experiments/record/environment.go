@@ -1,7 +1,6 @@
-package experiments
+package record
 
 import (
-	"os"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -10,7 +9,7 @@ import (
 	"epochal/model/backend"
 )
 
-// version can be set at build time: -ldflags "-X epochal/experiments.version=v1.0.0".
+// version can be set at build time: -ldflags "-X epochal/experiments/record.version=v1.0.0".
 var version = ""
 
 // Environment is what a run ran on: the run folder's environment.json.
@@ -27,6 +26,7 @@ type Environment struct {
 	Data            []dataset.File `json:"data"`                  // the files of the dataset
 	Folder          string         `json:"folder"`                // that relative paths in config.json are relative to
 	InitSHA256      string         `json:"init_sha256,omitempty"` // of the file with the initial weights
+	Identity        string         `json:"identity,omitempty"`    // of the run, see [Identity]
 	Started         time.Time      `json:"started"`
 	Resumed         []Resumption   `json:"resumed,omitempty"` // in order; none of a run that was never resumed
 }
@@ -40,12 +40,17 @@ type Resumption struct {
 	Started time.Time    `json:"started"`
 }
 
-// lastBackend is what the run was on last.
-func (e Environment) lastBackend() backend.Info {
+// LastBackend is what the run was on last.
+func (e Environment) LastBackend() backend.Info {
 	if n := len(e.Resumed); n > 0 {
 		return e.Resumed[n-1].Backend
 	}
 	return e.Backend
+}
+
+// sameBackend tells whether two backends give the same bits.
+func sameBackend(a, b backend.Info) bool {
+	return a.Name == b.Name && a.Version == b.Version && a.PluginSHA256 == b.PluginSHA256 && a.Device == b.Device && a.TF32 == b.TF32
 }
 
 // BuildEnvironment is the part of the environment that the binary knows of itself.
@@ -86,15 +91,4 @@ func BuildEnvironment() Environment {
 		}
 	}
 	return e
-}
-
-func (r *run) newEnvironment() (Environment, error) {
-	folder, err := os.Getwd()
-	if err != nil {
-		return Environment{}, err
-	}
-	e := BuildEnvironment()
-	e.Backend, e.Data, e.Started = r.device.Info(), r.files, r.options.Now()
-	e.Folder, e.InitSHA256 = folder, r.initSHA256
-	return e, nil
 }

@@ -1,8 +1,7 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -10,12 +9,14 @@ import (
 	"flag"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -64,7 +65,7 @@ func sequenceData(t *testing.T, shift int) string {
 	t.Helper()
 	const rows, columns, classes = 5, 4, 4
 	folder := t.TempDir()
-	write := func(name string, count int, number func(i int) uint32) {
+	writeSet := func(name string, count int, number func(i int) uint32) {
 		var pixels, labels []byte
 		for i := range count {
 			n := number(i)
@@ -81,15 +82,15 @@ func sequenceData(t *testing.T, shift int) string {
 		writeIDX(t, filepath.Join(folder, name+"-images-idx3-ubyte"), 0x803, []int{count, rows, columns}, pixels)
 		writeIDX(t, filepath.Join(folder, name+"-labels-idx1-ubyte"), 0x801, []int{count}, labels)
 	}
-	write("train", 203, func(i int) uint32 { return uint32((i + shift) % 203) })
-	write("t10k", 41, func(i int) uint32 { return uint32(1000 + i) })
+	writeSet("train", 203, func(i int) uint32 { return uint32((i + shift) % 203) })
+	writeSet("t10k", 41, func(i int) uint32 { return uint32(1000 + i) })
 	return folder
 }
 
-// record runs c and keeps what its seed decided.
-func record(t *testing.T, c experiments.Config) sequence {
+// outcomeOf runs c and keeps what its seed decided.
+func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	t.Helper()
-	data, err := experiments.OpenData(c.Data)
+	data, err := train.OpenData(c.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,21 +111,17 @@ func record(t *testing.T, c experiments.Config) sequence {
 		s.Orders = append(s.Orders, digest(order))
 	}
 	s.Losses = make([][]float32, c.Epochs)
-	_, err = experiments.Run(context.Background(), c, experiments.Options{Observer: func(e experiments.Event) {
-		switch e := e.(type) {
-		case experiments.StepsDone:
+	run := mustTrain(t, c, train.Options{Now: time.Now, Observer: func(e experiments.Event) {
+		if e, ok := e.(experiments.StepsDone); ok {
 			s.Losses[e.Epoch-1] = append(s.Losses[e.Epoch-1], e.Losses...)
-		case experiments.EpochDone:
-			m := e.Metrics
-			numbers := [6]float64{m.TrainLoss, m.TrainAccuracy, m.TestLoss, m.TestAccuracy}
-			if m.ValidationLoss != nil {
-				numbers[4], numbers[5] = *m.ValidationLoss, *m.ValidationAccuracy
-			}
-			s.Epochs = append(s.Epochs, numbers)
 		}
 	}})
-	if err != nil {
-		t.Fatal(err)
+	for _, m := range run.epochs {
+		numbers := [6]float64{m.TrainLoss, m.TrainAccuracy, m.TestLoss, m.TestAccuracy}
+		if m.ValidationLoss != nil {
+			numbers[4], numbers[5] = *m.ValidationLoss, *m.ValidationAccuracy
+		}
+		s.Epochs = append(s.Epochs, numbers)
 	}
 	return s
 }
@@ -183,13 +180,11 @@ func TestSequencesNeverChange(t *testing.T) {
 		path := filepath.Join("testdata", "sequences", name+".json")
 		if *update {
 			c.Backend = backend.Go
-			text, err := json.MarshalIndent(record(t, c), "", " ")
+			text, err := json.MarshalIndent(outcomeOf(t, c), "", " ")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-				t.Fatal(err)
-			}
+			write(t, path, append(text, '\n'))
 		}
 		var want sequence
 		readJSON(t, path, &want)
@@ -197,7 +192,7 @@ func TestSequencesNeverChange(t *testing.T) {
 			onEveryBackend(t, func(t *testing.T, backend string) {
 				c := c
 				c.Backend = backend
-				found := record(t, c)
+				found := outcomeOf(t, c)
 				if err := found.compare(want); err != nil {
 					t.Error(err)
 				}
@@ -227,19 +222,19 @@ func TestSequencesTellTheSmallestShift(t *testing.T) {
 			next := want.Losses[(epoch+1)%len(want.Losses)][0]
 			late.Losses = append(late.Losses, append(append([]float32{}, losses[1:]...), next))
 		}
-		if err := late.compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+		if err := late.compareNumbers(want); err == nil || !strings.HasPrefix(err.Error(), "epoch 1, step 0: ") {
 			t.Errorf("%s: found error %v for losses that are a step late, expected one at the first", name, err)
 		}
 
 		// By one image: the same order of images that are one place further on.
 		c.Data, c.Backend = shifted, backend.Go
-		if err := record(t, c).compareNumbers(want); err == nil || !bytes.Contains([]byte(err.Error()), []byte("epoch 1, step 0: ")) {
+		if err := outcomeOf(t, c).compareNumbers(want); err == nil || !strings.HasPrefix(err.Error(), "epoch 1, step 0: ") {
 			t.Errorf("%s: found error %v for images that are one place further on, expected one at the first step", name, err)
 		}
 
 		// By one seed. Without a shuffle that is the initial weights only.
 		c.Data, c.Seed = sequenceData(t, 0), c.Seed+1
-		if err := record(t, c).compareNumbers(want); err == nil {
+		if err := outcomeOf(t, c).compareNumbers(want); err == nil {
 			t.Errorf("%s: found no error for another seed", name)
 		}
 	}

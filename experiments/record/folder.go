@@ -1,0 +1,266 @@
+package record
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+
+	"epochal/dataset/regular"
+
+	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
+)
+
+// The files of a run folder, besides CheckpointsFolder and LockFile.
+const (
+	ConfigFile      = "config.json"
+	EnvironmentFile = "environment.json"
+	MetricsFile     = "metrics.jsonl"
+	EvaluationFile  = "evaluation.json"
+	WeightsFile     = "model.safetensors"
+)
+
+// available reports why a new run folder cannot be made: it holds something
+// already, or nothing can be written there. It leaves nothing behind.
+func (o Options) available() error {
+	if o.Folder == "" && o.Parent == "" {
+		return nil
+	}
+	if info, err := os.Stat(o.Folder); err == nil && !info.IsDir() {
+		return fmt.Errorf("out: %s: found a file, expected a new or an empty folder", o.Folder)
+	}
+	if entries, err := os.ReadDir(o.Folder); err == nil && len(entries) > 0 {
+		if err := checkUnlocked(o.Folder); err != nil {
+			return fmt.Errorf("out: %w", err)
+		}
+		if !abandoned(entries) {
+			last := entries[len(entries)-1].Name() // hidden files come first
+			err := fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", o.Folder, last)
+			if _, missing := os.Stat(filepath.Join(o.Folder, ConfigFile)); missing != nil {
+				return err
+			}
+			return hinted{err, "--resume goes on with a run that stopped"}
+		}
+	}
+	place, err := nearest(cmp.Or(o.Folder, o.Parent))
+	if err != nil {
+		return err
+	}
+	// Permission bits alone do not tell whether a file can be made: the file system
+	// may be read-only.
+	file, err := os.CreateTemp(place, ".epochal-probe-*")
+	if err != nil {
+		return fmt.Errorf("out: %s: no file can be made there: %w", place, errors.Unwrap(err))
+	}
+	return errors.Join(file.Close(), os.Remove(file.Name()))
+}
+
+// abandoned tells whether a process ended before it had made the run folder: the
+// lock is there and metrics.jsonl is not yet.
+func abandoned(entries []fs.DirEntry) bool {
+	locked := false
+	for _, entry := range entries {
+		switch name := entry.Name(); {
+		case name == LockFile:
+			locked = true
+		case name != ConfigFile && name != EnvironmentFile && !temporary.MatchString(name):
+			return false
+		}
+	}
+	return locked
+}
+
+// nearest is path itself or the nearest folder above it that exists.
+func nearest(path string) (string, error) {
+	for place := filepath.Clean(path); ; place = filepath.Dir(place) {
+		info, err := os.Stat(place)
+		switch {
+		case err == nil && info.IsDir():
+			return place, nil
+		case err == nil:
+			return "", fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR), place == filepath.Dir(place):
+			return "", fmt.Errorf("out: %w", err)
+		}
+	}
+}
+
+// hinted is an error with what helps.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h hinted) Hint() string { return h.hint }
+
+// A run folder holds at most five files with weights at one time: two checkpoints
+// and the one being written, the best, and model.safetensors. The other files take
+// about a megabyte.
+const (
+	checkpointsAtOnce = 5
+	otherBytes        = 1 << 20
+)
+
+// checkSpace reports a file system without room for the checkpoints of the run.
+func (r *Run) checkSpace() error {
+	if r.options.Folder == "" && r.options.Parent == "" {
+		return nil
+	}
+	folder, err := nearest(cmp.Or(r.options.Folder, r.options.Parent))
+	if err != nil {
+		return err
+	}
+	var system unix.Statfs_t
+	if err := unix.Statfs(folder, &system); err != nil {
+		return fmt.Errorf("out: %s: %w", folder, err)
+	}
+	free := uint64(system.Bavail) * uint64(system.Bsize)
+	need := uint64(checkpointsAtOnce*4*r.topology.ParameterCount() + otherBytes)
+	if system.Blocks == 0 || free >= need { // some file systems do not say
+		return nil
+	}
+	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", folder, free, need),
+		"free some space, or choose a folder elsewhere"}
+}
+
+// errTaken is the error of a folder that another run made in the meantime.
+var errTaken = errors.New("another run has used the folder")
+
+// make makes path the run folder and locks it. Of several processes that try at
+// once one gets it; the others leave it alone. metrics.jsonl comes last: a folder
+// that has it is a run's, and one that has not, because the process failed or was
+// killed, is the next one's.
+func (r *Run) make(path string, e Environment) (err error) {
+	defer func() {
+		switch {
+		case err == nil:
+			r.Folder = path
+			return
+		case errors.As(err, new(Busy)):
+			err = fmt.Errorf("out: %w", err)
+		default:
+			err = fmt.Errorf("out: %s: %w", path, err)
+		}
+		r.Close()
+	}()
+	above, err := nearest(path)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		for made := filepath.Clean(path); made != above; made = filepath.Dir(made) {
+			os.Remove(made)
+		}
+		return err
+	}
+	if r.lock, err = LockFolder(path, r.options.Now()); err != nil {
+		return err
+	}
+	if r.root, err = os.OpenRoot(path); err != nil {
+		return err
+	}
+	if _, err := r.root.Lstat(MetricsFile); err == nil {
+		return errTaken
+	}
+	if err := errors.Join(r.sweep(), r.writeJSON(ConfigFile, r.config), r.writeJSON(EnvironmentFile, e)); err != nil {
+		return err
+	}
+	r.metrics, err = r.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o644)
+	return err
+}
+
+// temporary are the names of files that a killed process was about to rename, or
+// of its attempts to make one.
+var temporary = regexp.MustCompile(`^\.(((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)|epochal-probe-)[0-9]+$`)
+
+// sweep removes what killed processes left.
+func (r *Run) sweep() error {
+	entries, err := fs.ReadDir(r.root.FS(), ".")
+	for _, entry := range entries {
+		if temporary.MatchString(entry.Name()) {
+			err = errors.Join(err, r.root.Remove(entry.Name()))
+		}
+	}
+	return err
+}
+
+// append adds one line to metrics.jsonl, in one write, so that a reader never sees
+// half of one.
+func (r *Run) append(line any) error {
+	if r.root == nil {
+		return nil
+	}
+	text, err := json.Marshal(line)
+	if err == nil {
+		var n int
+		n, err = r.metrics.Write(append(text, '\n'))
+		r.size += n
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+// openFile opens a regular file of the folder for reading. It never waits, as
+// opening a pipe would.
+func (r *Run) openFile(name string) (*os.File, error) {
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = regular.Check(name, info)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+// write writes one file of the folder whole or not at all, and has it on the disk
+// when it returns.
+func (r *Run) write(name string, data []byte) error {
+	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(r.root)); err != nil {
+		return err
+	}
+	return r.sync(filepath.Dir(name))
+}
+
+// writeJSON writes a value as one file of the folder.
+func (r *Run) writeJSON(name string, value any) error {
+	text, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return err
+	}
+	return r.write(name, append(text, '\n'))
+}
+
+// sync has the names in a folder of the folder on the disk.
+func (r *Run) sync(name string) error {
+	folder, err := r.root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Sync()
+}
+
+// ErrGone is the error of a run folder that was removed while it was in use.
+var ErrGone = errors.New("the folder is gone")
+
+// failed is the error of a file of the folder that could not be written.
+func (r *Run) failed(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrGone
+	}
+	return fmt.Errorf("out: %s: %w", r.Folder, err)
+}

@@ -1,0 +1,250 @@
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"syscall"
+
+	"epochal/experiments"
+	"epochal/model"
+)
+
+// ErrCannotResume is the error of a run folder from which no run can go on: it is
+// none, no checkpoint is left, or the files of the run have changed.
+var ErrCannotResume = errors.New("the run cannot go on")
+
+// cannotResume makes of an error one that is ErrCannotResume as well.
+type cannotResume struct{ error }
+
+func (c cannotResume) Is(target error) bool { return target == ErrCannotResume }
+func (c cannotResume) Unwrap() error        { return c.error }
+
+// ReadConfig reads the config of a run folder that is to be resumed.
+func ReadConfig(folder string) (experiments.Config, error) {
+	c, err := readConfig(folder)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		err = fmt.Errorf("%s: found no %s in it, expected a run folder", folder, ConfigFile)
+	}
+	if err != nil {
+		return c, cannotResume{fmt.Errorf("resume: %w", err)}
+	}
+	return c, nil
+}
+
+// inspect reads what is recorded and whether the run has ended.
+func (r *Run) inspect() (err error) {
+	if r.recorded, err = ReadConfig(r.Folder); err != nil {
+		return err
+	}
+	if r.environment, err = readEnvironment(r.Folder); err != nil {
+		return cannotResume{fmt.Errorf("resume: %w", err)}
+	}
+	if problems := changes(r.config, r.recorded, filepath.Join(r.Folder, ConfigFile)); len(problems) > 0 {
+		return problems
+	}
+	record := Record{Config: r.recorded, Environment: r.environment}
+	switch err := record.readOutcome(r.Folder); {
+	case err != nil:
+		return nil // it ended early, or is damaged: the checkpoints tell
+	case record.Diverged != nil:
+		return fmt.Errorf("resume: %s: the run has come to its end: %w", r.Folder, *record.Diverged)
+	case len(record.Epochs) == r.config.Epochs:
+		r.Ended = &record
+	}
+	return nil
+}
+
+// fixed is c without the fields that may change when a run is resumed.
+func fixed(c experiments.Config) experiments.Config {
+	defaults := experiments.Defaults()
+	c.Epochs, c.Backend, c.TF32, c.StepsPerCall = defaults.Epochs, defaults.Backend, defaults.TF32, defaults.StepsPerCall
+	return c
+}
+
+// changes are the fields in which c differs from a recorded config and may not.
+func changes(c, recorded experiments.Config, file string) (problems experiments.Problems) {
+	now, before := reflect.ValueOf(fixed(c)), reflect.ValueOf(fixed(recorded))
+	for i := range now.NumField() {
+		found, expected := formatJSON(now.Field(i)), formatJSON(before.Field(i))
+		if found != expected {
+			problems = append(problems, experiments.Problem{Field: now.Type().Field(i).Tag.Get("json"), Found: found,
+				Expected: fmt.Sprintf("%s as in %s; it cannot change when a run is resumed", expected, file)})
+		}
+	}
+	return problems
+}
+
+func formatJSON(field reflect.Value) string {
+	text, _ := json.Marshal(field.Interface()) // a valid config has no number that JSON has not
+	return string(text)
+}
+
+// Restore finds out where the run stands, and returns the weights that it has
+// there: those of the newest checkpoint that can be used, or the initial ones.
+// steps is the number of steps of an epoch. Without any checkpoint the run is new,
+// or was killed before the first, and begins.
+func (r *Run) Restore(t model.Topology, initial model.Weights, steps int) (model.Weights, error) {
+	r.topology = t
+	if err := r.checkSpace(); err != nil {
+		return nil, err
+	}
+	if r.root == nil {
+		return initial, nil
+	}
+	found, err := r.checkpoints()
+	if err != nil {
+		return nil, fmt.Errorf("resume: %s: %w", r.Folder, err)
+	}
+	var refused []error
+	for i, at := range found {
+		weights, err := r.take(at, steps)
+		if err == nil {
+			return weights, r.checkEpochs()
+		}
+		r.refused = append(r.refused, at)
+		refused = append(refused, fmt.Errorf("resume: %s: %w", r.Folder, err))
+		if i < len(found)-1 {
+			r.options.Warn(fmt.Sprintf("%v; falling back to the checkpoint before", refused[i]))
+		}
+	}
+	if len(found) > 0 {
+		return nil, cannotResume{fmt.Errorf("%w\nresume: %s: no checkpoint is left that can be used", errors.Join(refused...), r.Folder)}
+	}
+	if _, err := r.root.Stat(WeightsFile); err == nil {
+		return nil, cannotResume{fmt.Errorf("resume: %s: found %s and no checkpoint, which a run needs to go on", r.Folder, WeightsFile)}
+	}
+	r.options.Warn(r.Folder + " holds no checkpoint: the run begins again")
+	return initial, nil
+}
+
+// take takes one checkpoint if it can be used.
+func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
+	c, weights, err := r.readCheckpoint(checkpointFile(at))
+	if err != nil {
+		return nil, err
+	}
+	if c.Position != at || c.Step > steps {
+		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected what the name says and at most %d steps", checkpointFile(at), c.Step, c.Epoch, steps)
+	}
+	record, err := r.readMetrics(c.MetricsBytes)
+	if err == nil && (len(record.Epochs) != c.Epoch-1 || record.Diverged != nil) {
+		err = fmt.Errorf("%s: found %d epochs, expected %d", MetricsFile, len(record.Epochs), c.Epoch-1)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", checkpointFile(at), err)
+	}
+	r.At, r.saved, r.EpochSeconds = at, at, c.EpochSeconds
+	r.Epochs, r.size = record.Epochs, c.MetricsBytes
+	if r.options.Keep == "" {
+		r.options.Keep = c.Keep
+	}
+	if r.options.Keep == KeepBest && c.BestEpoch > 0 {
+		r.takeBest(c)
+	}
+	return weights, nil
+}
+
+// takeBest goes on with the best epoch so far if its file is there.
+func (r *Run) takeBest(c Checkpoint) {
+	best, _, err := r.readCheckpoint(bestName)
+	// It may be of a later epoch, which the run does again.
+	if err == nil && (best.BestEpoch < c.BestEpoch || best.BestEpoch > r.config.Epochs) {
+		err = fmt.Errorf("%s: found the weights of epoch %d, expected those of epoch %d", bestName, best.BestEpoch, c.BestEpoch)
+	}
+	if err != nil {
+		r.options.Warn(fmt.Sprintf("resume: %s: %v; the best is now looked for from epoch %d on", r.Folder, err, c.Epoch))
+		return
+	}
+	r.BestEpoch, r.bestLoss = c.BestEpoch, c.BestLoss
+}
+
+// checkEpochs reports fewer epochs than the run has begun.
+func (r *Run) checkEpochs() error {
+	begun := r.At.Epoch
+	if r.At.Step == 0 {
+		begun--
+	}
+	if r.config.Epochs >= begun {
+		return nil
+	}
+	return experiments.Problem{Field: "epochs", Found: fmt.Sprint(r.config.Epochs),
+		Expected: fmt.Sprintf("at least %d, the epochs that the run has begun", begun)}
+}
+
+// checkFiles reports initial weights or data that are not those with which the run
+// began.
+func (r *Run) checkFiles(now Environment) error {
+	changed := func(format string, values ...any) error {
+		err := fmt.Errorf(format+" as in %s", append(values, EnvironmentFile)...)
+		return cannotResume{hinted{err, "put back the file with which the run began, or begin a new run"}}
+	}
+	if now.InitSHA256 != r.environment.InitSHA256 {
+		return changed("init: %s: found SHA-256 %s, expected %s", r.Locate(r.config.Init), now.InitSHA256, r.environment.InitSHA256)
+	}
+	if len(now.Data) != len(r.environment.Data) {
+		return changed("data: found %d files, expected %d", len(now.Data), len(r.environment.Data))
+	}
+	for i, file := range now.Data {
+		if expected := r.environment.Data[i].SHA256; file.SHA256 != expected {
+			return changed("data: %s: found SHA-256 %s, expected %s", filepath.Join(r.Locate(r.config.Data), file.Name), file.SHA256, expected)
+		}
+	}
+	return nil
+}
+
+// goOn makes the run folder what it was when the checkpoint was written. Whatever
+// moment it is killed at, the next one finds the same.
+func (r *Run) goOn(now Environment) error {
+	if err := r.checkFiles(now); err != nil {
+		return err
+	}
+	if before := r.environment.LastBackend(); !sameBackend(before, now.Backend) {
+		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and goes on on %s (%s), tf32 %t: its numbers may differ from those of a run that stayed",
+			before.Name, before.Device, before.TF32, now.Backend.Name, now.Backend.Device, now.Backend.TF32))
+	}
+	r.environment.Identity = now.Identity
+	r.environment.Resumed = append(r.environment.Resumed, Resumption{
+		Epoch: r.At.Epoch, Step: r.At.Step, Version: now.Version, Backend: now.Backend, Started: now.Started,
+	})
+	if err := r.rewind(); err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+func (r *Run) rewind() (err error) {
+	if err := r.sweep(); err != nil {
+		return err
+	}
+	for _, at := range r.refused {
+		if err := r.root.Rename(checkpointFile(at), checkpointFile(at)+damaged); err != nil {
+			return err
+		}
+	}
+	if !reflect.DeepEqual(r.config, r.recorded) {
+		if err := r.writeJSON(ConfigFile, r.config); err != nil {
+			return err
+		}
+	}
+	if err := r.writeJSON(EnvironmentFile, r.environment); err != nil {
+		return err
+	}
+	// A run that goes on is not complete until its end.
+	for _, name := range []string{WeightsFile, EvaluationFile} {
+		if err := r.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := r.sync("."); err != nil {
+		return err
+	}
+	if r.metrics, err = r.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
+		return err
+	}
+	return errors.Join(r.metrics.Truncate(int64(r.size)), r.metrics.Sync())
+}

@@ -1,0 +1,252 @@
+package record
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+// What Options.Keep keeps besides the last checkpoint.
+const (
+	KeepLast = "last" // nothing
+	KeepBest = "best" // the best epoch, by EpochMetrics.SelectionLoss
+)
+
+// Options say where the record of a run is kept, and how much of it.
+type Options struct {
+	Folder string // the run folder: for Create a new or an empty one
+	Parent string // for Create, without Folder: where a run folder named after the time is made; "" keeps no record
+
+	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
+	Keep            string // KeepLast or KeepBest; "" is KeepLast, or what the run kept before it was resumed
+
+	Now  func() time.Time
+	Warn func(text string) // is told what the user should know and what does not stop the run
+}
+
+// Run is a run that is being recorded, and where it stands.
+type Run struct {
+	Folder  string  // the run folder; "" before Begin has made a new one, and where no record is kept
+	Resumed bool    // the run was opened, not created
+	Ended   *Record // of a run that has come to its end, which is left as it is; else nil
+
+	At           experiments.Position       // what comes next; whoever trains moves it on within an epoch
+	EpochSeconds float64                    // that the steps of the epoch under way took so far; likewise
+	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
+	BestEpoch    int                        // the best so far, where that is kept; 0 before the first
+
+	config   experiments.Config
+	options  Options
+	topology model.Topology // from Restore on
+
+	// As recorded, of a run that was opened.
+	recorded    experiments.Config
+	environment Environment
+	refused     []experiments.Position // checkpoints newer than the one that is used
+
+	saved    experiments.Position // of the newest checkpoint, zero without one
+	bestLoss float64
+
+	// Everything in the folder is reached through root, not through its path: a
+	// folder that is moved while the run goes on is written on, and one that
+	// somebody makes at the same path in the meantime is left alone.
+	root    *os.Root
+	lock    *Lock
+	metrics *os.File
+	size    int // of metrics.jsonl, in bytes
+}
+
+// beginning is where a new run stands.
+var beginning = experiments.Position{Epoch: 1}
+
+// Create prepares the record of a new run of c. It makes nothing yet, [Run.Begin]
+// does, but reports why the folder could not be made.
+func Create(c experiments.Config, o Options) (*Run, error) {
+	if err := o.available(); err != nil {
+		return nil, err
+	}
+	return &Run{At: beginning, config: c, options: o}, nil
+}
+
+// Open takes the folder of a run that stopped, and goes on with it as c says: all
+// but its epochs, backend, tf32 and steps per call must be as recorded, else the
+// error is of [experiments.Problems]. A folder from which no run can go on is
+// [ErrCannotResume], one that is in use is [Busy]. Nothing is written before Begin.
+func Open(c experiments.Config, o Options) (*Run, error) {
+	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, config: c, options: o}
+	// Once without the lock, so that a finished run is left as it is, and once
+	// with it, in case another process went on with the run in the meantime.
+	err := r.inspect()
+	if err != nil || r.Ended != nil {
+		return r, err
+	}
+	if r.lock, err = LockFolder(o.Folder, o.Now()); err == nil {
+		r.root, err = os.OpenRoot(o.Folder)
+	}
+	if err != nil {
+		err = fmt.Errorf("resume: %w", err)
+	} else {
+		err = r.inspect()
+	}
+	if err != nil {
+		r.Close()
+	}
+	return r, err
+}
+
+// Locate is where a file or folder that the config names is: a relative path
+// belongs to the folder in which the run began.
+func (r *Run) Locate(name string) string {
+	began := r.environment.Folder
+	if here, err := os.Getwd(); began == "" || err == nil && here == began || name == experiments.MNIST || filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(began, name)
+}
+
+// Begin writes down that the run goes on from where it stands: it makes a new
+// folder, or makes an old one what it was when the checkpoint was written. info is
+// what the run is on; data and initSHA256 are its files, which must be those that
+// it began with, else the error is [ErrCannotResume].
+func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) error {
+	e := BuildEnvironment()
+	e.Identity = Identity(r.config, data, initSHA256)
+	e.Backend, e.Data, e.InitSHA256, e.Started = info, data, initSHA256, r.options.Now()
+	if r.Resumed {
+		return r.goOn(e)
+	}
+	var err error
+	if e.Folder, err = os.Getwd(); err != nil {
+		return err
+	}
+	if r.options.Folder != "" {
+		return r.make(r.options.Folder, e)
+	}
+	if r.options.Parent == "" {
+		return nil
+	}
+	name := filepath.Join(r.options.Parent, r.options.Now().Format("2006-01-02_15-04-05"))
+	err = r.make(name, e)
+	for i := 2; errors.Is(err, errTaken) || errors.As(err, new(Busy)); i++ {
+		err = r.make(name+"-"+strconv.Itoa(i), e)
+	}
+	return err
+}
+
+// StepsDone records the losses that are reported of steps that are done.
+func (r *Run) StepsDone(done experiments.StepsDone) error {
+	for _, line := range done.Reported(r.config.BatchSize) {
+		if err := r.append(line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EpochDone records an epoch that is over: its metrics and the checkpoints that
+// are due, for which it asks for the weights.
+func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weights, error)) error {
+	if err := r.append(m); err != nil {
+		return err
+	}
+	r.At, r.EpochSeconds = experiments.Position{Epoch: m.Epoch + 1}, 0
+	if r.root == nil {
+		return nil
+	}
+	if _, err := r.root.Stat(MetricsFile); err != nil {
+		return r.failed(err) // lines still go to a file that was removed
+	}
+	every := r.options.CheckpointEvery
+	due := every > 0 && m.Epoch%every == 0 || m.Epoch == r.config.Epochs
+	best := r.options.Keep == KeepBest && (r.BestEpoch == 0 || m.SelectionLoss() < r.bestLoss)
+	if !due && !best {
+		return nil
+	}
+	values, err := weights()
+	if err != nil {
+		return err
+	}
+	if best {
+		r.BestEpoch, r.bestLoss = m.Epoch, m.SelectionLoss()
+		if err := r.writeCheckpoint(bestName, values); err != nil {
+			return err
+		}
+	}
+	if due {
+		return r.writeNext(values)
+	}
+	return nil
+}
+
+// Diverged records that the loss is no longer finite, which ends the run.
+func (r *Run) Diverged(d experiments.Diverged) error { return r.append(d.Metrics()) }
+
+// Save writes a checkpoint of where the run stands, if there is none, and asks for
+// the weights.
+func (r *Run) Save(weights func() (model.Weights, error)) error {
+	if r.root == nil || r.saved == r.At {
+		return nil
+	}
+	values, err := weights()
+	if err != nil {
+		return err
+	}
+	return r.writeNext(values)
+}
+
+// Saved is where a run goes on that is stopped now.
+func (r *Run) Saved() experiments.Position {
+	if r.saved.Epoch == 0 {
+		return beginning
+	}
+	return r.saved
+}
+
+// Finish writes what is known when the last epoch is over. model.safetensors comes
+// last: a folder that has it is complete.
+func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
+	if r.root == nil {
+		return nil
+	}
+	var file bytes.Buffer
+	err := model.WriteWeights(&file, r.topology, weights)
+	if err == nil {
+		err = r.metrics.Sync()
+	}
+	if err == nil {
+		err = r.writeJSON(EvaluationFile, test)
+	}
+	if err == nil {
+		err = r.write(WeightsFile, file.Bytes())
+	}
+	if err == nil {
+		err = r.prune(1)
+	}
+	if err != nil {
+		return r.failed(err)
+	}
+	return nil
+}
+
+// Close gives the folder back.
+func (r *Run) Close() {
+	if r.metrics != nil {
+		r.metrics.Close()
+	}
+	if r.root != nil {
+		r.root.Close()
+	}
+	if r.lock != nil {
+		r.lock.Release()
+	}
+	r.metrics, r.root, r.lock = nil, nil, nil
+}

@@ -1,0 +1,139 @@
+package train
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+
+	"epochal/dataset"
+	"epochal/dataset/regular"
+	"epochal/experiments"
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+// The sets of a dataset as sections of the resident images.
+const (
+	trainSection = iota
+	testSection
+	validationSection // only with a validation split
+)
+
+// prepare makes everything ready for the first epoch. The pixels inflate in the
+// background while the backend opens and the programs compile.
+func (r *run) prepare(ctx context.Context) error {
+	weights, err := r.load()
+	if err != nil {
+		return err
+	}
+	weights, err = r.record.Restore(r.topology, weights, dataset.BatchCount(r.trainCount, r.config.BatchSize))
+	if err != nil {
+		return err
+	}
+	r.count(r.record.Epochs)
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := r.compile(); err != nil {
+		return err
+	}
+	if err := r.network.SetWeights(weights); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// load reads the headers and labels of the data, and the initial weights, so that
+// what is wrong with them is said before a device opens. Pixels are still being
+// read then; upload reports what is wrong with those.
+func (r *run) load() (weights model.Weights, err error) {
+	c := r.config
+	if r.loading, err = loadData(r.record.Locate(c.Data)); err != nil {
+		return nil, err
+	}
+	r.trainCount = r.loading.TrainCount - c.Validation
+	if r.trainCount < 1 {
+		return nil, experiments.Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
+			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
+	}
+	if r.topology, err = c.Topology(r.loading.Rows, r.loading.Columns, r.loading.Classes); err != nil {
+		return nil, err
+	}
+	if c.Init == "" {
+		return model.Initialize(r.topology, c.Seed), nil
+	}
+	file, err := regular.Open(r.record.Locate(c.Init))
+	if err != nil {
+		return nil, fmt.Errorf("init: %w", err)
+	}
+	defer file.Close()
+	hash := sha256.New()
+	if weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology); err != nil {
+		return nil, fmt.Errorf("init: %w", err)
+	}
+	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))
+	return weights, nil
+}
+
+// open takes the device of the options, or opens one for this run.
+func (r *run) open(ctx context.Context) error {
+	if r.device = r.options.Device; r.device == nil {
+		start := r.options.Now()
+		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
+			TF32: r.config.TF32, Plugins: r.options.Plugins,
+			Progress: func(p backend.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
+		})
+		for _, warning := range warnings {
+			r.observe(experiments.Warning{Text: warning})
+		}
+		if err != nil {
+			return err
+		}
+		r.device = device
+		r.result.OpenSeconds = r.options.Now().Sub(start).Seconds()
+	}
+	r.result.Backend = r.device.Info()
+	if r.config.TF32 && !r.result.Backend.TF32 {
+		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
+	}
+	return nil
+}
+
+// compile compiles the programs, and has the pixels on the device as soon as they
+// are there.
+func (r *run) compile() (err error) {
+	c := r.config
+	start := r.options.Now()
+	uploaded := make(chan error, 1)
+	go func() { uploaded <- r.upload() }()
+	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
+	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
+		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
+		Epoch:   r.trainCount,
+		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
+	})
+	compiled := r.options.Now()
+	uploadErr := <-uploaded
+	if err != nil {
+		return err
+	}
+	r.result.CompileSeconds = compiled.Sub(start).Seconds()
+	r.result.WaitSeconds = r.options.Now().Sub(compiled).Seconds()
+	return uploadErr
+}
+
+// upload waits for the pixels and copies them to the device.
+func (r *run) upload() error {
+	data, err := r.loading.Wait()
+	if err != nil {
+		return fmt.Errorf("data: %w", err)
+	}
+	r.files = data.Files
+	r.images, err = r.device.upload(data, r.config)
+	return err
+}

@@ -1,0 +1,303 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/model"
+	"epochal/model/backend"
+)
+
+// Options are the surroundings of a run: what does not change its result.
+type Options struct {
+	Observer experiments.Observer // may be nil
+	Now      func() time.Time     // time.Now when nil
+	Plugins  backend.Plugins      // where plugins are found and installed
+	Device   *Device              // where to run; nil opens the config's backend for this run alone
+
+	Folder string // the run folder, which must not exist or be empty
+	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
+	Resume bool   // Folder is that of a run that stopped, which goes on
+
+	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
+	Keep            string // record.KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
+}
+
+// problems are the impossible options.
+func (o Options) problems() (problems experiments.Problems) {
+	if o.CheckpointEvery < 0 || o.CheckpointEvery > experiments.MaxEpochs {
+		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery),
+			Expected: fmt.Sprintf("0 (only on interrupt and at the end) to %d", experiments.MaxEpochs)})
+	}
+	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
+		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep), Expected: record.KeepLast + " or " + record.KeepBest})
+	}
+	return problems
+}
+
+// Run trains c's network and evaluates it after every epoch.
+//
+// Nothing is opened or written before c is known to be possible, and a new run
+// folder appears only when the first epoch begins. A run that diverges ends with
+// [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
+// which wraps ctx's error or the reason; both leave the metrics written so far. A
+// stopped run goes on with o.Resume, bit for bit as if nothing had happened: c is
+// then that of its folder, but for epochs, backend, tf32 and steps per call, which
+// may change.
+func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Observer == nil {
+		o.Observer = func(experiments.Event) {}
+	}
+	var problems experiments.Problems
+	errors.As(c.Validate(), &problems)
+	if problems = append(problems, o.problems()...); len(problems) > 0 {
+		return experiments.Result{}, problems
+	}
+	open := record.Create
+	if o.Resume {
+		open = record.Open
+	}
+	recorded, err := open(c, record.Options{
+		Folder: o.Folder, Parent: o.Parent, CheckpointEvery: o.CheckpointEvery, Keep: o.Keep, Now: o.Now,
+		Warn: func(text string) { o.Observer(experiments.Warning{Text: text}) },
+	})
+	if err != nil {
+		return experiments.Result{}, err
+	}
+	r := &run{config: c, options: o, record: recorded}
+	defer r.close()
+	if ended := recorded.Ended; ended != nil {
+		r.count(ended.Epochs)
+		r.result.Folder, r.result.Backend, r.result.Confusion = o.Folder, ended.Environment.LastBackend(), ended.Test.Confusion
+		r.observe(experiments.AlreadyEnded{Result: r.result})
+		return r.result, nil
+	}
+	err = r.prepare(ctx)
+	if err == nil {
+		err = r.begin()
+	}
+	if err == nil {
+		err = r.epochs(ctx)
+	}
+	if err == nil {
+		err = r.end()
+	}
+	if err != nil {
+		return experiments.Result{}, r.stopped(ctx, err)
+	}
+	r.observe(experiments.RunEnded{Result: r.result})
+	return r.result, nil
+}
+
+// run is the state of a Run.
+type run struct {
+	config  experiments.Config
+	options Options
+	record  *record.Run // where the run stands
+
+	loading    *dataset.Loading
+	files      []dataset.File // of the data
+	initSHA256 string         // of the file with the initial weights, "" without one
+	topology   model.Topology
+	trainCount int // images to train on
+
+	device  *Device
+	network *model.Network // the device's
+	images  *model.Images  // the device's
+
+	begun       bool              // the run folder is the run's: what fails from here on can be resumed
+	stepSeconds float64           // of a step in the last call, 0 before the first
+	test        *model.Evaluation // of the test set after the last epoch, nil before
+	result      experiments.Result
+}
+
+func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
+
+// count adds epochs that are over to the result.
+func (r *run) count(epochs []experiments.EpochMetrics) {
+	for _, epoch := range epochs {
+		r.result.Final = epoch
+		r.result.TrainSeconds += epoch.TrainSeconds
+		r.result.EvaluateSeconds += epoch.EvalSeconds
+		r.result.Images += r.trainCount
+	}
+}
+
+// begin makes the run folder, or takes it up again, and says that the run starts.
+func (r *run) begin() error {
+	r.begun = true
+	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256); err != nil {
+		return err
+	}
+	r.result.Folder = r.record.Folder
+	r.observe(experiments.RunStarted{
+		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
+		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.record.Folder,
+		Resumed: r.record.Resumed, At: r.record.At,
+	})
+	return nil
+}
+
+// epochs is the post's epoch_loop: train, evaluate both sets, report.
+func (r *run) epochs(ctx context.Context) error {
+	for r.record.At.Epoch <= r.config.Epochs {
+		r.observe(experiments.EpochStarted{Epoch: r.record.At.Epoch})
+		if err := r.train(ctx); err != nil {
+			return err
+		}
+		metrics, err := r.evaluate(ctx)
+		if err != nil {
+			return err
+		}
+		r.count([]experiments.EpochMetrics{metrics})
+		if err := r.record.EpochDone(metrics, r.network.Weights); err != nil {
+			return err
+		}
+		r.observe(experiments.EpochDone{Metrics: metrics})
+	}
+	return nil
+}
+
+// train is the post's train_loop: one pass over the training images, several steps
+// per call of the device, from the step that comes next. The seconds that it counts
+// are the device's: the observer and the files are outside of them.
+func (r *run) train(ctx context.Context) error {
+	at := r.record.At
+	order := dataset.FileOrder(r.trainCount)
+	if r.config.Shuffle {
+		order = dataset.Order(r.config.Seed, at.Epoch, r.trainCount)
+	}
+	start := r.options.Now()
+	epoch, err := r.network.BeginEpoch(r.images, order)
+	if err != nil {
+		return err
+	}
+	defer epoch.Close()
+	if err := epoch.Seek(at.Step); err != nil {
+		return err
+	}
+	r.record.EpochSeconds += r.options.Now().Sub(start).Seconds()
+	for epoch.Step() < epoch.Steps() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := r.call(ctx, epoch); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// call is one call of the device that trains.
+func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
+	number := r.record.At.Epoch
+	done := experiments.StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
+	start := r.options.Now()
+	losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
+	seconds := r.options.Now().Sub(start).Seconds()
+	if len(losses) > 0 {
+		r.stepSeconds = seconds / float64(len(losses))
+	}
+	r.record.EpochSeconds += seconds
+	finite := finiteLosses(losses)
+	done.Losses, done.Samples = losses[:finite], min((done.First+finite)*r.config.BatchSize, r.trainCount)
+	done.Images = (number-1)*r.trainCount + done.Samples
+	done.Trained = time.Duration((r.result.TrainSeconds + r.record.EpochSeconds) * float64(time.Second))
+	if err := r.record.StepsDone(done); err != nil {
+		return err
+	}
+	r.record.At.Step = epoch.Step()
+	r.observe(done)
+	if finite < len(losses) {
+		return experiments.Diverged{Epoch: number, Step: done.First + finite, Loss: float64(losses[finite])}
+	}
+	return err
+}
+
+// stepsPerCall is the number of steps of the next call.
+func (r *run) stepsPerCall() int {
+	switch {
+	case r.config.StepsPerCall > 0:
+		return r.config.StepsPerCall
+	case r.stepSeconds > 0:
+		return int(max(1, min(experiments.CallSeconds/r.stepSeconds, math.MaxInt32)))
+	default:
+		return 1 // the first call tells how long a step takes
+	}
+}
+
+// finiteLosses is the number of losses before the first that is not finite.
+func finiteLosses(losses []float32) int {
+	for i, loss := range losses {
+		if !experiments.IsFinite(float64(loss)) {
+			return i
+		}
+	}
+	return len(losses)
+}
+
+// evaluate is the post's eval_loop over every set.
+func (r *run) evaluate(ctx context.Context) (experiments.EpochMetrics, error) {
+	start := r.options.Now()
+	metrics := experiments.EpochMetrics{Event: "epoch", Epoch: r.record.At.Epoch, TrainSeconds: r.record.EpochSeconds}
+	sections := []int{trainSection, testSection}
+	if r.config.Validation > 0 {
+		sections = append(sections, validationSection)
+	}
+	for _, section := range sections {
+		evaluation, err := r.network.Evaluate(ctx, r.images, section)
+		if err != nil {
+			return metrics, err
+		}
+		loss, accuracy := evaluation.Loss, evaluation.Accuracy()
+		if !experiments.IsFinite(loss) {
+			return metrics, experiments.Diverged{Epoch: metrics.Epoch, Step: -1, Loss: loss}
+		}
+		switch section {
+		case trainSection:
+			metrics.TrainLoss, metrics.TrainAccuracy = loss, accuracy
+		case testSection:
+			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
+			r.test = &evaluation
+		case validationSection:
+			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
+		}
+	}
+	metrics.EvalSeconds = r.options.Now().Sub(start).Seconds()
+	return metrics, nil
+}
+
+// end writes the weights and what else is known at the end.
+func (r *run) end() error {
+	if r.test == nil {
+		// All epochs were over where the run stood.
+		evaluation, err := r.network.Evaluate(context.Background(), r.images, testSection)
+		if err != nil {
+			return err
+		}
+		r.test = &evaluation
+	}
+	weights, err := r.network.Weights()
+	if err != nil {
+		return err
+	}
+	r.result.Confusion, r.result.BestEpoch = r.test.Confusion, r.record.BestEpoch
+	return r.record.Finish(record.NewTestEvaluation(*r.test), weights)
+}
+
+// close ends the record, and the device if it was opened for this run.
+func (r *run) close() {
+	r.record.Close()
+	if r.device != nil && r.options.Device == nil {
+		r.device.Close()
+	}
+}

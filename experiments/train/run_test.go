@@ -1,0 +1,356 @@
+package train_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
+	"epochal/model/backend"
+)
+
+func TestRunTellsWhatHappens(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, backend string) {
+		c := small(t, backend)
+		c.Validation = 100
+		now := fixedNow()
+		samples := 0
+		out := mustTrain(t, c, train.Options{
+			Now: func() time.Time { now = now.Add(time.Second); return now },
+			Observer: func(e experiments.Event) {
+				if e, ok := e.(experiments.StepsDone); ok {
+					if samples = e.Samples; e.Count != 370 {
+						t.Errorf("found an epoch of %d images, expected 370", e.Count)
+					}
+				}
+			},
+		})
+		want := "[RunStarted EpochStarted EpochDone EpochStarted EpochDone EpochStarted EpochDone RunEnded]"
+		if fmt.Sprint(out.events) != want {
+			t.Errorf("found the events %v, expected %v", out.events, want)
+		}
+		for i, metrics := range out.epochs {
+			if metrics.Epoch != i+1 || metrics.ValidationAccuracy == nil || metrics.ValidationLoss == nil {
+				t.Errorf("epoch %d: found the metrics %+v, expected validation metrics in them", i+1, metrics)
+			}
+		}
+		if wantSteps := 3 * 93; len(out.losses) != wantSteps || samples != 370 {
+			t.Errorf("found %d losses and %d samples in the end, expected %d and 370", len(out.losses), samples, wantSteps)
+		}
+		if out.result.Final.TestAccuracy < 0.9 || out.result.Final.Epoch != 3 || out.result.Images != 3*370 {
+			t.Errorf("found the result %+v, expected to have learned", out.result)
+		}
+		if total, _ := countImages(out.result.Confusion); total != 90 {
+			t.Errorf("found %d images in the confusion matrix, expected 90", total)
+		}
+	})
+}
+
+// countImages are the images in a confusion matrix, and those off its diagonal.
+func countImages(confusion [][]int) (all, wrong int) {
+	for label, row := range confusion {
+		for predicted, count := range row {
+			if all += count; label != predicted {
+				wrong += count
+			}
+		}
+	}
+	return all, wrong
+}
+
+func TestSameSeedSameBytes(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, backend string) {
+		c := small(t, backend)
+		c.Seed = 11
+		weights, losses := runBytes(t, c)
+		for _, stepsPerCall := range []int{0, 1, 7, 100, 100_000} {
+			c.StepsPerCall = stepsPerCall
+			againWeights, againLosses := runBytes(t, c)
+			if !bytes.Equal(weights, againWeights) || losses != againLosses {
+				t.Errorf("%d steps per call: found other bytes with the same seed", stepsPerCall)
+			}
+		}
+		c.Seed = 12
+		if otherWeights, _ := runBytes(t, c); bytes.Equal(weights, otherWeights) {
+			t.Error("seed 12: found the same weights as with seed 11")
+		}
+	})
+}
+
+// The config.json of a run is enough to repeat it, and the folder reads back.
+func TestRunRepeatsFromItsFolder(t *testing.T) {
+	c := small(t, backend.Go)
+	c.Normalize, c.Activation, c.Seed, c.LearningRate = true, "tanh", 1<<63+3, 0.01
+	out := filepath.Join(t.TempDir(), "a", "b")
+	mustTrain(t, c, train.Options{Folder: out, Now: time.Now})
+	var again experiments.Config
+	readJSON(t, filepath.Join(out, record.ConfigFile), &again)
+	if fmt.Sprint(again) != fmt.Sprint(c) {
+		t.Errorf("found the config %+v, expected %+v", again, c)
+	}
+	if repeated, _ := runBytes(t, again); !bytes.Equal(read(t, filepath.Join(out, record.WeightsFile)), repeated) {
+		t.Error("found other weights when repeating the run")
+	}
+	entries, err := os.ReadDir(out)
+	if err != nil || len(entries) != 7 {
+		t.Errorf("found %v in the run folder (%v), expected five files, the lock and the checkpoints", entries, err)
+	}
+	run, err := record.Read(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := run.Environment; e.Backend.Name != "go" || e.Go == "" || e.Cores < 1 || e.Started.IsZero() || e.Identity != record.Identity(c, e.Data, "") {
+		t.Errorf("found the environment %+v", e)
+	}
+	if fmt.Sprint(run.Config) != fmt.Sprint(c) || len(run.Epochs) != c.Epochs || run.Diverged != nil || run.Seconds <= 0 {
+		t.Errorf("found the record %+v", run)
+	}
+	_, wrong := countImages(run.Test.Confusion)
+	if accuracy := run.Epochs[c.Epochs-1].TestAccuracy; math.Abs(1-float64(wrong)/90-accuracy) > 1e-9 || len(run.Test.Mistakes) != min(wrong, record.MaxMistakes) {
+		t.Errorf("found %d wrong images, %d mistakes and the accuracy %v", wrong, len(run.Test.Mistakes), accuracy)
+	}
+	before := 1.0
+	for i, mistake := range run.Test.Mistakes {
+		if mistake.Label == mistake.Predicted || mistake.Confidence <= 1.0/3-1e-6 || mistake.Confidence > before {
+			t.Errorf("mistake %d: found %+v", i, mistake)
+		}
+		before = mistake.Confidence
+	}
+}
+
+// The identity is another one for everything that decides a number, and for
+// nothing else.
+func TestIdentity(t *testing.T) {
+	c := small(t, backend.Go)
+	out := filepath.Join(t.TempDir(), "run")
+	mustTrain(t, c, train.Options{Folder: out})
+	run, err := record.Read(out)
+	identity, failed := record.ReadIdentity(out)
+	if err := errors.Join(err, failed); err != nil {
+		t.Fatal(err)
+	}
+	same, seed, longer := c, c, c
+	same.StepsPerCall, seed.Seed, longer.Epochs = 7, 1, 4
+	data := run.Environment.Data
+	if record.Identity(same, data, "") != identity {
+		t.Error("found another identity with other steps per call")
+	}
+	for name, other := range map[string]string{
+		"seed": record.Identity(seed, data, ""), "epochs": record.Identity(longer, data, ""),
+		"data": record.Identity(c, data[1:], ""), "init": record.Identity(c, data, "00"),
+	} {
+		if other == identity || len(other) != 64 {
+			t.Errorf("%s: found the identity %s for a change of it", name, other)
+		}
+	}
+	mustTrain(t, longer, train.Options{Folder: out, Resume: true})
+	if found, err := record.ReadIdentity(out); err != nil || found != record.Identity(longer, data, "") {
+		t.Errorf("found the identity %s (%v) after more epochs", found, err)
+	}
+	if _, err := record.ReadIdentity(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("found error %v for an empty folder", err)
+	}
+}
+
+func TestDivergedRunKeepsItsMetrics(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, backend string) {
+		c := small(t, backend)
+		c.LearningRate, c.LayerSizes, c.Epochs = 1e20, []int{8, 8}, 5
+		out := filepath.Join(t.TempDir(), "run")
+		err := attempt(c, train.Options{Folder: out, Now: time.Now}).err
+		var diverged experiments.Diverged
+		if !errors.As(err, &diverged) || diverged.Epoch != 1 || diverged.Step < 1 {
+			t.Fatalf("found error %v, expected to have diverged in epoch 1 after step 0", err)
+		}
+		want := fmt.Sprintf("training diverged: the loss is %v at step %d of epoch 1, expected a finite number", diverged.Loss, diverged.Step)
+		if err.Error() != want {
+			t.Errorf("found error %q, expected %q", err, want)
+		}
+		steps, epochs := readMetrics(t, filepath.Join(out, record.MetricsFile))
+		if len(steps) != 1 || len(epochs) != 0 {
+			t.Errorf("found %d step lines and %d epoch lines, expected 1 and none", len(steps), len(epochs))
+		}
+		run, err := record.Read(out)
+		if err != nil || run.Diverged == nil || fmt.Sprint(*run.Diverged) != fmt.Sprint(diverged) {
+			t.Errorf("found the record %+v (%v), expected it to have diverged", run, err)
+		}
+		if _, err := os.Stat(filepath.Join(out, record.WeightsFile)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("found weights of a diverged run (%v)", err)
+		}
+	})
+}
+
+func TestValidateReportsEveryProblem(t *testing.T) {
+	c := experiments.Defaults()
+	if err := c.Validate(); err != nil {
+		t.Fatalf("defaults: %v", err)
+	}
+	c.LayerSizes, c.Activation, c.Epochs, c.LearningRate, c.BatchSize = []int{512, 0, 70000}, "gelu", 0, -1, 100000
+	c.Data, c.Validation, c.StepsPerCall = "", -1, -1
+	want := `layer_sizes: found 0, expected 1 to 65536
+layer_sizes: found 70000, expected 1 to 65536
+activation: found "gelu", expected relu, sigmoid, tanh
+epochs: found 0, expected 1 to 1000000
+learning_rate: found -1.0, expected a finite number above 0 in float32
+batch_size: found 100000, expected 1 to 65536
+data: found "", expected mnist or a folder
+validation: found -1, expected 0 or more
+steps_per_call: found -1, expected 0 (automatic) or more`
+	if err := c.Validate(); err == nil || err.Error() != want {
+		t.Errorf("found\n%v\nexpected\n%s", err, want)
+	}
+	c = experiments.Defaults()
+	c.Backend = "tpu"
+	if err := c.Validate(); err == nil || !strings.HasPrefix(err.Error(), `backend: backend "tpu" is unknown`) {
+		t.Errorf("found error %v for the backend tpu", err)
+	}
+}
+
+func TestRunRefusesBeforeItWrites(t *testing.T) {
+	folder := t.TempDir()
+	file, new := filepath.Join(folder, "file"), filepath.Join(folder, "new")
+	write(t, file, []byte("kept"))
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	init := func(path string) func(*experiments.Config) {
+		return func(c *experiments.Config) { c.Init = path }
+	}
+	data := func(path string) func(*experiments.Config) {
+		return func(c *experiments.Config) { c.Data = path }
+	}
+	for _, test := range []struct {
+		name   string
+		out    string
+		change func(*experiments.Config)
+		want   string
+	}{
+		{"out holds something", folder, nil, "out: " + folder + ": found file in it, expected a new or an empty folder"},
+		{"out below a file", filepath.Join(file, "a", "b"), nil, "out: " + filepath.Join(file, "a", "b") + ": found that " + file + " is a file, expected a folder"},
+		{"out is a file", file, nil, "out: " + file + ": found a file, expected a new or an empty folder"},
+		{"no data", new, data("/nowhere"), "data: stat /nowhere: no such file or directory"},
+		{"data is a file", new, data(file), "data: " + file + ": found a file, expected a folder with four IDX files"},
+		{"no weights", new, init("/nowhere"), "init: open /nowhere: no such file or directory"},
+		{"weights are a folder", new, init(folder), "init: " + folder + ": found a folder, expected a file"},
+		{"weights are a pipe", new, init(pipe), "init: " + pipe + ": found a pipe, expected a file"},
+		{"weights are a device", new, init("/dev/zero"), "init: /dev/zero: found a device, expected a file"},
+		{"too much validation", new, func(c *experiments.Config) { c.Validation = 470 }, "validation: found 470, expected fewer than the 470 training images"},
+		{"weights of another topology", new, init("testdata/golden/init.safetensors"),
+			"init: testdata/golden/init.safetensors: tensor linear_relu_stack.0.weight: found F32 [24 784], expected F32 [8 12]\n" +
+				"tensor linear_relu_stack.0.bias: found F32 [24], expected F32 [8]\n" +
+				"tensor linear_relu_stack.2.weight: found F32 [16 24], expected F32 [3 8]\n" +
+				"tensor linear_relu_stack.2.bias: found F32 [16], expected F32 [3]\n" +
+				"tensor linear_relu_stack.4.bias: found F32 [10], but a network with layer sizes [8] has none of that name\n" +
+				"tensor linear_relu_stack.4.weight: found F32 [10 16], but a network with layer sizes [8] has none of that name"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := small(t, backend.Go)
+			if test.change != nil {
+				test.change(&c)
+			}
+			if err := attempt(c, train.Options{Folder: test.out}).err; err == nil || err.Error() != test.want {
+				t.Errorf("found error\n%v\nexpected\n%s", err, test.want)
+			}
+		})
+	}
+	entries, err := os.ReadDir(folder)
+	if err != nil || len(entries) != 1 {
+		t.Errorf("found %v in the folder (%v), expected the one file that was there", entries, err)
+	}
+}
+
+// Runs on one device share what they can and give what they give alone.
+func TestRunsShareADevice(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, backend string) {
+		device, _, err := train.OpenDevice(context.Background(), backend, train.DeviceOptions{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer device.Close()
+		plain := small(t, backend)
+		normalized, split := plain, plain
+		normalized.Normalize = true
+		split.Validation, split.Seed = 70, 5
+		check := func(c experiments.Config) {
+			alone, shared := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "shared")
+			mustTrain(t, c, train.Options{Folder: alone})
+			mustTrain(t, c, train.Options{Folder: shared, Device: device})
+			sameFiles(t, shared, alone)
+		}
+		for _, c := range []experiments.Config{plain, normalized, split, plain} {
+			check(c)
+		}
+		// Data that changed in place is not mistaken for what is resident.
+		writeIDX(t, filepath.Join(plain.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
+		check(plain)
+	})
+}
+
+// Of two runs that are given one folder, one gets it and the other leaves it alone.
+func TestTwoRunsNeverShareAFolder(t *testing.T) {
+	c := small(t, backend.Go)
+	parent := t.TempDir()
+	run := func(o train.Options) (errs [2]error) {
+		var group sync.WaitGroup
+		for i := range errs {
+			group.Go(func() { errs[i] = attempt(c, o).err })
+		}
+		group.Wait()
+		return errs
+	}
+	folder := filepath.Join(parent, "a", "b")
+	if errs := run(train.Options{Folder: folder}); (errs[0] == nil) == (errs[1] == nil) {
+		t.Fatalf("found errors %v, expected exactly one", errs)
+	}
+	// Named after the time, both get one.
+	if errs := run(train.Options{Parent: filepath.Join(parent, "runs")}); errs[0] != nil || errs[1] != nil {
+		t.Fatalf("found errors %v", errs)
+	}
+	for _, name := range []string{"a/b", "runs/2026-01-02_03-04-05", "runs/2026-01-02_03-04-05-2"} {
+		if _, err := record.Read(filepath.Join(parent, name)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestNoFolderIsLeft(t *testing.T) {
+	parent := t.TempDir()
+	c := small(t, backend.Go)
+	err := attempt(c, train.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))}).err
+	if err == nil || !strings.Contains(err.Error(), "file name too long") {
+		t.Errorf("found error %v", err)
+	}
+	// Cancelled before the first epoch.
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := attemptUntil(ctx, c, train.Options{Folder: filepath.Join(parent, "run")}).err; !errors.Is(err, context.Canceled) {
+		t.Errorf("found error %v, expected %v", err, context.Canceled)
+	}
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 0 {
+		t.Errorf("found %v left behind (%v)", entries, err)
+	}
+}
+
+// A slow observer, such as a slow terminal, is not slow training.
+func TestTheObserverIsOutsideTheClock(t *testing.T) {
+	now := fixedNow()
+	result := mustTrain(t, small(t, backend.Go), train.Options{
+		Now:      func() time.Time { now = now.Add(time.Millisecond); return now },
+		Observer: func(experiments.Event) { now = now.Add(time.Hour) },
+	}).result
+	if result.TrainSeconds > 60 || result.EvaluateSeconds > 60 {
+		t.Errorf("found %v s of training and %v s of evaluation", result.TrainSeconds, result.EvaluateSeconds)
+	}
+}
