@@ -76,21 +76,20 @@ func Run(ctx context.Context, o Options) (Results, error) {
 		return Results{}, err
 	}
 	o = o.withDefaults()
-	r := &benchmark{Options: o, started: o.Now(), results: Results{
+	r := &benchmark{Options: o, results: Results{
 		Schema: Schema, Command: o.CommandLine, Environment: experiments.BuildEnvironment(), Started: o.Now(),
 		WantedRounds: o.Rounds, Quick: o.Quick,
 		Cells: []CellResult{}, Unavailable: []Unavailable{}, Peers: []PeerResult{}, Warnings: []string{},
 	}}
 	r.results.Environment.Started = r.results.Started
 	err := r.run(ctx)
-	r.results.Seconds = o.Now().Sub(r.started).Seconds()
+	r.results.Seconds = o.Now().Sub(r.results.Started).Seconds()
 	return r.results, err
 }
 
 // benchmark is a Run under way.
 type benchmark struct {
 	Options
-	started time.Time
 	results Results
 	jobs    []*job
 	missing []string // what an Incomplete names

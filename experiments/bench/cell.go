@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"time"
@@ -50,42 +51,29 @@ type cellRun struct {
 	weights model.Weights  // initial
 	order   []int32        // of epoch 1
 	steps   int            // in an epoch
+	machine fs.FS          // its files
 	m       Measurement
+	found   *Trajectory
 }
 
 // measureCell measures one round. Every phase ends by reading a result from the
 // device that depends on its work, and begins after the phase before.
-func measureCell(ctx context.Context, task CellTask) (answer CellAnswer, err error) {
-	r := &cellRun{task: task, steps: dataset.BatchCount(TrainImages, task.Cell.BatchSize)}
+func measureCell(ctx context.Context, task CellTask) (CellAnswer, error) {
+	r := &cellRun{task: task, steps: dataset.BatchCount(TrainImages, task.Cell.BatchSize), machine: os.DirFS("/")}
 	defer r.close()
-	machine := os.DirFS("/")
-	watch := watchLoad(machine)
+	watch := watchLoad(r.machine)
 	for _, phase := range []func(context.Context) error{
-		r.prepare, r.open, r.upload, r.compile, r.first,
-		func(ctx context.Context) (err error) {
-			if task.Trajectory > 0 {
-				answer.Trajectory, err = r.trajectory(ctx)
-			}
-			return err
-		},
-		r.steady, r.epoch, r.evaluate,
-		func(context.Context) error {
-			// Before the roofline, whose operands are no part of a training.
-			r.m.ProcessMemory = peakMemory(machine)
-			return nil
-		},
-		r.roofline,
+		r.prepare, r.open, r.upload, r.compile, r.first, r.trajectory, r.steady, r.epoch, r.evaluate, r.roofline,
 	} {
 		if err := ctx.Err(); err != nil {
-			return answer, err
+			return CellAnswer{}, err
 		}
 		if err := phase(ctx); err != nil {
-			return answer, err
+			return CellAnswer{}, err
 		}
 	}
 	r.m.OtherLoad = watch()
-	answer.Info, answer.Measurement = r.device.Info, r.m
-	return answer, nil
+	return CellAnswer{Info: r.device.Info, Measurement: r.m, Trajectory: r.found}, nil
 }
 
 // timed is how many seconds f takes.
@@ -156,43 +144,42 @@ func (r *cellRun) first(ctx context.Context) (err error) {
 	return err
 }
 
-// trajectory trains from the initial weights and puts them back.
-func (r *cellRun) trajectory(ctx context.Context) (*Trajectory, error) {
+// trajectory trains from the initial weights, if the task asks for it, and puts
+// them back.
+func (r *cellRun) trajectory(ctx context.Context) error {
+	if r.task.Trajectory == 0 {
+		return nil
+	}
 	if err := r.network.SetWeights(r.weights); err != nil {
-		return nil, err
+		return err
 	}
 	pass, err := r.begin()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer pass.close()
-	var found Trajectory
+	r.found = &Trajectory{}
 	start := time.Now()
-	for len(found.Losses) < min(r.task.Trajectory, r.steps) {
+	for len(r.found.Losses) < min(r.task.Trajectory, r.steps) && time.Since(start).Seconds() <= trajectorySeconds {
 		losses, err := pass.train(ctx, 1, trajectoryRate)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, loss := range losses {
-			if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
-				return nil, fmt.Errorf("the loss of step %d is %v, expected a finite number", len(found.Losses), loss)
-			}
-		}
-		found.Losses = append(found.Losses, losses...)
-		if time.Since(start).Seconds() > trajectorySeconds {
-			break
+		r.found.Losses = append(r.found.Losses, losses...)
+		if loss := float64(losses[0]); math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return fmt.Errorf("the loss of step %d is %v, expected a finite number", len(r.found.Losses), loss)
 		}
 	}
 	some, err := r.images.First(testSection, evaluatedFirst)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	evaluation, err := r.network.Evaluate(ctx, some, testSection)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found.Correct, found.Evaluated = evaluation.Correct, evaluation.Count
-	return &found, r.network.SetWeights(r.weights)
+	r.found.Correct, r.found.Evaluated = evaluation.Correct, evaluation.Count
+	return r.network.SetWeights(r.weights)
 }
 
 // steady measures a step after the burn-in, in calls of the cell's steps. A call of
@@ -294,16 +281,17 @@ func (r *cellRun) evaluate(ctx context.Context) error {
 	default:
 		r.m.EvaluatedImages = evaluatedFirst
 	}
-	if r.m.EvaluatedImages == evaluatedFirst {
-		return nil
+	if r.m.EvaluatedImages == all {
+		return evaluate(r.images, trainSection, testSection)
 	}
-	return evaluate(r.images, trainSection, testSection)
+	return nil
 }
 
 // roofline measures what the machine could do: the step's matrix products alone, and
 // one product that is large enough for the backend without taking seconds.
 func (r *cellRun) roofline(ctx context.Context) error {
-	size := 1024 // on a processor as fast as any larger one, within 5%
+	r.m.ProcessMemory = peakMemory(r.machine) // before the operands here, which are no part of a training
+	size := 1024                              // on a processor as fast as any larger one, within 5%
 	if isCUDA(r.task.Cell.Backend) {
 		size = 8192
 	}
