@@ -167,13 +167,13 @@ func (o Options) validateGrid() error {
 	for _, feed := range o.Feeds {
 		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Feed == feed }) {
 			problems = append(problems, experiments.Problem{Field: "feed",
-				Found: feed + " without --steps-per-call 1", Expected: "both, because the host can feed only between two calls"})
+				Found: feed + " without --steps-per-call 1", Expected: "both: the host can feed a step only between two calls"})
 		}
 	}
 	for _, precision := range o.Precisions {
 		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Precision == precision }) {
 			problems = append(problems, experiments.Problem{Field: "precision",
-				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, which alone has a choice"})
+				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, the only backend with a choice"})
 		}
 	}
 	if len(problems) > 0 {
