@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os/exec"
 	"slices"
 	"strings"
@@ -18,10 +17,10 @@ import (
 	"epochal/model/backend"
 )
 
-// Event is what a benchmark tells its observer: one of the types below.
+// Event is what a benchmark tells its observer: one of the types that follow.
 type Event interface{ event() }
 
-// Planned comes when it is known what is measured.
+// Planned comes once it is known what will be measured.
 type Planned struct {
 	Cells, Peers int
 	Rounds       int
@@ -29,13 +28,13 @@ type Planned struct {
 
 // Measuring comes before each process, or pair of processes with a peer.
 type Measuring struct {
-	Round, Rounds int    // from 1
-	Done, Total   int    // of all rounds
-	What          string // a cell, or a peer at a network
-	Left          time.Duration
+	Round, Rounds int           // from 1
+	Done, Total   int           // processes, or pairs of them, of all rounds
+	What          string        // a cell, or a peer at a network
+	Left          time.Duration // to the end of the benchmark, an estimate; 0 where nothing is known yet
 }
 
-// Failed comes when a cell or a peer failed: it is not measured again.
+// Failed comes when a cell or a peer failed. It is not measured again.
 type Failed struct{ What, Reason string }
 
 // Warned comes with every warning of the results.
@@ -50,48 +49,48 @@ func (Failed) event()     {}
 func (Warned) event()     {}
 func (Installing) event() {}
 
-// Incomplete is the error of a benchmark that ran to its end without something
-// that was asked for by name, or that should have worked. Its results are valid.
+// Incomplete is the error of a benchmark that ran to its end but could not
+// measure something that was requested by name or should have worked. The results
+// of everything else are valid.
 type Incomplete struct{ What []string }
 
 // Error lists what is missing.
 func (e Incomplete) Error() string { return "not measured: " + strings.Join(e.What, "; ") }
 
-// busyProcessors is what other processes may use before a warning, and what a
-// virtual machine's host may take.
+// busyProcessors is how many processors other processes, or the host of a virtual
+// machine, may use before a warning.
 const busyProcessors = 0.1
 
-// disturbedShare is how many measurements may have one among them in which other
-// processes used more; medians bear that many.
+// disturbedShare is the number of measurements of which one may be disturbed by
+// other processes without a warning: medians bear that many.
 const disturbedShare = 10
 
-// trajectorySteps is how many steps agreement between backends is judged by.
+// trajectorySteps is the number of steps by which agreement between backends is judged.
 const trajectorySteps = 50
 
-// Run measures the grid and the peers, each process after the one before.
+// Run measures the grid and the peers, one process at a time.
 //
-// With an error of experiments.Problems nothing was done; with any other,
-// [Incomplete] or ctx's among them, the results are what was measured so far.
+// On an error of type experiments.Problems nothing was done. On any other, such as
+// [Incomplete] or ctx's, the results are what was measured so far.
 func Run(ctx context.Context, o Options) (Results, error) {
 	if err := o.Validate(); err != nil {
 		return Results{}, err
 	}
 	o = o.withDefaults()
-	r := &benchmark{Options: o, started: o.Now(), results: Results{
+	r := &benchmark{Options: o, results: Results{
 		Schema: Schema, Command: o.CommandLine, Environment: record.BuildEnvironment(), Started: o.Now(),
 		WantedRounds: o.Rounds, Quick: o.Quick,
 		Cells: []CellResult{}, Unavailable: []Unavailable{}, Peers: []PeerResult{}, Warnings: []string{},
 	}}
 	r.results.Environment.Started = r.results.Started
 	err := r.run(ctx)
-	r.results.Seconds = o.Now().Sub(r.started).Seconds()
+	r.results.Seconds = o.Now().Sub(r.results.Started).Seconds()
 	return r.results, err
 }
 
 // benchmark is a Run under way.
 type benchmark struct {
 	Options
-	started time.Time
 	results Results
 	jobs    []*job
 	missing []string // what an Incomplete names
@@ -154,7 +153,7 @@ func (r *benchmark) run(ctx context.Context) error {
 // available returns those of the wanted backends that can be measured, installs
 // the CPU's plugin if need be, and records the others.
 func (r *benchmark) available(ctx context.Context) ([]string, error) {
-	wanted := slices.Clone(r.Backends)
+	wanted := r.Backends
 	if wanted == nil {
 		wanted = known
 	}
@@ -167,26 +166,9 @@ func (r *benchmark) available(ctx context.Context) ([]string, error) {
 		if slices.Contains(usable, name) {
 			continue
 		}
+		reason := r.whyUnusable(ctx, name, states[name])
 		if err := ctx.Err(); err != nil {
 			return nil, err
-		}
-		reason := ""
-		switch status, listed := states[name]; {
-		case !listed || status.State == backend.StateReady:
-			// Of GoMLX's other backends nothing is known before a child tries.
-		case name == backend.XLACPU && status.State != backend.StateBroken:
-			device, _, err := train.OpenDevice(ctx, name, train.DeviceOptions{
-				Plugins: r.Plugins, Progress: func(p backend.Progress) { r.Observer(Installing{p}) },
-			})
-			if err == nil {
-				device.Close()
-			} else if ctx.Err() != nil {
-				return nil, ctx.Err()
-			} else {
-				reason = err.Error()
-			}
-		default:
-			reason = unusable(status)
 		}
 		if reason == "" {
 			usable = append(usable, name)
@@ -200,33 +182,52 @@ func (r *benchmark) available(ctx context.Context) ([]string, error) {
 	return usable, nil
 }
 
-// unusable is why a backend cannot be used, with what helps.
-func unusable(s backend.Status) string {
+// whyUnusable says why a backend cannot be measured and what helps, or "" where
+// it can be tried.
+func (r *benchmark) whyUnusable(ctx context.Context, name string, status backend.Status) string {
 	switch {
-	case s.Hint == "":
-		return s.State
-	case s.State == backend.StateBroken:
-		return s.State + ": " + s.Hint
+	case status.State == "" || status.State == backend.StateReady:
+		// Nothing is known of GoMLX's other backends before a child tries them.
+		return ""
+	case name == backend.XLACPU && status.State != backend.StateBroken:
+		device, _, err := train.OpenDevice(ctx, name, train.DeviceOptions{
+			Plugins: r.Plugins, Progress: func(p backend.Progress) { r.Observer(Installing{p}) },
+		})
+		if err != nil {
+			return err.Error()
+		}
+		device.Close()
+		return ""
+	case status.Hint == "":
+		return status.State
+	case status.State == backend.StateBroken:
+		return status.State + ": " + status.Hint
 	default:
-		return fmt.Sprintf("%s; to install it: %s", s.State, s.Hint)
+		return fmt.Sprintf("%s; to install it: %s", status.State, status.Hint)
 	}
 }
 
-// rounds runs every job once per round. Every second round goes the other way,
-// so that no job always follows the same other one.
+// turns are the jobs in the order of a round. Every second round goes the other
+// way, so that no job always follows the same other one.
+func (r *benchmark) turns(round int) []*job {
+	jobs := slices.Clone(r.jobs)
+	if round%2 == 0 {
+		slices.Reverse(jobs)
+	}
+	return jobs
+}
+
+// rounds runs every job once per round.
 func (r *benchmark) rounds(ctx context.Context) error {
-	done, total := 0, r.Rounds*len(r.jobs)
 	for round := 1; round <= r.Rounds; round++ {
-		for place := range r.jobs {
-			j := r.jobs[place]
-			if round%2 == 0 {
-				j = r.jobs[len(r.jobs)-1-place]
-			}
-			done++
+		for place, j := range r.turns(round) {
 			if *j.failure != "" {
 				continue
 			}
-			r.Observer(Measuring{Round: round, Rounds: r.Rounds, Done: done - 1, Total: total, What: j.what, Left: r.left(round, place)})
+			r.Observer(Measuring{
+				Round: round, Rounds: r.Rounds, Done: (round-1)*len(r.jobs) + place, Total: r.Rounds * len(r.jobs),
+				What: j.what, Left: r.left(round, place),
+			})
 			start := r.Now()
 			err := j.measure(ctx, round)
 			if ctx.Err() != nil {
@@ -243,7 +244,8 @@ func (r *benchmark) rounds(ctx context.Context) error {
 	return nil
 }
 
-// left estimates the time from a place in a round to the end, 0 where nothing is known.
+// left estimates the time from a place in a round to the end, 0 where nothing is
+// known: a job takes as long as in its last round, or as the others on average.
 func (r *benchmark) left(round, place int) time.Duration {
 	sum, known := 0.0, 0
 	for _, j := range r.jobs {
@@ -254,25 +256,19 @@ func (r *benchmark) left(round, place int) time.Duration {
 	if known == 0 {
 		return 0
 	}
-	mean, left := sum/float64(known), 0.0
-	for i := range r.jobs {
-		j := r.jobs[i]
-		rounds := r.Rounds - round
-		if at := i; round%2 == 0 {
-			at = len(r.jobs) - 1 - i
-			if at >= place {
-				rounds++
-			}
-		} else if at >= place {
+	left := 0.0
+	for i, j := range r.turns(round) {
+		if *j.failure != "" {
+			continue
+		}
+		seconds, rounds := j.seconds, r.Rounds-round
+		if seconds == 0 {
+			seconds = sum / float64(known)
+		}
+		if i >= place {
 			rounds++
 		}
-		switch {
-		case *j.failure != "":
-		case j.seconds > 0:
-			left += float64(rounds) * j.seconds
-		default:
-			left += float64(rounds) * mean
-		}
+		left += float64(rounds) * seconds
 	}
 	return time.Duration(left * float64(time.Second))
 }
@@ -282,62 +278,43 @@ func (r *benchmark) measure(ctx context.Context, result *CellResult, round int) 
 	task := CellTask{Cell: result.Cell, Seconds: r.Seconds}
 	if round == 1 {
 		task.Trajectory = trajectorySteps
-	} else if len(result.Rounds) > 0 {
+	} else {
 		task.Evaluate = result.Rounds[0].EvaluatedImages
 	}
-	answer, _, err := r.child(ctx, Task{Schema: Schema, Cell: &task})
-	if err != nil {
-		return err
-	}
-	if answer.Measurement == nil {
-		return errors.New("answered without a measurement")
-	}
-	if err := answer.Measurement.check(); err != nil {
+	var answer CellAnswer
+	if _, err := r.child(ctx, Task{Cell: &task}, &answer); err != nil {
 		return err
 	}
 	result.Info = answer.Info
-	result.Rounds = append(result.Rounds, *answer.Measurement)
+	result.Rounds = append(result.Rounds, answer.Measurement)
 	if answer.Trajectory != nil {
 		result.Trajectory = answer.Trajectory
 	}
 	return nil
 }
 
-// check reports times that cannot be: the results divide by them.
-func (m Measurement) check() error {
-	for name, value := range map[string]float64{"step": m.Step, "epoch": m.Epoch, "evaluate": m.Evaluate, "products": m.Products, "peak": m.Peak} {
-		if !(value > 0) || math.IsInf(value, 0) {
-			return fmt.Errorf("answered with %s %v, expected more than 0", name, value)
-		}
-	}
-	return nil
-}
-
-// child gives a task to a child process and reads its answer.
-func (r *benchmark) child(ctx context.Context, task Task) (Answer, processed, error) {
+// child gives a task to a child process and reads its answer. Anything else on
+// its standard output, such as a plugin's log, is an error.
+func (r *benchmark) child(ctx context.Context, task Task, answer any) (processed, error) {
 	encoded, err := json.Marshal(task)
 	if err != nil {
-		return Answer{}, processed{}, err
+		return processed{}, err
 	}
 	p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.Command(ctx, ChildCommand) }, append(encoded, '\n'))
 	if err != nil {
-		return Answer{}, p, err
+		return p, err
 	}
-	var answer Answer
 	decoder := json.NewDecoder(bytes.NewReader(p.output))
-	if err := decoder.Decode(&answer); err != nil {
-		if err == io.EOF {
-			return answer, p, errors.New("answered nothing")
-		}
-		return answer, p, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(answer); err == io.EOF {
+		return p, errors.New("answered nothing")
+	} else if err != nil {
+		return p, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
 	}
 	if decoder.More() {
-		return answer, p, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
+		return p, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
 	}
-	if answer.Schema != Schema {
-		return answer, p, fmt.Errorf("answered in schema %d, expected %d", answer.Schema, Schema)
-	}
-	return answer, p, nil
+	return p, nil
 }
 
 // excerpt is the beginning of an output that is not understood.
@@ -362,15 +339,11 @@ func (r *benchmark) warn(text string) {
 // warnAfterwards adds the warnings that only the measurements tell.
 func (r *benchmark) warnAfterwards() {
 	var loads []float64
-	partial := 0
+	extrapolated := 0
 	for _, cell := range r.results.Cells {
-		whole := true
-		for _, m := range cell.Rounds {
-			loads = append(loads, m.OtherLoad)
-			whole = whole && m.EpochSteps*cell.Cell.BatchSize >= TrainImages
-		}
-		if !whole {
-			partial++
+		loads = append(loads, cell.Values(func(m Measurement) float64 { return m.OtherLoad })...)
+		if slices.ContainsFunc(cell.Rounds, cell.Cell.Extrapolated) {
+			extrapolated++
 		}
 	}
 	disturbed := 0
@@ -380,10 +353,12 @@ func (r *benchmark) warnAfterwards() {
 		}
 	}
 	if disturbed*disturbedShare > len(loads) {
-		r.warn(fmt.Sprintf("other processes kept up to %.2g processors busy during %d of %d measurements", slices.Max(loads), disturbed, len(loads)))
+		r.warn(fmt.Sprintf("other processes kept up to %.2g processors busy during %d of %d measurements",
+			slices.Max(loads), disturbed, len(loads)))
 	}
-	if partial > 0 {
-		r.warn(fmt.Sprintf("epochs of %d of %d cells are scaled up from fewer steps, because a whole one takes long", partial, len(r.results.Cells)))
+	if extrapolated > 0 {
+		r.warn(fmt.Sprintf("the epoch times of %d of %d cells are extrapolated from fewer steps, because a whole one would take too long",
+			extrapolated, len(r.results.Cells)))
 	}
 }
 
@@ -391,6 +366,6 @@ func (r *benchmark) warnAfterwards() {
 // machine gave to others meanwhile.
 func (r *benchmark) warnStolen(stolen, elapsed float64) {
 	if elapsed > 0 && stolen/elapsed > busyProcessors {
-		r.warn(fmt.Sprintf("the host of this virtual machine took %.2g processors away", stolen/elapsed))
+		r.warn(fmt.Sprintf("the host of this virtual machine gave the time of %.2g processors to others", stolen/elapsed))
 	}
 }

@@ -20,7 +20,7 @@ import (
 // withFakes are options whose cells are the behaviours given.
 func withFakes(behaviours ...int) bench.Options {
 	o := bench.Defaults()
-	o.Backends, o.LayerSizes, o.StepsPerCall = []string{backend.Go}, nil, []int{1}
+	o.Backends, o.LayerSizes, o.StepsPerCall = []string{backend.Go}, nil, []bench.StepsPerCall{1}
 	for _, behaviour := range behaviours {
 		o.LayerSizes = append(o.LayerSizes, []int{behaviour})
 	}
@@ -41,11 +41,9 @@ func TestChildrenThatFail(t *testing.T) {
 		{panics, "exit status 2: panic: out of range"},
 		{dies, "killed by a signal: killed"},
 		{speaks, `answered "WARNING: all is well\n`},
-		{floods, "wrote more than 1048576 bytes to standard output"},
 		{isSilent, "answered nothing"},
-		{isOfAnotherTime, "answered in schema 99, expected 1"},
+		{digresses, `unknown field "level"`},
 		{repeats, "answered more than one JSON value"},
-		{divides, "answered with step 0, expected more than 0"},
 		{works + 100, ""},
 	}
 	var behaviours []int
@@ -74,7 +72,8 @@ func TestChildrenThatFail(t *testing.T) {
 			rounds = 2
 		}
 		if len(cell.Rounds) != rounds || (cell.Trajectory != nil) != (rounds > 0) {
-			t.Errorf("behaviour %d: found %d rounds and the trajectory %v, expected %d rounds", c.behaviour, len(cell.Rounds), cell.Trajectory, rounds)
+			t.Errorf("behaviour %d: found %d rounds and the trajectory %v, expected %d rounds",
+				c.behaviour, len(cell.Rounds), cell.Trajectory, rounds)
 		}
 		if !strings.Contains(cell.Failure, c.reason) || (cell.Failure == "") != (c.reason == "") {
 			t.Errorf("behaviour %d: found the failure %q, expected %q in it", c.behaviour, cell.Failure, c.reason)
@@ -223,12 +222,12 @@ func TestMachineWarnings(t *testing.T) {
 		}, ""},
 		"version 2": {fstest.MapFS{
 			"sys/fs/cgroup/cpu.max": {Data: []byte("50000 100000\n")},
-		}, "limits the process to 0.5 of "},
+		}, "limits this process to 0.5 of "},
 		"version 2, a group above": {fstest.MapFS{
 			"proc/self/cgroup":               {Data: []byte("0::/user/app\n")},
 			"sys/fs/cgroup/user/cpu.max":     {Data: []byte("25000 100000\n")},
 			"sys/fs/cgroup/user/app/cpu.max": {Data: []byte("50000 100000\n")},
-		}, "limits the process to 0.25 of "},
+		}, "limits this process to 0.25 of "},
 		"version 1": {fstest.MapFS{
 			"proc/self/cgroup":                          {Data: []byte("4:cpu,cpuacct:/docker/7\n")},
 			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":        {Data: []byte("-1\n")},
@@ -236,7 +235,7 @@ func TestMachineWarnings(t *testing.T) {
 			"sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us": {Data: []byte("75000\n")},
 			"sys/fs/cgroup/cpu/docker/cpu.cfs_period_us": {
 				Data: []byte("100000\n")},
-		}, "limits the process to 0.75 of "},
+		}, "limits this process to 0.75 of "},
 		"rubbish": {fstest.MapFS{
 			"sys/fs/cgroup/cpu.max": {Data: []byte("a b\n")},
 			"proc/self/cgroup":      {Data: []byte("x\n0::/../..\n")},
@@ -269,7 +268,8 @@ func TestMachineWarnings(t *testing.T) {
 			}
 		}
 		results, err := bench.Run(context.Background(), o)
-		if err != nil || len(results.Warnings) != 1 || !strings.Contains(results.Warnings[0], "the host of this virtual machine took ") {
+		const want = "the host of this virtual machine gave the time of "
+		if err != nil || len(results.Warnings) != 1 || !strings.Contains(results.Warnings[0], want) {
 			t.Errorf("found the warnings %q and the error %v", results.Warnings, err)
 		}
 	})
@@ -279,7 +279,7 @@ func TestPeers(t *testing.T) {
 	backendtest.XLA(t) // what the peers are compared with
 	t.Setenv(fakeChild, "jax jaxlib numpy")
 	o := withFakes(works)
-	o.Python, o.Peers = os.Args[0], []string{bench.PeerJAX, bench.PeerTorchMemory}
+	o.Python, o.Peers = os.Args[0], []string{"torch-memory", "jax"}
 	o.BatchSizes = []int{8, 13, 14}
 	results, err := bench.Run(context.Background(), o)
 	if !errors.As(err, new(bench.Incomplete)) {
@@ -288,7 +288,7 @@ func TestPeers(t *testing.T) {
 	if len(results.Peers) != 6 {
 		t.Fatalf("found %d peers, expected 6", len(results.Peers))
 	}
-	jax := results.Peers[0]
+	jax := results.Peers[3] // after torch-memory at three batch sizes
 	if jax.Failure != "" || len(jax.Rounds) != 2 || jax.Versions != "Python 3.99, jax 1.0, jaxlib 1.0, numpy 1.0" {
 		t.Fatalf("found %+v", jax)
 	}
@@ -302,23 +302,27 @@ func TestPeers(t *testing.T) {
 			}
 		}
 	}
-	for i, want := range []string{"exit status 1: ValueError: unlucky", `answered "Downloading...", expected a JSON line per epoch`,
-		" has no torch; to install: ", " has no torch; to install: ", " has no torch; to install: "} {
-		if found := results.Peers[i+1]; !strings.Contains(found.Failure, want) || len(found.Rounds) > 0 {
-			t.Errorf("peer %d: found %+v, expected the failure %q", i+1, found, want)
+	const noTorch = " has no torch; to install them: "
+	for i, want := range []string{
+		noTorch, noTorch, noTorch,
+		"", "exit status 1: ValueError: unlucky", `answered "Downloading...", expected one line of JSON per epoch`,
+	} {
+		if found := results.Peers[i]; !strings.Contains(found.Failure, want) || want != "" && len(found.Rounds) > 0 {
+			t.Errorf("peer %d: found %+v, expected the failure %q", i, found, want)
 		}
 	}
-	if !strings.Contains(strings.Join(results.Warnings, "\n"), "the peers have jax 1.0, expected ") {
+	if !strings.Contains(strings.Join(results.Warnings, "\n"), "the peers use jax 1.0, expected ") {
 		t.Errorf("found the warnings %q", results.Warnings)
 	}
 
 	o.Python = filepath.Join(t.TempDir(), "python")
-	o.Peers, o.BatchSizes, o.Rounds = []string{bench.PeerJAX}, []int{8}, 1
+	o.Peers, o.BatchSizes, o.Rounds = []string{"jax"}, []int{8}, 1
 	results, err = bench.Run(context.Background(), o)
 	if !errors.As(err, new(bench.Incomplete)) || len(results.Peers) != 1 || len(results.Cells[0].Rounds) != 1 {
 		t.Fatalf("found %+v and the error %v", results, err)
 	}
-	if found := results.Peers[0].Failure; !strings.Contains(found, "did not start: ") || !strings.Contains(found, "pip install -r requirements.txt") {
+	found := results.Peers[0].Failure
+	if !strings.Contains(found, "did not start: ") || !strings.Contains(found, "pip install -r requirements.txt") {
 		t.Errorf("found the failure %q", found)
 	}
 }

@@ -3,28 +3,31 @@ package bench
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"math"
+	"os"
+	"time"
 
 	"epochal/dataset"
 	"epochal/model"
 	"epochal/model/backend"
 )
 
-// How long the parts of a round take, beside the window that is asked for.
+// How long the parts of a round take, relative to the window that is asked for.
 const (
 	burnInShare       = 0.3 // of the window, before it
 	epochWindows      = 4   // windows that an epoch may take before it is cut short
 	evaluationWindows = 6   // windows that the evaluation of both sets may take before it is cut short
-	limitShare        = 0.5 // of the window, for the matrix products alone and for the large one
-	trajectorySeconds = 2   // after which a trajectory has no further step
+	rooflineShare     = 0.5 // of the window, for the matrix products alone and for the large one
+	trajectorySeconds = 2   // after which a trajectory makes no further step
 )
 
 // evaluatedFirst is how many test images are evaluated after a trajectory, and
-// in place of both sets on a slow backend.
+// instead of both sets on a slow backend.
 const evaluatedFirst = 1000
 
-// The learning rates. That of the measured steps changes no speed and keeps the
-// weights finite for any number of them. That of a trajectory gets somewhere in
+// The learning rates. That of the measured steps has no effect on speed and keeps
+// the weights finite for any number of them. That of a trajectory gets somewhere in
 // 50 steps, so that there is something to agree on.
 const (
 	learningRate   = 1e-3
@@ -39,7 +42,6 @@ const (
 
 // cellRun is a round of a cell under way.
 type cellRun struct {
-	Surroundings
 	task    CellTask
 	device  *backend.Backend
 	data    *dataset.Dataset
@@ -49,75 +51,36 @@ type cellRun struct {
 	weights model.Weights  // initial
 	order   []int32        // of epoch 1
 	steps   int            // in an epoch
+	machine fs.FS          // its files
 	m       Measurement
+	found   *Trajectory
 }
 
 // measureCell measures one round. Every phase ends by reading a result from the
 // device that depends on its work, and begins after the phase before.
-func measureCell(ctx context.Context, task CellTask, s Surroundings, answer *Answer) error {
-	c := task.Cell
-	if err := c.validate(); err != nil {
-		return err
-	}
-	if !(task.Seconds > 0) || math.IsInf(task.Seconds, 0) {
-		return fmt.Errorf("the task: found a window of %v seconds, expected more than 0", task.Seconds)
-	}
-	r := &cellRun{Surroundings: s, task: task, steps: dataset.BatchCount(TrainImages, c.BatchSize)}
+func measureCell(ctx context.Context, task CellTask) (CellAnswer, error) {
+	r := &cellRun{task: task, steps: dataset.BatchCount(TrainImages, task.Cell.BatchSize), machine: os.DirFS("/")}
 	defer r.close()
-	watch := watchLoad(s.Machine, s.Now)
+	watch := watchLoad(r.machine)
 	for _, phase := range []func(context.Context) error{
-		r.prepare, r.open, r.upload, r.compile, r.first,
-		func(ctx context.Context) (err error) {
-			if task.Trajectory > 0 {
-				answer.Trajectory, err = r.trajectory(ctx)
-			}
-			return err
-		},
-		r.steady, r.epoch, r.evaluate,
-		func(context.Context) error {
-			// Before the limits, whose operands are no part of a training.
-			r.m.ProcessMemory = peakMemory(s.Machine)
-			return nil
-		},
-		r.products, r.peak,
+		r.prepare, r.open, r.upload, r.compile, r.first, r.trajectory, r.steady, r.epoch, r.evaluate, r.roofline,
 	} {
 		if err := ctx.Err(); err != nil {
-			return err
+			return CellAnswer{}, err
 		}
 		if err := phase(ctx); err != nil {
-			return err
+			return CellAnswer{}, err
 		}
 	}
 	r.m.OtherLoad = watch()
-	answer.Info, answer.Measurement = r.device.Info, &r.m
-	return nil
+	return CellAnswer{Info: r.device.Info, Measurement: r.m, Trajectory: r.found}, nil
 }
 
-// validate reports a cell that cannot be measured.
-func (c Cell) validate() error {
-	if err := c.Topology().Validate(); err != nil {
-		return err
-	}
-	switch {
-	case c.BatchSize < 1:
-		return fmt.Errorf("batch size: found %d, expected at least 1", c.BatchSize)
-	case c.Feed != FeedResident && c.Feed != FeedHost:
-		return fmt.Errorf("feed: found %q, expected %s or %s", c.Feed, FeedResident, FeedHost)
-	case c.Feed == FeedHost && c.StepsPerCall != 1:
-		return fmt.Errorf("feed %s: found %d steps per call, expected 1", FeedHost, c.StepsPerCall)
-	case c.Precision != Float32 && c.Precision != TF32:
-		return fmt.Errorf("precision: found %q, expected %s or %s", c.Precision, Float32, TF32)
-	case c.StepsPerCall < 0:
-		return fmt.Errorf("steps per call: found %d, expected 0 or more", c.StepsPerCall)
-	}
-	return nil
-}
-
-// seconds is how long f takes.
-func (r *cellRun) seconds(f func() error) (float64, error) {
-	start := r.Now()
+// timed is how many seconds f takes.
+func timed(f func() error) (float64, error) {
+	start := time.Now()
 	err := f()
-	return r.Now().Sub(start).Seconds(), err
+	return time.Since(start).Seconds(), err
 }
 
 // prepare makes what is no part of any measurement.
@@ -131,17 +94,15 @@ func (r *cellRun) prepare(context.Context) (err error) {
 }
 
 func (r *cellRun) open(ctx context.Context) (err error) {
-	r.m.Open, err = r.seconds(func() (err error) {
-		r.device, _, err = backend.Open(ctx, r.task.Cell.Backend, backend.Options{
-			TF32: r.task.Cell.Precision == TF32, Plugins: r.Plugins,
-		})
+	r.m.Open, err = timed(func() (err error) {
+		r.device, _, err = backend.Open(ctx, r.task.Cell.Backend, backend.Options{TF32: r.task.Cell.Precision == TF32})
 		return err
 	})
 	return err
 }
 
 func (r *cellRun) upload(context.Context) (err error) {
-	r.m.Upload, err = r.seconds(func() (err error) {
+	r.m.Upload, err = timed(func() (err error) {
 		r.images, err = model.Upload(r.device, model.Unnormalized(), r.data.Train, r.data.Test)
 		return err
 	})
@@ -152,7 +113,7 @@ func (r *cellRun) compile(context.Context) (err error) {
 	c := r.task.Cell
 	program := model.Program{Topology: c.Topology(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	sizes := model.Sizes{Rows: model.ResidentRows(program.Topology.Inputs, TrainImages, TestImages), Epoch: TrainImages, Largest: TrainImages}
-	r.m.Compile, err = r.seconds(func() (err error) {
+	r.m.Compile, err = timed(func() (err error) {
 		if c.Feed == FeedHost {
 			if r.hostFed, err = model.CompileHostFed(r.device, program, sizes); err == nil {
 				r.network = r.hostFed.Network()
@@ -165,8 +126,8 @@ func (r *cellRun) compile(context.Context) (err error) {
 	return err
 }
 
-// first is the first call of the training program: a step, whatever the steps
-// per call, because what is to be seen is what comes on top of a step.
+// first is the first call of the training program: a single step, whatever the
+// steps per call, to show what comes on top of a step.
 func (r *cellRun) first(ctx context.Context) (err error) {
 	if err := r.network.SetWeights(r.weights); err != nil {
 		return err
@@ -176,55 +137,54 @@ func (r *cellRun) first(ctx context.Context) (err error) {
 		return err
 	}
 	defer pass.close()
-	r.m.FirstCall, err = r.seconds(func() error {
+	r.m.FirstCall, err = timed(func() error {
 		_, err := pass.train(ctx, 1, learningRate)
 		return err
 	})
 	return err
 }
 
-// trajectory trains from the initial weights and puts them back.
-func (r *cellRun) trajectory(ctx context.Context) (*Trajectory, error) {
+// trajectory trains from the initial weights, if the task asks for it, and puts
+// them back.
+func (r *cellRun) trajectory(ctx context.Context) error {
+	if r.task.Trajectory == 0 {
+		return nil
+	}
 	if err := r.network.SetWeights(r.weights); err != nil {
-		return nil, err
+		return err
 	}
 	pass, err := r.begin()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer pass.close()
-	var found Trajectory
-	start := r.Now()
-	for len(found.Losses) < min(r.task.Trajectory, r.steps) {
+	r.found = &Trajectory{}
+	start := time.Now()
+	for len(r.found.Losses) < min(r.task.Trajectory, r.steps) && time.Since(start).Seconds() <= trajectorySeconds {
 		losses, err := pass.train(ctx, 1, trajectoryRate)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		for _, loss := range losses {
-			if math.IsNaN(float64(loss)) || math.IsInf(float64(loss), 0) {
-				return nil, fmt.Errorf("the loss of step %d is %v, expected a finite number", len(found.Losses), loss)
-			}
-		}
-		found.Losses = append(found.Losses, losses...)
-		if r.Now().Sub(start).Seconds() > trajectorySeconds {
-			break
+		r.found.Losses = append(r.found.Losses, losses...)
+		if loss := float64(losses[0]); math.IsNaN(loss) || math.IsInf(loss, 0) {
+			return fmt.Errorf("the loss of step %d is %v, expected a finite number", len(r.found.Losses), loss)
 		}
 	}
 	some, err := r.images.First(testSection, evaluatedFirst)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	evaluation, err := r.network.Evaluate(ctx, some, testSection)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	found.Correct, found.Evaluated = evaluation.Correct, evaluation.Count
-	return &found, r.network.SetWeights(r.weights)
+	r.found.Correct, r.found.Evaluated = evaluation.Correct, evaluation.Count
+	return r.network.SetWeights(r.weights)
 }
 
-// steady measures a step after the burn-in, in calls of the cell's steps. Where
-// an epoch is longer than the window, a call of the whole epoch ends with the
-// window: one call it is all the same.
+// steady measures a step after the burn-in, in calls of the cell's steps. A call of
+// a whole epoch that is longer than the window ends with the window: it is one call
+// all the same.
 func (r *cellRun) steady(ctx context.Context) error {
 	step, _, err := r.window(ctx, burnInShare*r.task.Seconds, r.m.FirstCall)
 	if err != nil {
@@ -234,29 +194,29 @@ func (r *cellRun) steady(ctx context.Context) error {
 	return err
 }
 
-// window trains for at least that many seconds and returns the seconds of a step
+// window trains for atLeast seconds and returns the seconds of a step
 // and the number of steps. A step is expected to take about estimate seconds.
 // The order is uploaded outside of the window.
-func (r *cellRun) window(ctx context.Context, seconds, estimate float64) (step float64, steps int, err error) {
+func (r *cellRun) window(ctx context.Context, atLeast, estimate float64) (step float64, steps int, err error) {
 	spent := 0.0
-	for spent < seconds {
+	for spent < atLeast {
 		pass, err := r.begin()
 		if err != nil {
 			return 0, 0, err
 		}
-		for pass.left() > 0 && spent < seconds {
+		for pass.left() > 0 && spent < atLeast {
 			call := r.task.Cell.StepsPerCall
-			if call == 0 {
+			if call == WholeEpoch {
 				// A little more than what is left, so that one call is enough.
-				call = int(max(1, min(math.Ceil(1.05*(seconds-spent)/estimate), float64(r.steps))))
+				call = StepsPerCall(max(1, min(math.Ceil(1.05*(atLeast-spent)/estimate), float64(r.steps))))
 			}
-			start := r.Now()
-			losses, err := pass.train(ctx, call, learningRate)
+			start := time.Now()
+			losses, err := pass.train(ctx, int(call), learningRate)
 			if err != nil {
 				pass.close()
 				return 0, 0, err
 			}
-			spent += r.Now().Sub(start).Seconds()
+			spent += time.Since(start).Seconds()
 			steps += len(losses)
 			estimate = spent / float64(steps)
 		}
@@ -268,124 +228,117 @@ func (r *cellRun) window(ctx context.Context, seconds, estimate float64) (step f
 // epoch measures a whole epoch with its order, or as much of it as may be.
 func (r *cellRun) epoch(ctx context.Context) error {
 	r.m.EpochSteps = int(max(1, min(epochWindows*r.task.Seconds/r.m.Step, float64(r.steps))))
-	call := r.task.Cell.StepsPerCall
-	if call == 0 {
-		call = r.steps
-	}
-	start := r.Now()
+	start := time.Now()
 	r.order = dataset.Order(0, 2, TrainImages)
 	pass, err := r.begin()
 	if err != nil {
 		return err
 	}
 	defer pass.close()
-	begun := r.Now()
+	begun := time.Now()
 	for done := 0; done < r.m.EpochSteps; {
-		losses, err := pass.train(ctx, min(call, r.m.EpochSteps-done), learningRate)
+		losses, err := pass.train(ctx, min(int(r.task.Cell.StepsPerCall), r.m.EpochSteps-done), learningRate)
 		if err != nil {
 			return err
 		}
 		done += len(losses)
 	}
-	training := r.Now().Sub(begun).Seconds()
+	training := time.Since(begun).Seconds()
 	r.m.Epoch = begun.Sub(start).Seconds() + training*float64(r.steps)/float64(r.m.EpochSteps)
 	return nil
 }
 
-// evaluate measures the evaluation of both sets, or where that takes long of
-// the first test images.
+// evaluate measures the evaluation of both sets, or where that takes too long of the
+// first test images.
 func (r *cellRun) evaluate(ctx context.Context) error {
 	some, err := r.images.First(testSection, evaluatedFirst)
 	if err != nil {
 		return err
 	}
-	evaluateSome := func() error {
-		_, err := r.network.Evaluate(ctx, some, testSection)
+	evaluate := func(images *model.Images, sections ...int) (err error) {
+		r.m.Evaluate, err = timed(func() error {
+			for _, section := range sections {
+				if _, err := r.network.Evaluate(ctx, images, section); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		return err
 	}
-	if err := evaluateSome(); err != nil { // burn-in
+	if err := evaluate(some, testSection); err != nil { // burn-in
 		return err
 	}
-	seconds, err := r.seconds(evaluateSome)
-	if err != nil {
+	if err := evaluate(some, testSection); err != nil {
 		return err
 	}
 	const all = TrainImages + TestImages
-	whole := seconds*all/evaluatedFirst <= evaluationWindows*r.task.Seconds
-	if r.task.Evaluate > 0 {
-		whole = r.task.Evaluate > evaluatedFirst
+	r.m.EvaluatedImages = r.task.Evaluate
+	switch {
+	case r.m.EvaluatedImages > 0:
+	case r.m.Evaluate*all/evaluatedFirst <= evaluationWindows*r.task.Seconds:
+		r.m.EvaluatedImages = all
+	default:
+		r.m.EvaluatedImages = evaluatedFirst
 	}
-	if !whole {
-		r.m.Evaluate, r.m.EvaluatedImages = seconds, evaluatedFirst
-		return nil
+	if r.m.EvaluatedImages == all {
+		return evaluate(r.images, trainSection, testSection)
 	}
-	r.m.EvaluatedImages = all
-	r.m.Evaluate, err = r.seconds(func() error {
-		for _, section := range []int{trainSection, testSection} {
-			if _, err := r.network.Evaluate(ctx, r.images, section); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	return err
+	return nil
 }
 
-// products measures the step's matrix products alone.
-func (r *cellRun) products(ctx context.Context) error {
-	limit, err := model.CompileProducts(r.device, r.task.Cell.Topology(), r.task.Cell.BatchSize)
-	if err != nil {
-		return err
-	}
-	defer limit.Close()
-	r.m.Products, err = r.repetition(ctx, limit)
-	return err
-}
-
-// peak measures one large matrix product: large enough for the backend, and not
-// so large that it takes seconds.
-func (r *cellRun) peak(ctx context.Context) error {
-	size := 1024 // as fast as any larger one on a processor, by 5%
+// roofline measures what the machine could do: the step's matrix products alone, and
+// one product that is large enough for the backend without taking seconds.
+func (r *cellRun) roofline(ctx context.Context) error {
+	r.m.ProcessMemory = peakMemory(r.machine) // before the operands here, which are no part of a training
+	size := 1024                              // on a processor as fast as any larger one, within 5%
 	if isCUDA(r.task.Cell.Backend) {
 		size = 8192
 	}
-	limit, err := model.CompileSquareProduct(r.device, size)
+	products, err := model.CompileProducts(r.device, r.task.Cell.Topology(), r.task.Cell.BatchSize)
 	if err != nil {
 		return err
 	}
-	defer limit.Close()
-	product, err := r.repetition(ctx, limit)
-	r.m.Peak = limit.FLOPs() / product
+	defer products.Close()
+	if r.m.Products, err = r.repetition(ctx, products); err != nil {
+		return err
+	}
+	large, err := model.CompileSquareProduct(r.device, size)
+	if err != nil {
+		return err
+	}
+	defer large.Close()
+	seconds, err := r.repetition(ctx, large)
+	r.m.Peak = large.FLOPs() / seconds
 	return err
 }
 
-// limitWindows is how many windows a limit is the best of, or fewer where they
-// are long: a limit is what the machine can do, so that what disturbs it does
-// not count.
-const limitWindows = 3
+// rooflineWindows is how many windows a roofline is the median of, or fewer where they
+// are long.
+const rooflineWindows = 3
 
-// repetition is the seconds of one repetition of a limit, after a burn-in.
-func (r *cellRun) repetition(ctx context.Context, limit *model.Limit) (float64, error) {
-	count, burnIn := 1, limitShare*burnInShare*r.task.Seconds
+// repetition is the seconds of one repetition of a roofline, after a burn-in.
+func (r *cellRun) repetition(ctx context.Context, roofline *model.Limit) (float64, error) {
+	count, burnIn := 1, rooflineShare*burnInShare*r.task.Seconds
 	for spent := 0.0; spent < burnIn; {
-		seconds, err := r.seconds(func() error { return limit.Run(ctx, count) })
+		seconds, err := timed(func() error { return roofline.Run(ctx, count) })
 		if err != nil {
 			return 0, err
 		}
 		spent += seconds
 		// Never more than eight times as many at once: the first call is slower.
-		count = int(max(1, min(8*float64(count), limitShare/limitWindows*r.task.Seconds*float64(count)/seconds)))
+		count = int(max(1, min(8*float64(count), rooflineShare/rooflineWindows*r.task.Seconds*float64(count)/seconds)))
 	}
 	var windows []float64
 	spent := 0.0
-	for window := 0; window == 0 || window < limitWindows && spent < limitShare*r.task.Seconds; window++ {
-		seconds, err := r.seconds(func() error { return limit.Run(ctx, count) })
+	for window := 0; window == 0 || window < rooflineWindows && spent < rooflineShare*r.task.Seconds; window++ {
+		seconds, err := timed(func() error { return roofline.Run(ctx, count) })
 		if err != nil {
 			return 0, err
 		}
 		windows, spent = append(windows, seconds/float64(count)), spent+seconds
 	}
-	// The median, as a step is no best of several either.
+	// Not the best of them: a step is no best of several either.
 	return Summarize(windows).Median, nil
 }
 

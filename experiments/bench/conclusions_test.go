@@ -22,7 +22,10 @@ func rounds(count int, set func(*bench.Measurement, float64), median float64) []
 
 // cell is one of a square network, an epoch a call.
 func cell(backend string, width, batch int) bench.Cell {
-	return bench.Cell{Backend: backend, Precision: bench.Float32, LayerSizes: []int{width, width}, BatchSize: batch, Feed: bench.FeedResident}
+	return bench.Cell{
+		Backend: backend, Precision: bench.Float32, LayerSizes: []int{width, width}, BatchSize: batch,
+		StepsPerCall: bench.WholeEpoch, Feed: bench.FeedResident,
+	}
 }
 
 // training is a cell of some images per second, measured five times.
@@ -78,7 +81,8 @@ func TestCrossoverAlongWidth(t *testing.T) {
 			t.Errorf("%s: found %d crossovers, expected 1", test.name, len(all))
 			continue
 		}
-		if c := all[0]; c.Along != bench.AlongWidth || c.Depth != 2 || c.BatchSize != 64 || len(c.Points) != len(test.cpu) || c.Points[0].At > c.Points[1].At {
+		c := all[0]
+		if c.Along != bench.AlongWidth || c.Depth != 2 || c.BatchSize != 64 || len(c.Points) != len(test.cpu) || c.Points[0].At > c.Points[1].At {
 			t.Errorf("%s: found %+v", test.name, c)
 		}
 		if diff := cmp.Diff(test.expected, all[0].Crossings, cmp.Comparer(near)); diff != "" {
@@ -95,7 +99,8 @@ func TestCrossoverAlongBatch(t *testing.T) {
 		{Cell: cell("go", 32, 256), Failure: "too slow"},
 	}}
 	all := bench.Crossovers(r)
-	if len(all) != 1 || all[0].Along != bench.AlongBatch || all[0].A.Backend != "xla:cpu" || all[0].B.Backend != "xla:cuda" || len(all[0].Crossings) != 1 {
+	if len(all) != 1 || all[0].Along != bench.AlongBatch || all[0].A.Backend != "xla:cpu" || all[0].B.Backend != "xla:cuda" ||
+		len(all[0].Crossings) != 1 {
 		t.Fatalf("found %+v, expected one along the batch size", all)
 	}
 	if found := all[0].Crossings[0]; !near(found.At, 64) || !near(found.ImagesPerSecond, 4000) || found.Faster.Backend != "xla:cuda" {
@@ -110,11 +115,11 @@ func TestCrossoverAlongBatch(t *testing.T) {
 }
 
 func TestStepTimes(t *testing.T) {
-	step := func(stepsPerCall int, feed string, seconds, products float64) bench.CellResult {
+	step := func(stepsPerCall bench.StepsPerCall, feed string, seconds float64) bench.CellResult {
 		c := cell("xla:cpu", 32, 64)
 		c.StepsPerCall, c.Feed = stepsPerCall, feed
 		result := bench.CellResult{Cell: c, Rounds: rounds(5, func(m *bench.Measurement, x float64) { m.Step = x }, seconds)}
-		for i, m := range rounds(5, func(m *bench.Measurement, x float64) { m.Products = x }, products) {
+		for i, m := range rounds(5, func(m *bench.Measurement, x float64) { m.Products = x }, 2) {
 			result.Rounds[i].Products = m.Products
 		}
 		return result
@@ -123,7 +128,7 @@ func TestStepTimes(t *testing.T) {
 		return bench.Part{State: bench.Found, Seconds: seconds, Share: share}
 	}
 	noise, reversed, none := bench.Part{State: bench.WithinNoise}, bench.Part{State: bench.Reversed}, bench.Part{}
-	epoch, resident, host := step(0, bench.FeedResident, 3, 2), step(1, bench.FeedResident, 4, 0), step(1, bench.FeedHost, 8, 0)
+	epoch, resident, host := step(bench.WholeEpoch, bench.FeedResident, 3), step(1, bench.FeedResident, 4), step(1, bench.FeedHost, 8)
 
 	for _, test := range []struct {
 		name                           string
@@ -132,11 +137,12 @@ func TestStepTimes(t *testing.T) {
 	}{
 		{"all", []bench.CellResult{epoch, resident, host}, found(2, 0.25), found(1, 0.125), found(1, 0.125), found(4, 0.5)},
 		{"nothing from the host", []bench.CellResult{resident, epoch}, found(2, 0.5), found(1, 0.25), found(1, 0.25), none},
-		{"no epoch", []bench.CellResult{resident, host}, none, none, none, found(4, 0.5)},
+		{"no epoch", []bench.CellResult{resident, host}, found(2, 0.25), none, none, found(4, 0.5)},
 		{"only from the host", []bench.CellResult{epoch, host}, found(2, 0.25), found(1, 0.125), none, none},
-		{"noise", []bench.CellResult{epoch, step(1, bench.FeedResident, 2.999, 0), step(1, bench.FeedHost, 4, 0)}, found(2, 0.5), found(1, 0.25), noise, found(4-2.999, (4-2.999)/4)},
-		{"the other way round", []bench.CellResult{epoch, step(1, bench.FeedResident, 2.5, 0), step(1, bench.FeedHost, 4, 0)}, found(2, 0.5), found(1, 0.25), reversed, found(1.5, 0.375)},
-		{"products elsewhere", []bench.CellResult{step(0, bench.FeedResident, 3, 0), step(1, bench.FeedResident, 4, 2)}, found(2, 0.5), found(1, 0.25), found(1, 0.25), none},
+		{"noise", []bench.CellResult{epoch, step(1, bench.FeedResident, 2.999), step(1, bench.FeedHost, 4)},
+			found(2, 0.5), found(1, 0.25), noise, found(4-2.999, (4-2.999)/4)},
+		{"reversed", []bench.CellResult{epoch, step(1, bench.FeedResident, 2.5), step(1, bench.FeedHost, 4)},
+			found(2, 0.5), found(1, 0.25), reversed, found(1.5, 0.375)},
 	} {
 		all := bench.AllStepTimes(bench.Results{Cells: test.cells})
 		if len(all) != 1 {
@@ -164,7 +170,6 @@ func TestAgreements(t *testing.T) {
 	cuda.Precision = bench.TF32
 	cudaStepwise.Precision, cudaStepwise.StepsPerCall, stepwise.StepsPerCall = bench.TF32, 1, 1
 
-	nan := float32(math.NaN())
 	r := bench.Results{Cells: []bench.CellResult{
 		made(stepwise, 400, 1000, 2.25, 2.125), // a step less: other images are right
 		made(cpu, 500, 1000, 2.25, 2.125, 2),
@@ -174,21 +179,20 @@ func TestAgreements(t *testing.T) {
 		made(other, 1, 1000, 9),                 // nothing to compare with
 		{Cell: cell("xla:rocm", 32, 64)},        // no trajectory
 		made(cell("xla:tpu", 32, 64), 500, 2000, 2.25, 2.1171875),
-		made(cell("xla:x", 32, 64), 500, 1000, 2.25, nan),
 	}}
 	var found []string
 	for _, a := range bench.Agreements(r) {
-		found = append(found, fmt.Sprintf("%s/%d with %s/%d: %d steps, %g of %g; %d images, %d of %d: %v", a.Cell.Runner(), a.Cell.StepsPerCall,
-			a.Reference.Runner(), a.Reference.StepsPerCall, a.Steps, a.LossDifference, a.LossTolerance, a.Images, a.CorrectDifference, a.CorrectTolerance, a.Within))
+		found = append(found, fmt.Sprintf("%s/%s with %s/%s: %d steps, %g of %g; %d images, %d of %d: %v", a.Cell.Runner(), a.Cell.StepsPerCall,
+			a.Reference.Runner(), a.Reference.StepsPerCall, a.Steps, a.LossDifference, a.LossTolerance,
+			a.Images, a.CorrectDifference, a.CorrectTolerance, a.Within))
 	}
 	expected := []string{
-		"xla:cpu/1 with xla:cpu/0: 2 steps, 0 of 0.0001; 0 images, 0 of 2: true",
-		"xla:cuda (tf32)/0 with xla:cpu/0: 3 steps, 0.0078125 of 0.01; 1000 images, 10 of 10: true",
-		"xla:cuda (tf32)/1 with xla:cpu/0: 3 steps, 0 of 0.01; 1000 images, -1 of 10: true",
-		"xla:cuda (tf32)/1 with xla:cuda (tf32)/0: 3 steps, 0.0078125 of 0.01; 1000 images, -11 of 10: false",
-		"go/0 with xla:cpu/0: 3 steps, 0 of 0.0001; 1000 images, 3 of 2: false",
-		"xla:tpu/0 with xla:cpu/0: 2 steps, 0.0078125 of 0.0001; 0 images, 0 of 2: false",
-		"xla:x/0 with xla:cpu/0: 2 steps, NaN of 0.0001; 0 images, 0 of 2: false",
+		"xla:cpu/1 with xla:cpu/epoch: 2 steps, 0 of 0.0001; 0 images, 0 of 2: true",
+		"xla:cuda (tf32)/epoch with xla:cpu/epoch: 3 steps, 0.0078125 of 0.01; 1000 images, 10 of 10: true",
+		"xla:cuda (tf32)/1 with xla:cpu/epoch: 3 steps, 0 of 0.01; 1000 images, -1 of 10: true",
+		"xla:cuda (tf32)/1 with xla:cuda (tf32)/epoch: 3 steps, 0.0078125 of 0.01; 1000 images, -11 of 10: false",
+		"go/epoch with xla:cpu/epoch: 3 steps, 0 of 0.0001; 1000 images, 3 of 2: false",
+		"xla:tpu/epoch with xla:cpu/epoch: 2 steps, 0.0078125 of 0.0001; 0 images, 0 of 2: false",
 	}
 	if diff := cmp.Diff(expected, found); diff != "" {
 		t.Errorf("(-expected +found):\n%s", diff)
@@ -196,48 +200,31 @@ func TestAgreements(t *testing.T) {
 }
 
 func TestUtilize(t *testing.T) {
-	c := cell("xla:cpu", 100, 10)
 	// Forward 784*100 + 100*100 + 100*10 multiply-adds; backward twice that, without the
 	// gradient of the images: 3*89,400 - 78,400 = 189,800 for an image, two operations each.
 	const operations = 2 * 189_800 * 10
-	measured := bench.CellResult{Cell: c, Rounds: []bench.Measurement{
+	u := bench.Utilize(bench.CellResult{Cell: cell("xla:cpu", 100, 10), Rounds: []bench.Measurement{
 		{Step: 0.001, Products: 0.0004, Peak: operations * 4000},
 		{Step: 0.002, Products: 0.0005, Peak: operations * 2000},
 		{Step: 0.004, Products: 0.0004, Peak: operations * 500},
-		{}, // was not measured
-	}}
-	bare := bench.CellResult{Cell: c, Rounds: []bench.Measurement{{Step: 0.008}}}
-	bare.Cell.StepsPerCall = 1
-	r := bench.Results{Cells: []bench.CellResult{measured, bare}}
-	for _, test := range []struct {
-		name                   string
-		cell                   bench.CellResult
-		n                      int
-		flops, ofPeak, ofLimit float64
-	}{
-		{"its own", measured, 3, operations * 500, 0.25, 0.25},                      // of 0.25, 0.25, 0.5; of 0.4, 0.25, 0.1
-		{"another cell's", bare, 1, operations * 125, 125.0 / 2000, 0.0004 / 0.008}, // the medians
-	} {
-		u := bench.Utilize(r, test.cell)
-		for _, number := range []struct {
-			name     string
-			found    bench.Summary
-			expected float64
-		}{{"operations", u.FLOPS, test.flops}, {"of the peak", u.OfPeak, test.ofPeak}, {"of the limit", u.OfLimit, test.ofLimit}} {
-			if !near(number.found.Median, number.expected) || number.found.N != test.n {
-				t.Errorf("%s: %s: found %+v, expected a median of %v of %d", test.name, number.name, number.found, number.expected, test.n)
-			}
+	}})
+	for _, number := range []struct {
+		name     string
+		found    bench.Summary
+		expected float64
+	}{{"operations", u.FLOPS, operations * 500}, {"of the peak", u.OfPeak, 0.25}, {"of the limit", u.OfLimit, 0.25}} {
+		if !near(number.found.Median, number.expected) || number.found.N != 3 {
+			t.Errorf("%s: found %+v, expected a median of %v of 3", number.name, number.found, number.expected)
 		}
-	}
-	if u := bench.Utilize(bench.Results{Cells: []bench.CellResult{bare}}, bare); u.OfPeak.N+u.OfLimit.N != 0 || u.FLOPS.N != 1 {
-		t.Errorf("found %+v without a peak or products anywhere", u)
 	}
 }
 
 func TestReference(t *testing.T) {
 	slow := training(cell("xla:cpu", 32, 64), 10)
 	slow.Cell.StepsPerCall = 1
-	r := bench.Results{Cells: []bench.CellResult{slow, training(cell("xla:cpu", 32, 64), 20), training(cell("xla:cpu", 64, 64), 30), {Cell: cell("xla:cpu", 128, 64)}}}
+	r := bench.Results{Cells: []bench.CellResult{
+		slow, training(cell("xla:cpu", 32, 64), 20), training(cell("xla:cpu", 64, 64), 30), {Cell: cell("xla:cpu", 128, 64)},
+	}}
 	for width, expected := range map[int]int{32: 1, 64: 2, 128: -1, 256: -1} {
 		found := bench.Reference(r, cell("go", width, 64))
 		if expected < 0 && found != nil || expected >= 0 && found != &r.Cells[expected] {
@@ -247,25 +234,24 @@ func TestReference(t *testing.T) {
 }
 
 func TestPeerRatios(t *testing.T) {
-	p := bench.PeerResult{Rounds: []bench.PeerRound{
-		{Ours: bench.ProcessTimes{Train: 1, Evaluate: 1, Process: 4, Memory: 100}, Peers: bench.ProcessTimes{Train: 2, Evaluate: 4, Process: 8, Memory: 100}},
-		{Ours: bench.ProcessTimes{Train: 2, Evaluate: 2}, Peers: bench.ProcessTimes{Train: 8, Evaluate: 4}},
-		{Ours: bench.ProcessTimes{Train: 2}, Peers: bench.ProcessTimes{Train: 16, Evaluate: 4, Process: 8, Memory: 100}},
-		{Peers: bench.ProcessTimes{Train: 16, Evaluate: 4, Process: 8, Memory: 100}},
-	}}
-	check := func(name string, found bench.Summary, n int, median float64) {
-		t.Helper()
-		if found.N != n || !near(found.Median, median) {
-			t.Errorf("%s: found %+v, expected a median of %v of %d", name, found, median, n)
-		}
+	times := func(train, evaluate, process float64, memory int64) bench.ProcessTimes {
+		return bench.ProcessTimes{Train: train, Evaluate: evaluate, Process: process, Memory: memory}
 	}
-	theirs, ours := p.Ratios(), p.OurRatios()
-	check("train", theirs.Train, 3, 4) // 2, 4, 8
-	check("train and evaluate", theirs.TrainEvaluate, 2, 3)
-	check("process", theirs.Process, 1, 2)
-	check("memory", theirs.Memory, 1, 1)
-	check("ours: train", ours.Train, 3, 0.25)
-	if empty := (bench.PeerResult{}).Ratios(); empty.Train.N+empty.Memory.N != 0 {
-		t.Errorf("found %+v of nothing", empty)
+	ratios := bench.PeerResult{Rounds: []bench.PeerRound{
+		{Ours: times(1, 1, 4, 100), Peers: times(2, 4, 8, 100)},
+		{Ours: times(2, 2, 4, 100), Peers: times(8, 4, 4, 90)},
+		{Ours: times(2, 2, 4, 100), Peers: times(16, 4, 16, 110)},
+	}}.Ratios()
+	for _, number := range []struct {
+		name   string
+		found  bench.Summary
+		median float64
+	}{
+		{"train", ratios.Train, 4}, {"train and evaluate", ratios.TrainEvaluate, 3}, {"process", ratios.Process, 2},
+		{"memory", ratios.Memory, 1}, {"ours: train", ratios.OursTrain, 0.25},
+	} {
+		if number.found.N != 3 || !near(number.found.Median, number.median) {
+			t.Errorf("%s: found %+v, expected a median of %v of 3", number.name, number.found, number.median)
+		}
 	}
 }

@@ -19,8 +19,8 @@ const ticksPerSecond = 100
 
 // processorTimes are seconds since the machine started, of all processors.
 type processorTimes struct {
-	busy   float64 // with any process
-	stolen float64 // by other guests of a virtual machine's host
+	busy   float64 // running any process
+	stolen float64 // given to others by a virtual machine's host
 }
 
 // readProcessorTimes reads proc/stat.
@@ -51,14 +51,14 @@ func readProcessorTimes(machine fs.FS) (t processorTimes, ok bool) {
 }
 
 // watchLoad begins to watch the machine. The function that it returns tells how
-// many processors other processes kept busy since, on average; 0 where that
+// many processors other processes have kept busy since, on average; 0 where that
 // cannot be read.
-func watchLoad(machine fs.FS, now func() time.Time) (end func() float64) {
-	started, ownBefore := now(), ownTime()
+func watchLoad(machine fs.FS) (end func() float64) {
+	started, ownBefore := time.Now(), ownTime()
 	before, ok := readProcessorTimes(machine)
 	return func() float64 {
 		after, still := readProcessorTimes(machine)
-		elapsed := now().Sub(started).Seconds()
+		elapsed := time.Since(started).Seconds()
 		if !ok || !still || elapsed <= 0 {
 			return 0
 		}
@@ -75,9 +75,8 @@ func ownTime() float64 {
 	return float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e9
 }
 
-// peakMemory is the peak of this process's resident bytes, 0 if unknown. The
-// kernel's account for getrusage starts with what the parent had, so that it is
-// second choice.
+// peakMemory is the peak of this process's resident bytes, 0 if unknown. What
+// getrusage reports starts with what the parent had, so that it is second choice.
 func peakMemory(machine fs.FS) int64 {
 	if content, err := fs.ReadFile(machine, "proc/self/status"); err == nil {
 		for line := range strings.Lines(string(content)) {
@@ -104,49 +103,38 @@ func residentBytes(usage *syscall.Rusage) int64 {
 	return int64(usage.Maxrss) << 10
 }
 
-// quota is the number of processors that control groups leave to this process,
-// 0 where there is no limit or none can be read.
+// quota is the number of processors that control groups leave to this process, 0
+// where there is no limit or none can be read.
 func quota(machine fs.FS) float64 {
-	least := 0.0
-	found := func(limit, period string) {
-		l, err1 := strconv.ParseFloat(limit, 64)
-		p, err2 := strconv.ParseFloat(period, 64)
-		if err1 == nil && err2 == nil && l > 0 && p > 0 && (least == 0 || l/p < least) {
-			least = l / p
-		}
-	}
-	read := func(file string) []string {
-		content, _ := fs.ReadFile(machine, file)
-		return strings.Fields(string(content))
-	}
+	folders := []string{"sys/fs/cgroup", "sys/fs/cgroup/cpu"}
 	groups, _ := fs.ReadFile(machine, "proc/self/cgroup")
-	folders := map[string][]string{"sys/fs/cgroup": {"/"}, "sys/fs/cgroup/cpu": {"/"}}
 	for line := range strings.Lines(string(groups)) {
-		// hierarchy:controllers:path; version 2 has no controllers.
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		switch {
-		case len(parts) < 3:
-		case parts[1] == "":
-			folders["sys/fs/cgroup"] = append(folders["sys/fs/cgroup"], parts[2])
-		case slices.Contains(strings.Split(parts[1], ","), "cpu"):
-			folders["sys/fs/cgroup/cpu"] = append(folders["sys/fs/cgroup/cpu"], parts[2])
+		// hierarchy:controllers:path. Version 2 has no controllers.
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		root := "sys/fs/cgroup"
+		if controllers != "" {
+			if !slices.Contains(strings.Split(controllers, ","), "cpu") {
+				continue
+			}
+			root = "sys/fs/cgroup/cpu"
+		}
+		// A group's limit binds those below it.
+		for group = path.Clean("/" + group); group != "/"; group = path.Dir(group) {
+			folders = append(folders, root+group)
 		}
 	}
-	for root, groups := range folders {
-		for _, group := range groups {
-			// A group's limit binds those below it.
-			for group = path.Clean("/" + group); ; group = path.Dir(group) {
-				folder := path.Join(root, group)
-				if words := read(path.Join(folder, "cpu.max")); len(words) == 2 {
-					found(words[0], words[1])
-				}
-				limit, period := read(path.Join(folder, "cpu.cfs_quota_us")), read(path.Join(folder, "cpu.cfs_period_us"))
-				if len(limit) == 1 && len(period) == 1 {
-					found(limit[0], period[0])
-				}
-				if group == "/" {
-					break
-				}
+	least := 0.0
+	for _, folder := range folders {
+		read := func(file string) string {
+			content, _ := fs.ReadFile(machine, path.Join(folder, file))
+			return string(content)
+		}
+		// Version 2 has the limit and its period in one file, version 1 in two.
+		for _, text := range []string{read("cpu.max"), read("cpu.cfs_quota_us") + " " + read("cpu.cfs_period_us")} {
+			var limit, period float64
+			if n, _ := fmt.Sscan(text, &limit, &period); n == 2 && limit > 0 && period > 0 && (least == 0 || limit/period < least) {
+				least = limit / period
 			}
 		}
 	}
@@ -167,16 +155,17 @@ func governors(machine fs.FS) []string {
 	return slices.Compact(names)
 }
 
-// machineWarnings are what may disturb measurements and is known before them.
+// machineWarnings are about what may disturb measurements and is known before them.
 func machineWarnings(machine fs.FS, cores int) []string {
 	var warnings []string
 	if processors := quota(machine); processors > 0 && processors < float64(cores) {
-		warnings = append(warnings, fmt.Sprintf("a control group limits the process to %.3g of %d processors: threads are paused while they measure",
-			processors, cores))
+		warnings = append(warnings, fmt.Sprintf(
+			"a control group limits this process to %.3g of %d processors: its threads are throttled while being measured", processors, cores))
 	}
 	for _, governor := range governors(machine) {
 		if governor != "performance" {
-			warnings = append(warnings, fmt.Sprintf("the frequency governor is %q, expected \"performance\": the clock follows the load", governor))
+			warnings = append(warnings, fmt.Sprintf(
+				"the frequency governor is %q, expected \"performance\": the clock speed varies with the load", governor))
 		}
 	}
 	return warnings

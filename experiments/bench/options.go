@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -19,15 +18,15 @@ import (
 
 // Options say what is measured and how. Start from [Defaults] or [Quick].
 type Options struct {
-	Backends     []string // names, not auto; nil for every one that is usable
-	LayerSizes   [][]int  // networks
-	BatchSizes   []int    // images per step
-	StepsPerCall []int    // 0 for a whole epoch; without effect on pure Go, where each step is a call
-	Feeds        []string // nil for all on xla:cuda, and FeedResident elsewhere
-	Precisions   []string // nil for all that a backend has
+	Backends     []string       // names, not auto; nil for every usable one
+	LayerSizes   [][]int        // networks
+	BatchSizes   []int          // images per step
+	StepsPerCall []StepsPerCall // without effect on pure Go, where every step is a call
+	Feeds        []string       // nil for all on xla:cuda, and FeedResident elsewhere
+	Precisions   []string       // nil for all that a backend has
 
 	Rounds  int           // 1 to MaxRounds; below FewestRounds there are no intervals
-	Seconds float64       // window of steady steps per measurement; the other windows follow from it
+	Seconds float64       // window of steady steps in each measurement; the other windows follow from it
 	Timeout time.Duration // of each process
 	Quick   bool          // recorded in the results
 
@@ -37,7 +36,7 @@ type Options struct {
 	// Command makes the command that runs this program with the given arguments;
 	// default os.Executable. `bench-child` is [Serve] on its standard streams.
 	Command     func(ctx context.Context, arguments ...string) *exec.Cmd
-	CommandLine string           // what the user typed, recorded in the results
+	CommandLine string           // what the user typed; recorded in the results
 	Observer    func(Event)      // may be nil
 	Now         func() time.Time // default time.Now
 	Machine     fs.FS            // the machine's files, default those below /
@@ -53,12 +52,12 @@ const (
 	MaxSeconds = 3600
 )
 
-// Defaults is the grid that says most in about three minutes on two cores.
+// Defaults is the grid that tells the most in about three minutes on two cores.
 func Defaults() Options {
 	return Options{
 		LayerSizes:   [][]int{{32, 32}, {128, 128}, {512, 512}, {1024, 1024}},
 		BatchSizes:   []int{64},
-		StepsPerCall: []int{0, 1},
+		StepsPerCall: []StepsPerCall{WholeEpoch, 1},
 		Rounds:       FewestRounds,
 		Seconds:      0.25,
 		Timeout:      2 * time.Minute,
@@ -100,9 +99,6 @@ func (o Options) withDefaults() Options {
 // known are the backends that are measured if none is named, best first.
 var known = []string{backend.XLACUDA, backend.XLACPU, backend.Go}
 
-// Peers are the names of all peers.
-func Peers() []string { return []string{PeerTorchLoader, PeerTorchMemory, PeerJAX} }
-
 // Validate reports every impossible field, as experiments.Problems, without
 // touching a file or a device.
 func (o Options) Validate() error {
@@ -117,7 +113,7 @@ func (o Options) Validate() error {
 		case err != nil:
 			problems = append(problems, experiments.Problem{Field: "backend", Reason: err})
 		case name == backend.Auto:
-			check(false, "backend", name, "a backend by name; without it every usable one is measured")
+			check(false, "backend", name, "a backend by name; without the flag every usable one is measured")
 		default:
 			check(!strings.Contains(name, "tf32="), "backend", name, "one without tf32, which --precision chooses")
 		}
@@ -135,7 +131,7 @@ func (o Options) Validate() error {
 	}
 	check(len(o.StepsPerCall) > 0, "steps_per_call", "none", "at least one")
 	for _, steps := range o.StepsPerCall {
-		check(steps >= 0 && steps <= math.MaxInt32, "steps_per_call", strconv.Itoa(steps), "1 or more, or epoch")
+		check(steps >= 1, "steps_per_call", strconv.Itoa(int(steps)), "1 or more, or epoch")
 	}
 	named := func(field string, values, valid []string) {
 		check(values == nil || len(values) > 0, field, "none", strings.Join(valid, " or "))
@@ -146,10 +142,11 @@ func (o Options) Validate() error {
 	named("feed", o.Feeds, []string{FeedResident, FeedHost})
 	named("precision", o.Precisions, []string{Float32, TF32})
 	check(o.Rounds >= 1 && o.Rounds <= MaxRounds, "rounds", strconv.Itoa(o.Rounds), fmt.Sprintf("1 to %d", MaxRounds))
-	check(o.Seconds > 0 && o.Seconds <= MaxSeconds, "seconds", experiments.FormatFloat(o.Seconds), fmt.Sprintf("above 0 and up to %d", MaxSeconds))
+	check(o.Seconds > 0 && o.Seconds <= MaxSeconds, "seconds",
+		experiments.FormatFloat(o.Seconds), fmt.Sprintf("above 0 and up to %d", MaxSeconds))
 	check(o.Timeout > 0, "timeout", o.Timeout.String(), "more than 0")
 	if o.Peers != nil {
-		named("peer", o.Peers, Peers())
+		named("peer", o.Peers, PeerNames())
 		check(o.Python != "", "python", `""`, "a Python interpreter")
 	}
 	if len(problems) > 0 {
@@ -170,13 +167,13 @@ func (o Options) validateGrid() error {
 	for _, feed := range o.Feeds {
 		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Feed == feed }) {
 			problems = append(problems, experiments.Problem{Field: "feed",
-				Found: feed + " without --steps-per-call 1", Expected: "both, because the host can feed only between two calls"})
+				Found: feed + " without --steps-per-call 1", Expected: "both: the host can feed a step only between two calls"})
 		}
 	}
 	for _, precision := range o.Precisions {
 		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Precision == precision }) {
 			problems = append(problems, experiments.Problem{Field: "precision",
-				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, which alone has a choice"})
+				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, the only backend with a choice"})
 		}
 	}
 	if len(problems) > 0 {
@@ -189,18 +186,17 @@ func (o Options) validateGrid() error {
 func isPureGo(name string) bool { return name == backend.Go || strings.HasPrefix(name, backend.Go+":") }
 func isCUDA(name string) bool   { return strings.HasPrefix(name, backend.XLACUDA) }
 
-// Grid lists the cells on the given backends, each once: the options' values in
-// every combination that is possible and says something of its own.
+// Grid lists the cells on the given backends, each once: every combination of the
+// options' values that is possible and tells something of its own.
 func (o Options) Grid(backends []string) []Cell {
 	var cells []Cell
-	var seen []string
 	for _, name := range backends {
 		feeds := o.Feeds
 		if feeds == nil {
 			feeds = []string{FeedResident, FeedHost}
 			if !isCUDA(name) {
 				// Where the device's memory is the host's, copying a batch is nothing
-				// beside the arithmetic.
+				// compared with the arithmetic.
 				feeds = feeds[:1]
 			}
 		}
@@ -219,18 +215,20 @@ func (o Options) Grid(backends []string) []Cell {
 						case isPureGo(name):
 							// Every step is a call there, so that one cell stands for all: the
 							// one that others are compared with.
-							steps = slices.Min(o.StepsPerCall)
+							steps = slices.Max(o.StepsPerCall)
 						}
-						if steps >= dataset.BatchCount(TrainImages, batch) {
-							steps = 0
+						if int(steps) >= dataset.BatchCount(TrainImages, batch) {
+							steps = WholeEpoch
 						}
 						for _, precision := range precisions {
 							if feed == FeedHost && steps != 1 || precision == TF32 && !isCUDA(name) {
 								continue
 							}
-							cell := Cell{Backend: name, Precision: precision, LayerSizes: widths, BatchSize: batch, StepsPerCall: steps, Feed: feed}
-							if key := fmt.Sprint(cell); !slices.Contains(seen, key) {
-								cells, seen = append(cells, cell), append(seen, key)
+							cell := Cell{
+								Backend: name, Precision: precision, LayerSizes: widths, BatchSize: batch, StepsPerCall: steps, Feed: feed,
+							}
+							if !slices.ContainsFunc(cells, cell.Equal) {
+								cells = append(cells, cell)
 							}
 						}
 					}
@@ -239,36 +237,4 @@ func (o Options) Grid(backends []string) []Cell {
 		}
 	}
 	return cells
-}
-
-// String names a cell: "xla:cpu 512,512 batch 64, epoch per call".
-func (c Cell) String() string {
-	text := fmt.Sprintf("%s %s batch %d, ", c.Backend, widths(c.LayerSizes), c.BatchSize)
-	switch c.StepsPerCall {
-	case 0:
-		text += "epoch per call"
-	case 1:
-		text += "1 step per call"
-	default:
-		text += fmt.Sprintf("%d steps per call", c.StepsPerCall)
-	}
-	if c.Feed == FeedHost {
-		text += ", fed by the host"
-	}
-	if c.Precision == TF32 {
-		text += ", " + TF32
-	}
-	return text
-}
-
-// widths writes layer sizes as --layer-sizes reads them, "[]" for none.
-func widths(layers []int) string {
-	if len(layers) == 0 {
-		return "[]"
-	}
-	words := make([]string, len(layers))
-	for i, width := range layers {
-		words[i] = strconv.Itoa(width)
-	}
-	return strings.Join(words, ",")
 }

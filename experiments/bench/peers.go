@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,25 +29,47 @@ var peerRequirements string
 // requirements file: the versions that they were measured with.
 func PeerRequirements() string { return peerRequirements }
 
-// peerEpochs are the epochs of a measured training; the first has the compiling in it.
+// peerEpochs are the epochs of a measured training. The first includes compiling.
 const peerEpochs = 4
 
-// peer is how a peer is run.
-type peer struct {
+// Peer is the same work in Python.
+type Peer struct {
+	Name  string
+	About string // what it is, for a list of peers
+
 	program   string
 	arguments []string
+	onCUDA    []string // further arguments on a GPU
 	packages  []string // that it imports
 }
 
-// peerPrograms are the peers by their names.
-var peerPrograms = map[string]peer{
-	PeerTorchLoader: {"torch_loop.py", []string{"--feed=loader"}, []string{"torch", "torchvision", "numpy"}},
-	PeerTorchMemory: {"torch_loop.py", []string{"--feed=memory"}, []string{"torch", "numpy"}},
-	PeerJAX:         {"jax_epoch.py", nil, []string{"jax", "jaxlib", "numpy"}},
+// Peers are all peers. A new one is a row here and its program in the folder peers.
+var Peers = []Peer{
+	{
+		"torch-loader", "PyTorch with torchvision's dataset and DataLoader, as in the post",
+		"torch_loop.py", []string{"--feed=loader"}, []string{"--device=cuda"}, []string{"torch", "torchvision", "numpy"},
+	},
+	{
+		"torch-memory", "PyTorch with the whole training set as one tensor",
+		"torch_loop.py", []string{"--feed=memory"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
+	},
+	{
+		"jax", "JAX with a whole epoch as one compiled scan",
+		"jax_epoch.py", nil, nil, []string{"jax", "jaxlib", "numpy"},
+	},
 }
 
-// peerBackend is what the peers are compared with: the CPU, unless the card
-// alone was asked for.
+// PeerNames are the names of all peers.
+func PeerNames() []string {
+	names := make([]string, len(Peers))
+	for i, peer := range Peers {
+		names[i] = peer.Name
+	}
+	return names
+}
+
+// peerBackend is what the peers are compared with: the CPU, unless only a GPU was
+// asked for.
 func (o Options) peerBackend() string {
 	if len(o.Backends) > 0 && !slices.ContainsFunc(o.Backends, func(name string) bool { return !isCUDA(name) }) {
 		return o.Backends[0]
@@ -56,7 +77,7 @@ func (o Options) peerBackend() string {
 	return backend.XLACPU
 }
 
-// addPeers makes a result and a job for every peer, network and batch size, or
+// addPeers adds a result and a job for every peer, network and batch size, or only
 // a result that says what is missing. cleanup removes its files.
 func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup func(), err error) {
 	cleanup = func() {}
@@ -75,30 +96,28 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 		return cleanup, fmt.Errorf("peers: %w", err)
 	}
 	ours := r.peerBackend()
-	var names []string
-	for _, name := range r.Options.Peers {
-		if slices.Contains(names, name) {
+	for _, peer := range Peers {
+		if !slices.Contains(r.Options.Peers, peer.Name) {
 			continue
 		}
-		names = append(names, name)
-		versions, err := r.versions(ctx, folder, name)
+		versions, err := r.versions(ctx, folder, peer)
 		if ctx.Err() != nil {
 			return cleanup, ctx.Err()
 		}
-		if err == nil && !slices.Contains(available, ours) && !(ours == backend.XLACPU && r.ready(ctx, ours)) {
+		if err == nil && !slices.Contains(available, ours) && !r.ready(ctx, ours) {
 			err = fmt.Errorf("%s, which it is compared with, is not available", ours)
 		}
+		failure := ""
 		if err != nil {
-			r.missing = append(r.missing, fmt.Sprintf("%s: %v", name, err))
-			r.Observer(Failed{What: name, Reason: err.Error()})
+			failure = err.Error()
+			r.missing = append(r.missing, peer.Name+": "+failure)
+			r.Observer(Failed{What: peer.Name, Reason: failure})
 		}
 		for _, layers := range r.LayerSizes {
 			for _, batch := range r.BatchSizes {
-				result := PeerResult{Peer: name, LayerSizes: layers, BatchSize: batch, Versions: versions, Rounds: []PeerRound{}}
-				if err != nil {
-					result.Failure = err.Error()
-				}
-				r.results.Peers = append(r.results.Peers, result)
+				r.results.Peers = append(r.results.Peers, PeerResult{
+					Peer: peer.Name, LayerSizes: layers, BatchSize: batch, Versions: versions, Rounds: []PeerRound{}, Failure: failure,
+				})
 			}
 		}
 	}
@@ -107,10 +126,11 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 		if result.Failure != "" {
 			continue
 		}
+		peer := Peers[slices.Index(PeerNames(), result.Peer)]
 		r.jobs = append(r.jobs, &job{
 			what:    fmt.Sprintf("%s %s batch %d", result.Peer, widths(result.LayerSizes), result.BatchSize),
 			failure: &result.Failure,
-			measure: func(ctx context.Context, round int) error { return r.pair(ctx, folder, ours, result, round) },
+			measure: func(ctx context.Context, round int) error { return r.pair(ctx, folder, ours, peer, result, round) },
 		})
 	}
 	return cleanup, nil
@@ -123,8 +143,7 @@ func (r *benchmark) ready(ctx context.Context, name string) bool {
 	})
 }
 
-// python is the command that runs a peer's program, on the device that it is
-// compared on.
+// python is the command that runs a peer's program on the device of the comparison.
 func (r *benchmark) python(ctx context.Context, folder, program string, arguments ...string) *exec.Cmd {
 	c := exec.CommandContext(ctx, r.Python, append([]string{filepath.Join(folder, "peers", program)}, arguments...)...)
 	c.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
@@ -136,15 +155,14 @@ func (r *benchmark) python(ctx context.Context, folder, program string, argument
 	return c
 }
 
-// howToInstall is what one does about absent packages.
-const howToInstall = "to install: python3 -m venv peers && epochal bench --peer-requirements > requirements.txt && " +
-	"peers/bin/pip install -r requirements.txt, then give --python peers/bin/python"
+// howToInstall is what helps against missing packages.
+const howToInstall = "to install them: python3 -m venv peers && epochal bench --peer-requirements > requirements.txt && " +
+	"peers/bin/pip install -r requirements.txt, then pass --python peers/bin/python"
 
-// versions asks Python for the versions of a peer's packages. They are asked
-// for by name, not imported: that takes seconds.
-func (r *benchmark) versions(ctx context.Context, folder, name string) (string, error) {
-	packages := peerPrograms[name].packages
-	p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, "versions.py", packages...) }, nil)
+// versions asks Python for the versions of a peer's packages, without importing
+// them: that takes seconds.
+func (r *benchmark) versions(ctx context.Context, folder string, peer Peer) (string, error) {
+	p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, "versions.py", peer.packages...) }, nil)
 	if err != nil {
 		return "", fmt.Errorf("--python %s: %w; %s", r.Python, err, howToInstall)
 	}
@@ -157,7 +175,7 @@ func (r *benchmark) versions(ctx context.Context, folder, name string) (string, 
 	}
 	text := "Python " + found.Python
 	var missing []string
-	for _, name := range packages {
+	for _, name := range peer.packages {
 		version := found.Packages[name]
 		if version == nil {
 			missing = append(missing, name)
@@ -167,7 +185,7 @@ func (r *benchmark) versions(ctx context.Context, folder, name string) (string, 
 		// PyTorch's wheels for the CPU are 2.15.0+cpu.
 		public, _, _ := strings.Cut(*version, "+")
 		if pinned := pinnedVersion(name); pinned != "" && public != pinned {
-			r.warn(fmt.Sprintf("the peers have %s %s, expected %s as in their requirements", name, *version, pinned))
+			r.warn(fmt.Sprintf("the peers use %s %s, expected %s as in their requirements", name, *version, pinned))
 		}
 	}
 	if len(missing) > 0 {
@@ -187,7 +205,7 @@ func pinnedVersion(name string) string {
 }
 
 // pair measures both sides once, and begins every second round with the peer.
-func (r *benchmark) pair(ctx context.Context, folder, ours string, result *PeerResult, round int) error {
+func (r *benchmark) pair(ctx context.Context, folder, ours string, peer Peer, result *PeerResult, round int) error {
 	var found PeerRound
 	sides := []func() error{
 		func() (err error) {
@@ -196,7 +214,7 @@ func (r *benchmark) pair(ctx context.Context, folder, ours string, result *PeerR
 			}
 			return err
 		},
-		func() (err error) { found.Peers, err = r.peerOnce(ctx, folder, result); return err },
+		func() (err error) { found.Peers, err = r.peerOnce(ctx, folder, peer, result); return err },
 	}
 	if round%2 == 0 {
 		slices.Reverse(sides)
@@ -213,9 +231,10 @@ func (r *benchmark) pair(ctx context.Context, folder, ours string, result *PeerR
 // oursOnce measures this program: a training of several epochs in a child, and
 // a whole `train` of one.
 func (r *benchmark) oursOnce(ctx context.Context, name string, result *PeerResult) (ProcessTimes, error) {
-	answer, training, err := r.child(ctx, Task{Schema: Schema, Training: &TrainingTask{
+	var answer TrainingAnswer
+	training, err := r.child(ctx, Task{Training: &TrainingTask{
 		Backend: name, LayerSizes: result.LayerSizes, BatchSize: result.BatchSize, Epochs: peerEpochs,
-	}})
+	}}, &answer)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
@@ -231,20 +250,19 @@ func (r *benchmark) oursOnce(ctx context.Context, name string, result *PeerResul
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	return processTimes(answer.Epochs, training, whole)
+	return processTimes(answer.Epochs, training, whole), nil
 }
 
 // peerOnce measures the peer in the same way.
-func (r *benchmark) peerOnce(ctx context.Context, folder string, result *PeerResult) (ProcessTimes, error) {
-	program := peerPrograms[result.Peer]
+func (r *benchmark) peerOnce(ctx context.Context, folder string, peer Peer, result *PeerResult) (ProcessTimes, error) {
 	run := func(epochs int) ([]EpochTimes, processed, error) {
-		arguments := append(slices.Clone(program.arguments), "--data="+filepath.Join(folder, "mnist"),
+		arguments := append(slices.Clone(peer.arguments), "--data="+filepath.Join(folder, "mnist"),
 			"--layer-sizes="+strings.Trim(widths(result.LayerSizes), "[]"),
 			fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs))
-		if program.program == "torch_loop.py" && isCUDA(r.peerBackend()) {
-			arguments = append(arguments, "--device=cuda")
+		if isCUDA(r.peerBackend()) {
+			arguments = append(arguments, peer.onCUDA...)
 		}
-		p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, program.program, arguments...) }, nil)
+		p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, peer.program, arguments...) }, nil)
 		if err != nil {
 			return nil, p, err
 		}
@@ -259,16 +277,16 @@ func (r *benchmark) peerOnce(ctx context.Context, folder string, result *PeerRes
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	return processTimes(times, training, whole)
+	return processTimes(times, training, whole), nil
 }
 
-// parseEpochs reads a peer's output, a JSON line per epoch.
+// parseEpochs reads a peer's output, one line of JSON per epoch.
 func parseEpochs(output []byte, epochs int) ([]EpochTimes, error) {
 	var times []EpochTimes
 	for line := range bytes.Lines(output) {
 		var epoch EpochTimes
 		if err := json.Unmarshal(line, &epoch); err != nil {
-			return nil, fmt.Errorf("answered %s, expected a JSON line per epoch", excerpt(line))
+			return nil, fmt.Errorf("answered %s, expected one line of JSON per epoch", excerpt(line))
 		}
 		times = append(times, epoch)
 	}
@@ -278,24 +296,44 @@ func parseEpochs(output []byte, epochs int) ([]EpochTimes, error) {
 	return times, nil
 }
 
-// processTimes puts together what a training of several epochs and a process of
-// one epoch tell.
-func processTimes(epochs []EpochTimes, training, whole processed) (ProcessTimes, error) {
-	if len(epochs) < 2 {
-		return ProcessTimes{}, fmt.Errorf("answered for %d epochs, expected %d", len(epochs), peerEpochs)
-	}
+// processTimes combines a training of several epochs with a process of one epoch.
+func processTimes(epochs []EpochTimes, training, whole processed) ProcessTimes {
 	var train, evaluate []float64
 	for _, epoch := range epochs[1:] {
 		train, evaluate = append(train, epoch.Train), append(evaluate, epoch.Evaluate)
 	}
-	times := ProcessTimes{
+	return ProcessTimes{
 		Train: Summarize(train).Median, Evaluate: Summarize(evaluate).Median,
 		Process: whole.seconds, Memory: max(training.memory, whole.memory),
 	}
-	for _, value := range []float64{times.Train, times.Evaluate, times.Process} {
-		if !(value > 0) || math.IsInf(value, 0) {
-			return times, fmt.Errorf("answered with times of %v, %v and %v s, expected more than 0", times.Train, times.Evaluate, times.Process)
+}
+
+// PeerRatios compare a peer with epochal, pair by pair.
+type PeerRatios struct {
+	Train         Summary // an epoch
+	TrainEvaluate Summary // an epoch and its evaluation
+	Process       Summary // a process of one epoch from start to exit
+	Memory        Summary // peak resident bytes
+	OursTrain     Summary // the other way round: epochal's epoch over the peer's
+}
+
+// Ratios are the peer's numbers over epochal's: 2 means that the peer takes twice as
+// long, or twice the memory.
+func (p PeerResult) Ratios() PeerRatios {
+	ratios := func(of func(ours, peers ProcessTimes) float64) Summary {
+		all := make([]float64, len(p.Rounds))
+		for i, round := range p.Rounds {
+			all[i] = of(round.Ours, round.Peers)
 		}
+		return Summarize(all)
 	}
-	return times, nil
+	return PeerRatios{
+		Train: ratios(func(ours, peers ProcessTimes) float64 { return peers.Train / ours.Train }),
+		TrainEvaluate: ratios(func(ours, peers ProcessTimes) float64 {
+			return (peers.Train + peers.Evaluate) / (ours.Train + ours.Evaluate)
+		}),
+		Process:   ratios(func(ours, peers ProcessTimes) float64 { return peers.Process / ours.Process }),
+		Memory:    ratios(func(ours, peers ProcessTimes) float64 { return float64(peers.Memory) / float64(ours.Memory) }),
+		OursTrain: ratios(func(ours, peers ProcessTimes) float64 { return ours.Train / peers.Train }),
+	}
 }

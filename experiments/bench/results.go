@@ -1,15 +1,59 @@
 package bench
 
 import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"epochal/dataset"
 	"epochal/experiments/record"
 	"epochal/model"
 	"epochal/model/backend"
 )
 
 // Schema is the version of the JSON form of Results.
-const Schema = 1
+const Schema = 2
+
+// TrainImages and TestImages are the sizes of MNIST's sets.
+const (
+	TrainImages = 60000
+	TestImages  = 10000
+)
+
+// StepsPerCall is how many SGD steps one call of the device runs, at least 1. In
+// JSON, names and tables it is a text: "1", "100" or "epoch".
+type StepsPerCall int
+
+// WholeEpoch runs a whole epoch in one call, whatever the batch size: no epoch has
+// more steps than images.
+const WholeEpoch StepsPerCall = TrainImages
+
+// String is the number, or "epoch".
+func (s StepsPerCall) String() string {
+	if s >= WholeEpoch {
+		return "epoch"
+	}
+	return strconv.Itoa(int(s))
+}
+
+// MarshalText is String.
+func (s StepsPerCall) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a whole number above 0, or "epoch".
+func (s *StepsPerCall) UnmarshalText(text []byte) error {
+	if string(text) == "epoch" {
+		*s = WholeEpoch
+		return nil
+	}
+	steps, err := strconv.Atoi(string(text))
+	if err != nil || steps < 1 {
+		return fmt.Errorf("found %q, expected a whole number above 0, or epoch", text)
+	}
+	*s = StepsPerCall(steps)
+	return nil
+}
 
 // How a step gets its batch.
 const (
@@ -25,12 +69,44 @@ const (
 
 // Cell is one place of the grid.
 type Cell struct {
-	Backend      string `json:"backend"`        // xla:cpu, xla:cuda, go or a GoMLX backend string, never auto
-	Precision    string `json:"precision"`      // Float32 or TF32
-	LayerSizes   []int  `json:"layer_sizes"`    // width of each hidden layer
-	BatchSize    int    `json:"batch_size"`     // images per step
-	StepsPerCall int    `json:"steps_per_call"` // SGD steps per call of the device, 0 for a whole epoch
-	Feed         string `json:"feed"`           // FeedResident or FeedHost; FeedHost goes with StepsPerCall 1
+	Backend      string       `json:"backend"`        // xla:cpu, xla:cuda, go or a GoMLX backend string, never auto
+	Precision    string       `json:"precision"`      // Float32 or TF32
+	LayerSizes   []int        `json:"layer_sizes"`    // width of each hidden layer
+	BatchSize    int          `json:"batch_size"`     // images per step
+	StepsPerCall StepsPerCall `json:"steps_per_call"` // 1 with FeedHost
+	Feed         string       `json:"feed"`           // FeedResident or FeedHost
+}
+
+// String names a cell: "xla:cpu 512,512 batch 64, epoch per call".
+func (c Cell) String() string {
+	text := fmt.Sprintf("%s %s batch %d, ", c.Backend, widths(c.LayerSizes), c.BatchSize)
+	switch {
+	case c.StepsPerCall == 1:
+		text += "1 step per call"
+	case c.StepsPerCall < WholeEpoch:
+		text += fmt.Sprintf("%d steps per call", c.StepsPerCall)
+	default:
+		text += "epoch per call"
+	}
+	if c.Feed == FeedHost {
+		text += ", fed by the host"
+	}
+	if c.Precision == TF32 {
+		text += ", " + TF32
+	}
+	return text
+}
+
+// widths writes layer sizes as --layer-sizes reads them, "[]" for none.
+func widths(layers []int) string {
+	if len(layers) == 0 {
+		return "[]"
+	}
+	words := make([]string, len(layers))
+	for i, width := range layers {
+		words[i] = strconv.Itoa(width)
+	}
+	return strings.Join(words, ",")
 }
 
 // Topology is the cell's network, on MNIST.
@@ -38,55 +114,37 @@ func (c Cell) Topology() model.Topology {
 	return model.Topology{Inputs: 784, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
 }
 
-// Measurement is what one round found of a cell. Times are in seconds; what was
-// not measured is 0, or nil.
-type Measurement struct {
-	Open      float64 `json:"open"`       // loading the plugin and opening the device
-	Upload    float64 `json:"upload"`     // the images and labels of both sets to the device
-	Compile   float64 `json:"compile"`    // the training and the evaluation program, side by side
-	FirstCall float64 `json:"first_call"` // of the training program
-
-	Step       float64 `json:"step"`        // one steady SGD step: the measured window over its steps
-	StepCount  int     `json:"step_count"`  // steps in the window
-	Epoch      float64 `json:"epoch"`       // a training epoch, its order made and uploaded
-	EpochSteps int     `json:"epoch_steps"` // steps run for Epoch; if fewer than the epoch has, Epoch is scaled up from them
-
-	Evaluate        float64 `json:"evaluate"`         // of EvaluatedImages
-	EvaluatedImages int     `json:"evaluated_images"` // those of both sets, or fewer on a slow backend
-
-	Products float64 `json:"products"` // the matrix products of one step alone, back to back: the shape-aware limit
-	Peak     float64 `json:"peak"`     // floating point operations per second of one large matrix product
-
-	ProcessMemory int64   `json:"process_memory"` // peak resident bytes of the process
-	DeviceMemory  int64   `json:"device_memory"`  // peak bytes in use on the device; 0, not measured, as long as go-xla has no call that tells
-	OtherLoad     float64 `json:"other_load"`     // processor time of other processes during the round, in processors
+// Runner is what computes: a backend, and the precision of its matrix products.
+type Runner struct {
+	Backend   string
+	Precision string
 }
 
-// Trajectory is the start of a training that every cell makes alike, the same
-// seed and order: what agreement between backends is judged by.
-type Trajectory struct {
-	Losses    []float32 `json:"losses"`    // of the first steps
-	Correct   int       `json:"correct"`   // test images right afterwards
-	Evaluated int       `json:"evaluated"` // test images evaluated, the first of the set
-}
-
-// CellResult is what all rounds found of a cell.
-type CellResult struct {
-	Cell       Cell          `json:"cell"`
-	Info       backend.Info  `json:"info"`              // of the backend that ran
-	Rounds     []Measurement `json:"rounds"`            // those that ended well, in order
-	Trajectory *Trajectory   `json:"trajectory"`        // of the first round, nil if there is none
-	Failure    string        `json:"failure,omitempty"` // why rounds are missing, "" if none are
-}
-
-// Values are one number of every round.
-func (c CellResult) Values(of func(Measurement) float64) []float64 {
-	values := make([]float64, len(c.Rounds))
-	for i, round := range c.Rounds {
-		values[i] = of(round)
+// String is the backend, with its precision unless that is Float32.
+func (r Runner) String() string {
+	if r.Precision == Float32 {
+		return r.Backend
 	}
-	return values
+	return r.Backend + " (" + r.Precision + ")"
 }
+
+// Runner is what computes the cell.
+func (c Cell) Runner() Runner { return Runner{c.Backend, c.Precision} }
+
+// SameWork tells whether two cells train the same network with the same batch
+// size, however and wherever.
+func (c Cell) SameWork(other Cell) bool {
+	return c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes)
+}
+
+// Equal tells whether two cells are the same place of the grid.
+func (c Cell) Equal(other Cell) bool {
+	return c.Runner() == other.Runner() && c.SameWork(other) && c.StepsPerCall == other.StepsPerCall && c.Feed == other.Feed
+}
+
+// FastDispatch tells whether the cell runs as fast as its backend can: a whole
+// epoch per call, its data on the device.
+func (c Cell) FastDispatch() bool { return c.StepsPerCall == WholeEpoch && c.Feed == FeedResident }
 
 // ImagesPerSecond is the training throughput of a round: of whole epochs, the
 // order's upload included.
@@ -98,39 +156,66 @@ func (c Cell) FLOPS(m Measurement) float64 {
 	return c.Topology().TrainFLOPs() * float64(c.BatchSize) / m.Step
 }
 
-// TrainImages and TestImages are the sizes of MNIST's sets.
-const (
-	TrainImages = 60000
-	TestImages  = 10000
-)
+// Extrapolated tells whether a round's Epoch was extrapolated from fewer steps.
+func (c Cell) Extrapolated(m Measurement) bool {
+	return m.EpochSteps < dataset.BatchCount(TrainImages, c.BatchSize)
+}
+
+// Measurement is what one round found of a cell. Times are in seconds.
+type Measurement struct {
+	Open      float64 `json:"open"`       // loading the plugin and opening the device
+	Upload    float64 `json:"upload"`     // copying the images and labels of both sets to the device
+	Compile   float64 `json:"compile"`    // the training and the evaluation program, side by side
+	FirstCall float64 `json:"first_call"` // of the training program, one step
+
+	Step       float64 `json:"step"`        // one steady SGD step: the measured window over its steps
+	StepCount  int     `json:"step_count"`  // steps in the window
+	Epoch      float64 `json:"epoch"`       // one training epoch, with making and uploading its order
+	EpochSteps int     `json:"epoch_steps"` // steps run for Epoch; if an epoch has more, Epoch is extrapolated from them
+
+	Evaluate        float64 `json:"evaluate"`         // evaluating EvaluatedImages
+	EvaluatedImages int     `json:"evaluated_images"` // those of both sets, or fewer on a slow backend
+
+	Products float64 `json:"products"` // the matrix products of one step alone, back to back: what the shapes of the network allow
+	Peak     float64 `json:"peak"`     // floating point operations per second of one large matrix product
+
+	ProcessMemory int64   `json:"process_memory"` // peak resident bytes of the process
+	OtherLoad     float64 `json:"other_load"`     // how many processors other processes kept busy during the round, on average
+}
+
+// Trajectory is the start of a training that every cell makes alike, with the same
+// seed and order. Agreement between backends is judged by it.
+type Trajectory struct {
+	Losses    []float32 `json:"losses"`    // of the first steps
+	Correct   int       `json:"correct"`   // test images classified correctly right afterwards
+	Evaluated int       `json:"evaluated"` // test images evaluated, the first of the set
+}
+
+// CellResult is what all rounds found of a cell.
+type CellResult struct {
+	Cell       Cell          `json:"cell"`
+	Info       backend.Info  `json:"info"`                 // of the backend that ran
+	Rounds     []Measurement `json:"rounds"`               // those that succeeded, in order
+	Trajectory *Trajectory   `json:"trajectory,omitempty"` // of the first round
+	Failure    string        `json:"failure,omitempty"`    // why rounds are missing
+}
+
+// Values are one number of every round.
+func (c CellResult) Values(of func(Measurement) float64) []float64 {
+	values := make([]float64, len(c.Rounds))
+	for i, round := range c.Rounds {
+		values[i] = of(round)
+	}
+	return values
+}
+
+// Throughput is the images per second of training, of every round.
+func (c CellResult) Throughput() []float64 { return c.Values(c.Cell.ImagesPerSecond) }
 
 // Unavailable is a backend that cannot be measured here.
 type Unavailable struct {
 	Backend string `json:"backend"`
 	Reason  string `json:"reason"`
-}
-
-// The peers: the same work in Python.
-const (
-	PeerTorchLoader = "torch-loader" // PyTorch with torchvision's dataset and DataLoader, as the post does it
-	PeerTorchMemory = "torch-memory" // PyTorch with the whole set as one tensor
-	PeerJAX         = "jax"          // JAX, a whole epoch as one compiled scan
-)
-
-// PeerRound is one pair of processes, epochal's and the peer's, one after the
-// other on the same work. Times are in seconds.
-type PeerRound struct {
-	Ours  ProcessTimes `json:"ours"`
-	Peers ProcessTimes `json:"peers"`
-}
-
-// ProcessTimes are those of one training process. Train and Evaluate are the
-// median epoch after the first, which has the compiling in it.
-type ProcessTimes struct {
-	Train    float64 `json:"train"`    // an epoch
-	Evaluate float64 `json:"evaluate"` // both sets after an epoch
-	Process  float64 `json:"process"`  // another process, of one epoch, from its start to its exit
-	Memory   int64   `json:"memory"`   // peak resident bytes of the largest of both processes
 }
 
 // PeerResult is a peer at one network and batch size.
@@ -140,17 +225,32 @@ type PeerResult struct {
 	BatchSize  int         `json:"batch_size"`
 	Versions   string      `json:"versions,omitempty"` // of Python and its packages
 	Rounds     []PeerRound `json:"rounds"`
-	Failure    string      `json:"failure,omitempty"` // why rounds are missing, with how to get what is missing
+	Failure    string      `json:"failure,omitempty"` // why rounds are missing, and how to get what is missing
 }
 
-// Results are a whole benchmark. Its JSON form is what --format json prints and
-// --compare reads.
+// PeerRound is one pair of measurements, of epochal and of the peer, one after the
+// other on the same work.
+type PeerRound struct {
+	Ours  ProcessTimes `json:"ours"`
+	Peers ProcessTimes `json:"peers"`
+}
+
+// ProcessTimes are those of one side of a pair, in seconds. Train and Evaluate are
+// the median of the epochs after the first, which includes compiling.
+type ProcessTimes struct {
+	Train    float64 `json:"train"`    // one epoch
+	Evaluate float64 `json:"evaluate"` // both sets after an epoch
+	Process  float64 `json:"process"`  // another process, of one epoch, from its start to its exit
+	Memory   int64   `json:"memory"`   // peak resident bytes, the larger of the two processes
+}
+
+// Results are a whole benchmark, and in JSON what --format json prints.
 type Results struct {
 	Schema       int                `json:"schema"`
-	Command      string             `json:"command"` // what made them
+	Command      string             `json:"command"` // the command line that made them
 	Environment  record.Environment `json:"environment"`
 	Started      time.Time          `json:"started"`
-	Seconds      float64            `json:"seconds"` // all of it
+	Seconds      float64            `json:"seconds"` // that the whole benchmark took
 	WantedRounds int                `json:"wanted_rounds"`
 	Quick        bool               `json:"quick"`
 	Cells        []CellResult       `json:"cells"`

@@ -3,7 +3,7 @@ package report
 import (
 	"fmt"
 	"io"
-	"math"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -11,40 +11,33 @@ import (
 	"epochal/model/backend"
 )
 
-// measurable tells whether x is a number that was measured; 0 is none.
-func measurable(x float64) bool { return x > 0 && !math.IsInf(x, 0) }
-
 // BenchGo writes a benchmark in Go's format, which benchstat reads: one line for
 // each cell and round,
 //
 //	BenchmarkTrain/backend=xla:cpu/layers=512,512/batch=64/steps=epoch/feed=resident 938 676000 ns/op 94000 images/s ...
 //
-// where an operation is one SGD step, and two lines for each pair of processes of a
-// peer, named the same but for /of=epochal and the peer's name. A cell in TF32 has
-// /precision=tf32 as well. What was not measured is left out, as are cells that
-// failed: their reasons are comments that benchstat skips.
+// where an operation is one SGD step, and two lines for each pair of measurements
+// with a peer, whose names end in /of=epochal and /of= with the peer's name. A cell
+// in TF32 has /precision=tf32 as well. Cells that failed are left out; their reasons
+// are comments, which benchstat skips.
 //
 // So benchstat -col /backend compares backends, and benchstat old.txt new.txt two
 // benchmarks.
 func BenchGo(w io.Writer, r bench.Results) error {
 	var text strings.Builder
 	e := r.Environment
-	config := func(key, value string) {
-		if value = printable(value); value != "" {
-			fmt.Fprintf(&text, "%s: %s\n", key, value)
-		}
+	for _, config := range [][2]string{
+		{"goos", e.OperatingSystem}, {"goarch", e.Architecture}, {"cpu", processorOf(r)}, {"epochal", e.Version},
+	} {
+		fmt.Fprintf(&text, "%s: %s\n", config[0], printable(config[1]))
 	}
-	config("goos", e.OperatingSystem)
-	config("goarch", e.Architecture)
-	config("cpu", processorOf(r))
-	config("epochal", e.Version)
 	text.WriteString("Unit images/s better=higher\nUnit evaluate-images/s better=higher\nUnit FLOP/s better=higher\n\n")
 
 	for _, c := range r.Cells {
 		name := fmt.Sprintf("BenchmarkTrain/backend=%s/layers=%s/batch=%d/steps=%s/feed=%s",
-			nameText(c.Cell.Backend), layersText(c.Cell.LayerSizes), c.Cell.BatchSize, stepsText(c.Cell.StepsPerCall), nameText(c.Cell.Feed))
+			nameText(c.Cell.Backend), layersText(c.Cell.LayerSizes), c.Cell.BatchSize, c.Cell.StepsPerCall, c.Cell.Feed)
 		if c.Cell.Precision != bench.Float32 {
-			name += "/precision=" + nameText(c.Cell.Precision)
+			name += "/precision=" + c.Cell.Precision
 		}
 		for _, m := range c.Rounds {
 			goLine(&text, name, m.StepCount, []goValue{
@@ -57,37 +50,31 @@ func BenchGo(w io.Writer, r bench.Results) error {
 				{m.Compile * 1e9, "compile-ns"},
 				{m.FirstCall * 1e9, "first-call-ns"},
 				{float64(m.ProcessMemory), "process-B"},
-				{float64(m.DeviceMemory), "device-B"},
 			})
 		}
-		if c.Failure != "" {
-			fmt.Fprintf(&text, "# %s: %s\n", name, printable(c.Failure))
-		}
+		goComment(&text, name, c.Failure)
 	}
 	for _, p := range r.Peers {
-		name := fmt.Sprintf("BenchmarkPeer/peer=%s/layers=%s/batch=%d", nameText(p.Peer), layersText(p.LayerSizes), p.BatchSize)
+		name := fmt.Sprintf("BenchmarkPeer/peer=%s/layers=%s/batch=%d", p.Peer, layersText(p.LayerSizes), p.BatchSize)
+		side := func(of string, times bench.ProcessTimes) {
+			goLine(&text, name+"/of="+of, 1, []goValue{
+				{times.Train * 1e9, "train-ns"},
+				{times.Evaluate * 1e9, "evaluate-ns"},
+				{times.Process * 1e9, "process-ns"},
+				{float64(times.Memory), "process-B"},
+			})
+		}
 		for _, round := range p.Rounds {
-			for _, side := range []struct {
-				of    string
-				times bench.ProcessTimes
-			}{{"epochal", round.Ours}, {p.Peer, round.Peers}} {
-				goLine(&text, name+"/of="+nameText(side.of), 1, []goValue{
-					{side.times.Train * 1e9, "train-ns"},
-					{side.times.Evaluate * 1e9, "evaluate-ns"},
-					{side.times.Process * 1e9, "process-ns"},
-					{float64(side.times.Memory), "process-B"},
-				})
-			}
+			side("epochal", round.Ours)
+			side(p.Peer, round.Peers)
 		}
-		if p.Failure != "" {
-			fmt.Fprintf(&text, "# %s: %s\n", name, printable(p.Failure))
-		}
+		goComment(&text, name, p.Failure)
 	}
 	for _, u := range r.Unavailable {
-		fmt.Fprintf(&text, "# %s: not available: %s\n", printable(u.Backend), printable(u.Reason))
+		goComment(&text, u.Backend, "not available: "+u.Reason)
 	}
 	for _, warning := range r.Warnings {
-		fmt.Fprintf(&text, "# warning: %s\n", printable(warning))
+		goComment(&text, "warning", warning)
 	}
 	_, err := io.WriteString(w, text.String())
 	return err
@@ -98,23 +85,23 @@ type goValue struct {
 	unit  string
 }
 
-// goLine writes a line of what was measured, and none if nothing was.
 func goLine(text *strings.Builder, name string, count int, values []goValue) {
-	line := fmt.Sprintf("%s\t%d", name, max(1, count))
-	found := false
+	fmt.Fprintf(text, "%s\t%d", name, count)
 	for _, v := range values {
-		if measurable(v.value) {
-			found = true
-			line += "\t" + exactText(v.value) + " " + v.unit
-		}
+		fmt.Fprintf(text, "\t%s %s", strconv.FormatFloat(v.value, 'f', -1, 64), v.unit)
 	}
-	if found {
-		text.WriteString(line + "\n")
+	text.WriteString("\n")
+}
+
+// goComment writes why something is missing, if it is.
+func goComment(text *strings.Builder, what, why string) {
+	if why != "" {
+		fmt.Fprintf(text, "# %s: %s\n", printable(what), printable(why))
 	}
 }
 
-// nameText writes a value for the name of a benchmark, in which spaces end it and
-// slashes part its pairs. Letters and digits stay.
+// nameText writes a backend for the name of a benchmark, in which spaces end the name
+// and slashes separate its pairs.
 func nameText(value string) string {
 	var text strings.Builder
 	for _, b := range []byte(value) {
@@ -134,7 +121,7 @@ func processorOf(r bench.Results) string {
 			return c.Info.Device
 		}
 	}
-	return r.Environment.Backend.Device
+	return "unknown"
 }
 
 // evaluateThroughput is the images per second of evaluation.

@@ -1,33 +1,37 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"epochal/experiments/bench"
+	"epochal/model/backend"
 )
 
-// BenchTable writes a benchmark for a terminal of 100 columns: what all cells have
-// alike, a table of training and one of evaluation and start-up, a row a cell, and
-// then in words whether the backends agree, from where the faster one changes, where
-// the time of a step goes, what peers take, and the warnings.
+// BenchTable writes a benchmark for people: what all cells have in common, a table of
+// training and one of evaluation and start-up with a row for each cell, and then
+// whether the backends agree, where one overtakes another, where the time of a step
+// goes, how the peers compare, and the warnings.
 //
-// Numbers are medians, those after ± half of the 95% interval as benchstat writes
-// it; "~" is within noise, "-" was not measured. A cell or a backend that failed is
-// a row with its reason.
-func BenchTable(w io.Writer, r bench.Results) error {
-	var t benchText
-	v := varying(cellsOf(r))
+// Numbers are medians; ± is half of the 95% interval as benchstat writes it, "~" is
+// within noise, "-" was not measured. A cell or a backend that failed is a row with
+// its reason.
+//
+// width is the width of the terminal in characters. Texts are wrapped to it, and
+// columns that can be spared are left out; 0 writes everything in full lines.
+func BenchTable(w io.Writer, r bench.Results, width int) error {
+	t := benchText{width: width}
+	v := varying(r.Cells)
 	t.configuration(r, v)
 	t.training(r, v)
 	t.startUp(r, v)
 	t.agreement(r)
 	t.crossovers(r)
-	t.stepTimes(r)
+	t.stepTimes(r, v)
 	t.peers(r)
 	if len(r.Warnings) > 0 {
 		t.heading("warnings")
@@ -37,14 +41,6 @@ func BenchTable(w io.Writer, r bench.Results) error {
 	}
 	_, err := io.WriteString(w, t.String())
 	return err
-}
-
-func cellsOf(r bench.Results) []bench.Cell {
-	cells := make([]bench.Cell, len(r.Cells))
-	for i, c := range r.Cells {
-		cells[i] = c.Cell
-	}
-	return cells
 }
 
 // runnersOf are all backends with their precisions, in the order of the cells.
@@ -58,195 +54,153 @@ func runnersOf(r bench.Results) []bench.Runner {
 	return all
 }
 
+// infoOf is a backend as the first of its cells that ran tells.
+func infoOf(r bench.Results, runner bench.Runner) (backend.Info, bool) {
+	for _, c := range r.Cells {
+		if c.Cell.Runner() == runner && c.Info.Name != "" {
+			return c.Info, true
+		}
+	}
+	return backend.Info{}, false
+}
+
 // configuration says what was measured, on what and how.
 func (t *benchText) configuration(r bench.Results, v cellColumns) {
-	e := r.Environment
 	item := func(name string, parts ...string) {
-		parts = slices.DeleteFunc(parts, func(part string) bool { return strings.TrimSpace(part) == "" })
+		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
 		if len(parts) > 0 {
 			t.paragraph(0, name+": "+strings.Join(parts, ", "))
 		}
 	}
-	cores := ""
-	if e.Cores > 0 {
-		cores = counted(e.Cores, "core")
-	}
-	system := ""
-	if e.OperatingSystem != "" {
-		system = e.OperatingSystem + "/" + e.Architecture
-	}
-	item("machine", processorOf(r), cores, system)
-	versions := []string{}
-	for _, v := range [][2]string{{"epochal ", e.Version}, {"", e.Go}, {"GoMLX ", e.GoMLX}, {"go-xla ", e.GoXLA}} {
-		if v[1] != "" {
-			versions = append(versions, v[0]+v[1])
-		}
-	}
-	item("versions", versions...)
+	e := r.Environment
+	item("machine", processorOf(r), counted(e.Cores, "core"), e.OperatingSystem+"/"+e.Architecture)
+	item("versions", "epochal "+e.Version, e.Go, "GoMLX "+e.GoMLX, "go-xla "+e.GoXLA)
 	for _, runner := range runnersOf(r) {
-		item(runner.String(), infoTexts(r, runner)...)
+		info, _ := infoOf(r, runner)
+		parts := []string{info.Device, info.Version}
+		if info.PluginSHA256 != "" {
+			parts = append(parts, "plugin "+info.PluginSHA256[:12])
+		}
+		if info.Threads > 0 {
+			parts = append(parts, counted(info.Threads, "thread"))
+		}
+		if info.XLAFlags != "" {
+			parts = append(parts, "XLA_FLAGS "+info.XLAFlags)
+		}
+		item(runner.String(), parts...)
 	}
 	if len(r.Cells) > 0 {
 		item("all cells", v.common(r.Cells[0].Cell))
-		if r.WantedRounds > 0 {
-			taken := ""
-			if r.Seconds > 0 {
-				taken = timeText(r.Seconds) + " in all"
-			}
-			item("rounds", fmt.Sprintf("%d, a process for each cell and round, cells taking turns", r.WantedRounds), taken)
-		}
+		item("rounds", fmt.Sprintf("%d, one process per cell and round, cells taking turns; %s in all", r.WantedRounds, timeText(r.Seconds)))
 	}
 	item("command", r.Command)
-}
-
-// infoTexts say what a backend is.
-func infoTexts(r bench.Results, runner bench.Runner) []string {
-	info, _ := infoOf(r, runner)
-	all := []string{info.Device, info.Version}
-	if info.PluginSHA256 != "" {
-		all = append(all, "plugin "+info.PluginSHA256[:min(12, len(info.PluginSHA256))])
-	}
-	if info.Threads > 0 {
-		all = append(all, counted(info.Threads, "thread"))
-	}
-	if info.XLAFlags != "" {
-		all = append(all, "XLA_FLAGS "+info.XLAFlags)
-	}
-	return all
 }
 
 // training is the table of the throughput.
 func (t *benchText) training(r bench.Results, v cellColumns) {
 	t.heading("training")
-	if len(r.Cells) == 0 {
-		t.paragraph(0, "No cell was measured.")
-	}
-	columns := append(v.columns(), column{"images/s", false}, column{"step", false}, column{"GFLOP/s", false},
-		column{"limit", false}, column{"peak", false}, column{"vs base", false})
+	columns := append(v.columns(),
+		column{name: "images/s"},
+		column{name: "step", about: "time of one SGD step"},
+		column{name: "GFLOP/s", spare: 2},
+		column{name: "limit", about: "matrix-product time as a share of step time"},
+		column{name: "peak", about: "GFLOP/s as a share of those of one large matrix product", spare: 1},
+		column{name: "vs base", about: "images/s relative to xla:cpu with the same layers and batch size, " +
+			"a whole epoch per call and data resident; ~: within noise"})
 	var lines []line
-	shared, based := false, false
 	for _, c := range r.Cells {
 		texts := v.texts(c.Cell)
 		if len(c.Rounds) == 0 {
-			lines = append(lines, line{texts, failedText(c)})
+			lines = append(lines, line{texts, failedText(c.Failure)})
 			continue
 		}
-		u := bench.Utilize(r, c)
 		images := t.summary(bench.Summarize(c.Throughput()), countText)
 		if c.Failure != "" {
-			images += t.note(fmt.Sprintf("%d of %s ended well: %s", len(c.Rounds), counted(max(r.WantedRounds, len(c.Rounds)), "round"), c.Failure))
+			images += t.note(fmt.Sprintf("%d of %s succeeded; then: %s", len(c.Rounds), counted(r.WantedRounds, "round"), c.Failure))
 		}
-		if m := c.Rounds[0]; m.EpochSteps > 0 && m.EpochSteps < stepsOfEpoch(c.Cell.BatchSize) {
-			images += t.note(fmt.Sprintf("scaled up to an epoch from %s", counted(m.EpochSteps, "step")))
+		if slices.ContainsFunc(c.Rounds, c.Cell.Extrapolated) {
+			images += t.note("extrapolated from part of an epoch")
 		}
-		shared = shared || u.OfLimit.N+u.OfPeak.N > 0
-		versus := t.versus(r, c)
-		based = based || versus != missing
-		lines = append(lines, line{texts: append(texts,
-			images, medianOf(c, func(m bench.Measurement) float64 { return m.Step }, timeText),
-			gigaText(u.FLOPS), summaryShare(u.OfLimit), summaryShare(u.OfPeak), versus)})
+		u := bench.Utilize(c)
+		lines = append(lines, line{texts: append(texts, images, medianOf(c, func(m bench.Measurement) float64 { return m.Step }, timeText),
+			gigaText(u.FLOPS.Median), shareText(u.OfLimit.Median), shareText(u.OfPeak.Median), t.versus(r, c))})
 	}
 	if len(lines) > 0 {
-		t.table(columns, lines)
+		t.table(columns, lines, "Medians ± 95% confidence intervals.")
+	} else {
+		t.paragraph(0, "No cell was measured.")
 	}
 	for _, u := range r.Unavailable {
 		t.paragraph(0, u.Backend+": not available: "+u.Reason)
 	}
-	t.footnotes()
-	if len(lines) == 0 {
-		return
-	}
-	legend := "medians ± the 95% interval. step: one step of SGD"
-	if v.steps {
-		legend += ", of as many a call as steps says"
-	}
-	if v.dispatch() {
-		legend += ", and host: each batch copied from the host"
-	}
-	legend += "."
-	if shared {
-		legend += " limit: the time of the step’s matrix products alone, of the step’s. peak: the operations per second, of those of one large matrix product."
-	}
-	if based {
-		legend += " vs base: images/s over those of xla:cpu at the same layers and batch, an epoch a call, resident; ~ is within noise."
-	}
-	t.paragraph(0, legend)
 }
 
-// failedText is why a cell has no numbers.
-func failedText(c bench.CellResult) string {
-	if c.Failure == "" {
+// failedText is why there are no numbers.
+func failedText(failure string) string {
+	if failure == "" {
 		return "not measured"
 	}
-	return "failed: " + c.Failure
+	return "failed: " + failure
 }
 
-// stepsOfEpoch is how many steps an epoch has.
-func stepsOfEpoch(batchSize int) int { return ceilDiv(bench.TrainImages, max(1, batchSize)) }
-
-func gigaText(s bench.Summary) string {
-	if !measurable(s.Median) {
-		return missing
-	}
-	return digits(s.Median / 1e9)
+// medianOf writes the median of a number of a cell's rounds.
+func medianOf(c bench.CellResult, of func(bench.Measurement) float64, write func(float64) string) string {
+	return write(bench.Summarize(c.Values(of)).Median)
 }
-
-func summaryShare(s bench.Summary) string { return shareText(s.Median) }
 
 // versus compares a cell's throughput with that of its reference.
 func (t *benchText) versus(r bench.Results, c bench.CellResult) string {
 	base := bench.Reference(r, c.Cell)
-	ours := c.Throughput()
 	switch {
-	case base == nil || len(ours) == 0:
+	case base == nil:
 		return missing
 	case base.Cell.Equal(c.Cell):
 		return "base"
 	}
-	theirs := base.Throughput()
-	if differ, _ := bench.Differ(ours, theirs); !differ {
-		if max(len(ours), len(theirs)) < fewestToDiffer {
-			return "~" + t.note(differNote())
-		}
-		return "~"
+	ours, theirs := c.Throughput(), base.Throughput()
+	if bench.Differ(ours, theirs) {
+		return ratioText(bench.Summarize(ours).Median / bench.Summarize(theirs).Median)
 	}
-	return ratioText(bench.Summarize(ours).Median / bench.Summarize(theirs).Median)
+	if max(len(ours), len(theirs)) < fewestToDiffer {
+		return "~" + t.note(differNote())
+	}
+	return "~"
 }
 
 // startUp is the table of everything but training.
 func (t *benchText) startUp(r bench.Results, v cellColumns) {
-	columns := append(v.columns(), column{"evaluated/s", false}, column{"open", false}, column{"upload", false},
-		column{"compile", false}, column{"1st call", false}, column{"memory", false}, column{"device", false})
+	columns := append(v.columns(),
+		column{name: "evaluated/s", about: "images evaluated per second"},
+		column{name: "open", about: "loading the plugin and opening the device"},
+		column{name: "upload", about: "copying both sets to the device", spare: 2},
+		column{name: "compile"},
+		column{name: "first", about: "the first call of the training program", spare: 1},
+		column{name: "memory", about: "peak of the process"})
 	var lines []line
 	for _, c := range r.Cells {
 		if len(c.Rounds) == 0 {
 			continue
 		}
-		median := func(of func(bench.Measurement) float64, write func(float64) string) string {
-			return medianOf(c, of, write)
-		}
+		median := func(of func(bench.Measurement) float64) string { return medianOf(c, of, timeText) }
 		lines = append(lines, line{texts: append(v.texts(c.Cell),
-			t.summary(bench.Summarize(c.Measured(evaluateThroughput)), countText),
-			median(func(m bench.Measurement) float64 { return m.Open }, timeText),
-			median(func(m bench.Measurement) float64 { return m.Upload }, timeText),
-			median(func(m bench.Measurement) float64 { return m.Compile }, timeText),
-			median(func(m bench.Measurement) float64 { return m.FirstCall }, timeText),
-			median(func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }, bytesText),
-			median(func(m bench.Measurement) float64 { return float64(m.DeviceMemory) }, bytesText))})
+			t.summary(bench.Summarize(c.Values(evaluateThroughput)), countText),
+			median(func(m bench.Measurement) float64 { return m.Open }),
+			median(func(m bench.Measurement) float64 { return m.Upload }),
+			median(func(m bench.Measurement) float64 { return m.Compile }),
+			median(func(m bench.Measurement) float64 { return m.FirstCall }),
+			medianOf(c, func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }, bytesText))})
 	}
 	if len(lines) == 0 {
 		return
 	}
 	t.heading("evaluation, start-up and memory")
 	t.table(columns, lines)
-	t.footnotes()
 }
 
 // agreement says whether all backends compute the same.
 func (t *benchText) agreement(r bench.Results) {
 	all := bench.Agreements(r)
-	trajectories := slices.ContainsFunc(r.Cells, func(c bench.CellResult) bool { return c.Trajectory != nil })
-	if !trajectories {
+	if !slices.ContainsFunc(r.Cells, func(c bench.CellResult) bool { return c.Trajectory != nil }) {
 		return
 	}
 	t.heading("agreement")
@@ -257,10 +211,9 @@ func (t *benchText) agreement(r bench.Results) {
 	type pair struct{ cell, reference bench.Runner }
 	var pairs []pair
 	agreeing := map[pair][]bench.Agreement{}
-	var others []bench.Agreement
 	for _, a := range all {
 		if !a.Within {
-			others = append(others, a)
+			t.paragraph(2, fmt.Sprintf("%s DISAGREES with %s: %s.", cellText(a.Cell), cellText(a.Reference), differenceText(a)))
 			continue
 		}
 		p := pair{a.Cell.Runner(), a.Reference.Runner()}
@@ -268,9 +221,6 @@ func (t *benchText) agreement(r bench.Results) {
 			pairs = append(pairs, p)
 		}
 		agreeing[p] = append(agreeing[p], a)
-	}
-	for _, a := range others {
-		t.paragraph(2, fmt.Sprintf("%s DISAGREES with %s: %s.", cellText(a.Cell), cellText(a.Reference), differenceText(a)))
 	}
 	for _, p := range pairs {
 		widest := agreeing[p][0]
@@ -283,13 +233,9 @@ func (t *benchText) agreement(r bench.Results) {
 		}
 		with := p.reference.String()
 		if p.cell == p.reference {
-			with = "another way to dispatch"
+			with = "itself when dispatched differently"
 		}
-		verb := "agree"
-		if len(agreeing[p]) == 1 {
-			verb = "agrees"
-		}
-		t.paragraph(2, fmt.Sprintf("%s: %s %s with %s: %s.", p.cell, counted(len(agreeing[p]), "cell"), verb, with, differenceText(widest)))
+		t.paragraph(2, fmt.Sprintf("%s agrees with %s in %s: %s.", p.cell, with, counted(len(agreeing[p]), "cell"), differenceText(widest)))
 	}
 }
 
@@ -297,36 +243,26 @@ func abs(x int) int { return max(x, -x) }
 
 // differenceText says by how much two trainings differ.
 func differenceText(a bench.Agreement) string {
-	var all []string
-	if a.Steps > 0 {
-		difference := "differ by a loss that is no number"
-		switch {
-		case a.LossDifference == 0:
-			difference = "are equal"
-		case !math.IsNaN(a.LossDifference):
-			difference = "differ by " + strconv.FormatFloat(a.LossDifference, 'e', 1, 64) + " at most"
-		}
-		all = append(all, fmt.Sprintf("losses of the first %s %s (tolerance %g)", counted(a.Steps, "step"), difference, a.LossTolerance))
+	difference := "are equal"
+	if a.LossDifference > 0 {
+		difference = "differ by at most " + strconv.FormatFloat(a.LossDifference, 'e', 1, 64)
 	}
-	if a.Images > 0 {
-		all = append(all, fmt.Sprintf("then right on %s of %s test images (tolerance %d)", moreText(a.CorrectDifference), thousands(a.Images), a.CorrectTolerance))
-	} else {
-		all = append(all, "accuracies not compared")
+	text := fmt.Sprintf("losses of the first %s %s (tolerance %g)", counted(a.Steps, "step"), difference, a.LossTolerance)
+	if a.Images == 0 {
+		return text + "; accuracies not compared"
 	}
-	return strings.Join(all, ", ")
-}
-
-func moreText(difference int) string {
+	correct := "equally many"
 	switch {
-	case difference > 0:
-		return thousands(difference) + " more"
-	case difference < 0:
-		return thousands(-difference) + " fewer"
+	case a.CorrectDifference > 0:
+		correct = thousands(a.CorrectDifference) + " more"
+	case a.CorrectDifference < 0:
+		correct = thousands(-a.CorrectDifference) + " fewer"
 	}
-	return "equally many"
+	return text + fmt.Sprintf("; afterwards %s of %s test images are classified correctly (tolerance %d)",
+		correct, thousands(a.Images), a.CorrectTolerance)
 }
 
-// crossovers say from where which backend is the faster one.
+// crossovers say where one backend overtakes another.
 func (t *benchText) crossovers(r bench.Results) {
 	if len(runnersOf(r)) < 2 {
 		return
@@ -334,58 +270,53 @@ func (t *benchText) crossovers(r bench.Results) {
 	t.heading("crossover")
 	all := bench.Crossovers(r)
 	if len(all) == 0 {
-		t.paragraph(2, "Nothing to tell: it needs two widths, of networks whose layers have one each, or two batch sizes that two backends were measured at, all else alike.")
-		return
+		t.paragraph(2, "Not determined: two backends must be measured at two or more widths (of networks whose layers share one width) "+
+			"or batch sizes, everything else being equal.")
 	}
 	for _, c := range all {
 		t.paragraph(2, crossoverText(c))
 	}
 }
 
-// crossoverText is what a crossover says, in a sentence or two.
+// crossoverText is what a crossover says, in a sentence.
 func crossoverText(c bench.Crossover) string {
-	where := ""
+	where := "layers " + layersText(c.LayerSizes)
 	if c.Along == bench.AlongWidth {
 		where = fmt.Sprintf("%s, batch %d", counted(c.Depth, "hidden layer"), c.BatchSize)
-	} else {
-		where = "layers " + layersText(c.LayerSizes)
 	}
-	text := fmt.Sprintf("%s and %s over the %s (%s, %s): ", c.A, c.B, c.Along, where, dispatchText(c.StepsPerCall, c.Feed))
-
+	text := fmt.Sprintf("%s and %s by %s (%s, %s): ", c.A, c.B, c.Along, where, dispatchText(c.StepsPerCall, c.Feed))
 	if len(c.Crossings) > 0 {
 		var changes []string
 		for _, crossing := range c.Crossings {
-			changes = append(changes, fmt.Sprintf("%s is the faster one from about %s on (between %d and %d)", crossing.Faster, aboutText(crossing.At), crossing.Low, crossing.High))
+			changes = append(changes, fmt.Sprintf("%s overtakes at a %s of about %s (between %d and %d)",
+				crossing.Faster, c.Along, aboutText(crossing.At), crossing.Low, crossing.High))
 		}
 		return text + joined(changes) + "."
 	}
-	var a, b, noise []string
+	var sure, noise []string
+	var faster bench.Runner
 	enough := false
 	for _, p := range c.Points {
 		enough = enough || max(p.A.N, p.B.N) >= fewestToDiffer
-		at := strconv.Itoa(p.At)
-		switch {
-		case !p.Sure:
-			noise = append(noise, at)
-		case p.AFaster():
-			a = append(a, at)
-		default:
-			b = append(b, at)
+		if !p.Sure {
+			noise = append(noise, strconv.Itoa(p.At))
+			continue
 		}
-	}
-	faster, at := c.A, a
-	if len(b) > 0 {
-		faster, at = c.B, b
+		sure, faster = append(sure, strconv.Itoa(p.At)), c.B
+		if p.AFaster() {
+			faster = c.A
+		}
 	}
 	switch {
 	case !enough:
 		return text + differNote() + "."
-	case len(at) == 0:
-		return text + "not within the grid: within noise at " + joined(noise) + "."
+	case len(sure) == 0:
+		return text + "no crossover within the grid; within noise at " + joined(noise) + "."
 	case len(noise) == 0:
-		return text + fmt.Sprintf("not within the grid: %s is the faster one everywhere, by %s.", faster, leadText(c))
+		return text + fmt.Sprintf("no crossover within the grid; %s is faster everywhere, from %s.", faster, leadText(c))
 	}
-	return text + fmt.Sprintf("not within the grid: %s is the faster one at %s, and at %s they are within noise.", faster, joined(at), joined(noise))
+	return text + fmt.Sprintf("no crossover within the grid; %s is faster at %s, and they are within noise at %s.",
+		faster, joined(sure), joined(noise))
 }
 
 // leadText is by how much the faster backend is: "1.4x at 32 to 6.1x at 1024".
@@ -398,24 +329,26 @@ func leadText(c bench.Crossover) string {
 }
 
 // stepTimes say where the time goes.
-func (t *benchText) stepTimes(r bench.Results) {
+func (t *benchText) stepTimes(r bench.Results, v cellColumns) {
 	all := bench.AllStepTimes(r)
 	if len(all) == 0 {
 		return
 	}
-	t.heading("where the time goes when every step is a call")
+	t.heading("where the time of a step goes when every step is a call of its own")
+	columns := append(v.work("backend"),
+		column{name: "feed", left: true, spare: 1},
+		column{name: "step"},
+		column{name: "products", about: "the step's matrix products alone"},
+		column{name: "rest", about: "all else that the device does in a step"},
+		column{name: "dispatch", about: "what one call per step adds to one call per epoch"},
+		column{name: "copying", about: "what copying every batch from the host adds"})
 	var lines []line
-	columns := []column{{"backend", true}, {"layers", true}, {"batch", false}, {"feed", true}, {"step", false},
-		{"products", false}, {"rest", false}, {"dispatch", false}, {"copying", false}}
 	for _, s := range all {
-		lines = append(lines, line{texts: []string{
-			printable(s.Runner.String()), layersText(s.LayerSizes), strconv.Itoa(s.BatchSize), s.Feed, timeText(s.Step.Median),
-			partText(s.Products), partText(s.Rest), partText(s.Dispatch), partText(s.Copy),
-		}})
+		lines = append(lines, line{texts: append(v.workTexts(s.Runner.String(), s.LayerSizes, s.BatchSize), s.Feed, timeText(s.Step.Median),
+			partText(s.Products), partText(s.Rest), partText(s.Dispatch), partText(s.Copy))})
 	}
 	t.table(columns, lines)
-	t.paragraph(0, "products: the step’s matrix products alone. rest: what else the device does in a step, an epoch a call. "+
-		"dispatch: what a call for each step adds. copying: what feeding each batch from the host adds. ~ is within noise, none is less than none.")
+	t.paragraph(0, "~: within noise; none: steps with it were not slower.")
 	for _, runner := range runnersOf(r) {
 		if text := overheadText(all, runner); text != "" {
 			t.paragraph(0, text)
@@ -435,56 +368,54 @@ func partText(p bench.Part) string {
 	return missing
 }
 
-// overheadText says how much of a step is dispatch and copying on a backend.
+// overheadText says how much of a step is dispatch and copying on a backend, where
+// that is least and most.
 func overheadText(all []bench.StepTimes, runner bench.Runner) string {
 	overhead := func(s bench.StepTimes) float64 { return s.Dispatch.Share + s.Copy.Share }
-	var low, high *bench.StepTimes
-	for i := range all {
-		s := &all[i]
-		if s.Runner != runner || s.Dispatch.State == bench.NotMeasured {
-			continue
-		}
-		if low == nil || overhead(*s) < overhead(*low) {
-			low = s
-		}
-		if high == nil || overhead(*s) > overhead(*high) {
-			high = s
-		}
-	}
-	if high == nil || overhead(*high) == 0 {
+	of := slices.DeleteFunc(slices.Clone(all), func(s bench.StepTimes) bool {
+		return s.Runner != runner || s.Dispatch.State == bench.NotMeasured
+	})
+	slices.SortStableFunc(of, func(a, b bench.StepTimes) int { return cmp.Compare(overhead(a), overhead(b)) })
+	if len(of) == 0 || overhead(of[len(of)-1]) == 0 {
 		return ""
 	}
-	at := func(s *bench.StepTimes) string {
-		share := shareText(overhead(*s))
-		if overhead(*s) == 0 {
-			share = "nothing beyond noise"
+	at := func(s bench.StepTimes) string {
+		share := "nothing beyond noise"
+		if overhead(s) > 0 {
+			share = shareText(overhead(s))
 		}
-		return fmt.Sprintf("%s of it at %s x %d", share, layersText(s.LayerSizes), s.BatchSize)
+		return fmt.Sprintf("%s at %s x %d", share, layersText(s.LayerSizes), s.BatchSize)
 	}
-	text := fmt.Sprintf("On %s, a step’s own call and copy take ", runner)
-	if low == high {
-		return text + at(high) + "."
+	text := fmt.Sprintf("Dispatch and copying as a share of step time on %s: ", runner)
+	if len(of) == 1 {
+		return text + at(of[0]) + "."
 	}
-	return text + at(low) + " to " + at(high) + "."
+	return text + "from " + at(of[0]) + " to " + at(of[len(of)-1]) + "."
 }
 
-// peers compare us with the same work in Python.
+// peers compare epochal with the same work in Python.
 func (t *benchText) peers(r bench.Results) {
 	if len(r.Peers) == 0 {
 		return
 	}
-	t.heading("peers: their time or memory over ours, pair by pair (2.00x: twice as much as ours)")
-	columns := []column{{"peer", true}, {"layers", true}, {"batch", false}, {"pairs", false}, {"train", false},
-		{"train+evaluate", false}, {"process", false}, {"memory", false}, {"ours/its", false}}
+	t.heading("peers: time and memory relative to epochal's, pair by pair (2.00x: twice)")
+	work := make([]bench.CellResult, len(r.Peers))
+	for i, p := range r.Peers {
+		work[i].Cell = bench.Cell{LayerSizes: p.LayerSizes, BatchSize: p.BatchSize}
+	}
+	v := varying(work)
+	columns := append(v.work("peer"),
+		column{name: "pairs"},
+		column{name: "train", about: "one training epoch"},
+		column{name: "train+eval", about: "an epoch and its evaluation"},
+		column{name: "process", about: "a whole process of one epoch, from start to exit"},
+		column{name: "memory", about: "peak of the process", spare: 1},
+		column{name: "ours/its", about: "epochal's training epoch relative to the peer's", spare: 2})
 	var lines []line
 	for _, p := range r.Peers {
-		texts := []string{printable(p.Peer), layersText(p.LayerSizes), strconv.Itoa(p.BatchSize)}
+		texts := v.workTexts(p.Peer, p.LayerSizes, p.BatchSize)
 		if len(p.Rounds) == 0 {
-			reason := "not measured"
-			if p.Failure != "" {
-				reason = "failed: " + p.Failure
-			}
-			lines = append(lines, line{texts, reason})
+			lines = append(lines, line{texts, failedText(p.Failure)})
 			continue
 		}
 		pairs := strconv.Itoa(len(p.Rounds))
@@ -492,14 +423,10 @@ func (t *benchText) peers(r bench.Results) {
 			pairs += t.note(p.Failure)
 		}
 		ratios := p.Ratios()
-		lines = append(lines, line{texts: append(texts, pairs,
-			t.summary(ratios.Train, ratioText), t.summary(ratios.TrainEvaluate, ratioText),
-			t.summary(ratios.Process, ratioText), t.summary(ratios.Memory, ratioText),
-			t.summary(p.OurRatios().Train, ratioText))})
+		lines = append(lines, line{texts: append(texts, pairs, t.summary(ratios.Train, ratioText), t.summary(ratios.TrainEvaluate, ratioText),
+			t.summary(ratios.Process, ratioText), t.summary(ratios.Memory, ratioText), t.summary(ratios.OursTrain, ratioText))})
 	}
 	t.table(columns, lines)
-	t.footnotes()
-	t.paragraph(0, "train: an epoch. process: one of a single epoch, from start to exit. ours/its: our training epoch over the peer’s.")
 	var seen []string
 	for _, p := range r.Peers {
 		text := p.Peer + ": " + p.Versions

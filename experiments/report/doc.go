@@ -11,9 +11,8 @@
 // class with the most confidence, and [Comparison] several experiments in one figure.
 // [FormatOf] tells the format from the name that a figure's file is to have.
 //
-// What a benchmark found is written by [BenchTable] for people, by [BenchJSON] and
-// [BenchCSV] for programs, by [BenchGo] for benchstat, and drawn by [BenchFigure].
-// [ReadBench] reads the JSON again, and [BenchCompare] compares two.
+// What a benchmark found is written by [BenchTable] for people, by [BenchJSON] for
+// programs and by [BenchGo] for benchstat, and drawn by [BenchFigure].
 //
 // # Stance
 //

@@ -16,6 +16,9 @@ import (
 	"golang.org/x/image/font"
 )
 
+// measurable tells whether x is a number that was measured.
+func measurable(x float64) bool { return x > 0 && !math.IsInf(x, 0) }
+
 // MaxPanels is how many batch sizes and depths one figure of a benchmark shows.
 const MaxPanels = 6
 
@@ -91,7 +94,7 @@ func throughputPanels(r bench.Results) []throughputPanel {
 		}
 		width, square := c.Cell.Width()
 		images := bench.Summarize(c.Throughput())
-		if !square || c.Cell.StepsPerCall != 0 || c.Cell.Feed != bench.FeedResident || !measurable(images.Median) {
+		if !square || !c.Cell.FastDispatch() || !measurable(images.Median) {
 			continue
 		}
 		depth := len(c.Cell.LayerSizes)
@@ -117,7 +120,7 @@ func throughputPanels(r bench.Results) []throughputPanel {
 		}
 	}
 	for _, c := range bench.Crossovers(r) {
-		if c.Along != bench.AlongWidth || c.StepsPerCall != 0 || c.Feed != bench.FeedResident || !slices.Contains(runners, c.A) || !slices.Contains(runners, c.B) {
+		if c.Along != bench.AlongWidth || c.StepsPerCall != bench.WholeEpoch || c.Feed != bench.FeedResident || !slices.Contains(runners, c.A) || !slices.Contains(runners, c.B) {
 			continue
 		}
 		for i := range panels {

@@ -75,7 +75,7 @@ func TestThroughputKeepsToThePage(t *testing.T) {
 			runner := bench.Runner{Backend: fmt.Sprintf("%d%s", i, strings.Repeat("W", random.IntN(40))), Precision: bench.Float32}
 			for _, batch := range []int{8, 16, 32, 64, 128, 256, 512, 1024}[:1+random.IntN(8)] {
 				for _, width := range []int{1, 32, 33, 34, 1024, 65_536}[:1+random.IntN(6)] {
-					c := bench.CellResult{Cell: bench.Cell{Backend: runner.Backend, Precision: runner.Precision, LayerSizes: []int{width}, BatchSize: batch, Feed: bench.FeedResident}}
+					c := bench.CellResult{Cell: bench.Cell{Backend: runner.Backend, Precision: runner.Precision, LayerSizes: []int{width}, BatchSize: batch, StepsPerCall: bench.WholeEpoch, Feed: bench.FeedResident}}
 					epoch := math.Pow(10, 4*random.Float64())
 					for range 1 + random.IntN(7) {
 						c.Rounds = append(c.Rounds, bench.Measurement{Epoch: epoch * (1 + 0.1*random.Float64())})
@@ -128,7 +128,7 @@ func TestThroughputMarksTheFastest(t *testing.T) {
 	var r bench.Results
 	for backend, images := range map[string][2]float64{"a": {8000, 500}, "b": {2000, 2000}, "c": {1000, 100}, "d": {100, 1000}} {
 		for i, width := range []int{100, 1600} {
-			c := bench.CellResult{Cell: bench.Cell{Backend: backend, Precision: bench.Float32, LayerSizes: []int{width}, BatchSize: 64, Feed: bench.FeedResident}}
+			c := bench.CellResult{Cell: bench.Cell{Backend: backend, Precision: bench.Float32, LayerSizes: []int{width}, BatchSize: 64, StepsPerCall: bench.WholeEpoch, Feed: bench.FeedResident}}
 			for j := range 5 {
 				c.Rounds = append(c.Rounds, bench.Measurement{Epoch: bench.TrainImages / images[i] * (1 + 0.01*float64(j-2))})
 			}

@@ -1,0 +1,176 @@
+package bench
+
+import (
+	"math"
+	"slices"
+)
+
+// Axis is what a crossover is looked for along.
+type Axis string
+
+// The axes.
+const (
+	AlongWidth Axis = "width"
+	AlongBatch Axis = "batch size"
+)
+
+// Crossover is which of two backends trains faster along one axis of the grid,
+// everything else being equal.
+type Crossover struct {
+	Along Axis
+	A, B  Runner
+
+	Depth        int   // hidden layers, all of one width; along the width
+	BatchSize    int   // along the width
+	LayerSizes   []int // along the batch size
+	StepsPerCall StepsPerCall
+	Feed         string
+
+	Points    []CrossoverPoint // at least 2, ascending
+	Crossings []Crossing       // ascending; none if there is none within the grid
+}
+
+// CrossoverPoint is a place of the grid where both backends were measured.
+type CrossoverPoint struct {
+	At   int     // width or batch size
+	A, B Summary // images per second
+	Sure bool    // they differ by more than noise
+}
+
+// AFaster tells whether A's median is the higher one.
+func (p CrossoverPoint) AFaster() bool { return p.A.Median > p.B.Median }
+
+// logRatio is above 0 where A is faster.
+func (p CrossoverPoint) logRatio() float64 { return math.Log(p.A.Median / p.B.Median) }
+
+// Crossing is where the faster backend changes.
+type Crossing struct {
+	At              float64 // width or batch size, by a straight line on logarithmic axes between two neighbouring points
+	ImagesPerSecond float64 // of both, there
+	Low, High       int     // the nearest points on both sides that differ by more than noise
+	Faster          Runner  // from there on
+}
+
+// Crossovers look at each pair of backends along widths, of networks whose hidden
+// layers share one, and along the batch sizes of each network. Precisions are never
+// mixed within a backend, but TF32 of one is compared with float32 of another that
+// has no choice. At least two points are needed.
+//
+// The faster backend changes only between points that differ by more than noise in
+// opposite directions. Points between those are within noise and only serve to
+// interpolate.
+func Crossovers(r Results) []Crossover {
+	var runners []Runner
+	for _, c := range r.Cells {
+		if !slices.Contains(runners, c.Cell.Runner()) && len(c.Rounds) > 0 {
+			runners = append(runners, c.Cell.Runner())
+		}
+	}
+	var all []Crossover
+	for i, a := range runners {
+		for _, b := range runners[i+1:] {
+			if a.Backend == b.Backend {
+				continue
+			}
+			for _, along := range []Axis{AlongWidth, AlongBatch} {
+				all = append(all, crossoversOf(r, along, a, b)...)
+			}
+		}
+	}
+	return all
+}
+
+// crossoversOf are those of a pair along one axis.
+func crossoversOf(r Results, along Axis, a, b Runner) []Crossover {
+	var all []Crossover
+	for _, mine := range r.Cells {
+		c := mine.Cell
+		if c.Runner() != a || len(mine.Rounds) == 0 {
+			continue
+		}
+		cross := Crossover{Along: along, A: a, B: b, StepsPerCall: c.StepsPerCall, Feed: c.Feed}
+		at := c.BatchSize
+		if along == AlongWidth {
+			width, square := c.Width()
+			if !square {
+				continue
+			}
+			at, cross.Depth, cross.BatchSize = width, len(c.LayerSizes), c.BatchSize
+		} else {
+			cross.LayerSizes = c.LayerSizes
+		}
+		c.Backend, c.Precision = b.Backend, b.Precision
+		other := slices.IndexFunc(r.Cells, func(x CellResult) bool { return x.Cell.Equal(c) && len(x.Rounds) > 0 })
+		if other < 0 {
+			continue
+		}
+		ours, theirs := mine.Throughput(), r.Cells[other].Throughput()
+		point := CrossoverPoint{At: at, A: Summarize(ours), B: Summarize(theirs), Sure: Differ(ours, theirs)}
+
+		place := slices.IndexFunc(all, cross.sameLine)
+		if place < 0 {
+			place, all = len(all), append(all, cross)
+		}
+		all[place].Points = append(all[place].Points, point)
+	}
+	all = slices.DeleteFunc(all, func(c Crossover) bool { return len(c.Points) < 2 })
+	for i := range all {
+		slices.SortStableFunc(all[i].Points, func(x, y CrossoverPoint) int { return x.At - y.At })
+		all[i].Crossings = crossings(all[i])
+	}
+	return all
+}
+
+// sameLine tells whether the points of two crossovers of one pair and axis belong
+// together.
+func (c Crossover) sameLine(other Crossover) bool {
+	return c.Depth == other.Depth && c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes) &&
+		c.StepsPerCall == other.StepsPerCall && c.Feed == other.Feed
+}
+
+// Width is that of all hidden layers, if they share one and there are any.
+func (c Cell) Width() (width int, square bool) {
+	if len(c.LayerSizes) == 0 {
+		return 0, false
+	}
+	for _, width := range c.LayerSizes {
+		if width != c.LayerSizes[0] {
+			return 0, false
+		}
+	}
+	return c.LayerSizes[0], true
+}
+
+func crossings(c Crossover) []Crossing {
+	var all []Crossing
+	last := -1 // of the points that differ
+	for i, p := range c.Points {
+		if !p.Sure {
+			continue
+		}
+		if last >= 0 && c.Points[last].AFaster() != p.AFaster() {
+			all = append(all, c.crossing(last, i))
+		}
+		last = i
+	}
+	return all
+}
+
+// crossing is that between two points that differ in opposite directions.
+func (c Crossover) crossing(low, high int) Crossing {
+	found := Crossing{Low: c.Points[low].At, High: c.Points[high].At, Faster: c.B}
+	if c.Points[high].AFaster() {
+		found.Faster = c.A
+	}
+	// The first pair of neighbours whose medians change places. There is one, for
+	// those at both ends do.
+	for c.Points[low].AFaster() == c.Points[low+1].AFaster() {
+		low++
+	}
+	from, to := c.Points[low], c.Points[low+1]
+	share := from.logRatio() / (from.logRatio() - to.logRatio())
+	between := func(a, b float64) float64 { return math.Exp(math.Log(a) + share*(math.Log(b)-math.Log(a))) }
+	found.At = between(float64(from.At), float64(to.At))
+	found.ImagesPerSecond = between(from.A.Median, to.A.Median)
+	return found
+}
