@@ -46,7 +46,7 @@ type Peer struct {
 // Peers are all peers. A new one is a row here and its program in the folder peers.
 var Peers = []Peer{
 	{
-		"torch-loader", "PyTorch with torchvision's dataset and DataLoader, as in the post",
+		"torch-loader", "PyTorch with torchvision's DataLoader, as in the post",
 		"torch_loop.py", []string{"--feed=loader"}, []string{"--device=cuda"}, []string{"torch", "torchvision", "numpy"},
 	},
 	{
