@@ -15,7 +15,7 @@ import (
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/model"
-	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Options are the surroundings of a run: what does not change its result.
@@ -24,7 +24,6 @@ type Options struct {
 	Folder   string           // the run folder, which must not exist or be empty
 	Parent   string           // without Folder: where a run folder named after the time is made; "" keeps no record
 	Now      func() time.Time // time.Now when nil
-	Plugins  backend.Plugins  // where plugins are found and installed
 	Device   *Device          // where to run; nil opens c.Backend for this run alone
 
 	CheckpointEvery int    // epochs between two checkpoints, 0 for none but at an interruption and at the end
@@ -378,8 +377,7 @@ func (r *run) open(ctx context.Context) error {
 	if r.device = r.options.Device; r.device == nil {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
-			TF32: r.config.TF32, Plugins: r.options.Plugins,
-			Progress: func(p backend.Progress) { r.observe(PluginProgress{p}) },
+			TF32: r.config.TF32, Progress: func(p install.Progress) { r.observe(PluginProgress{p}) },
 		})
 		for _, warning := range warnings {
 			r.observe(Warning{warning})

@@ -5,6 +5,7 @@ import (
 	"text/tabwriter"
 
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 
 	"github.com/spf13/cobra"
 )
@@ -30,12 +31,12 @@ func newBackends(t *terminal) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			plugins := backend.Plugins{Progress: func(p backend.Progress) { printInstallation(t, p) }}
-			install := plugins.InstallCPU
+			installer := install.Installer{Progress: func(p install.Progress) { printInstallation(t, p) }}
+			run := installer.CPU
 			if args[0] == "cuda" {
-				install = plugins.InstallCUDA
+				run = installer.CUDA
 			}
-			path, err := install(c.Context())
+			path, err := run(c.Context())
 			t.end()
 			if err != nil {
 				return fmt.Errorf("backends install %s: %w", args[0], err)
@@ -51,7 +52,7 @@ func listBackends(c *cobra.Command, t *terminal) error {
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "BACKEND\tSTATE\tVERSION\tDEVICE\tFILE")
 	var hints []string
-	for _, status := range (backend.Plugins{}).List(c.Context()) {
+	for _, status := range backend.List() {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", status.Name, status.State, dash(status.Version), dash(status.Device), dash(status.File))
 		if status.Hint != "" {
 			hints = append(hints, status.Name+": "+status.Hint)
@@ -76,7 +77,7 @@ func dash(text string) string {
 
 // printInstallation shows how far an installation is: a live line at a terminal,
 // a line for each stage in a pipe.
-func printInstallation(t *terminal, p backend.Progress) {
+func printInstallation(t *terminal, p install.Progress) {
 	if !isTerminal(t.err) {
 		if p.Done == 0 {
 			t.note("%s %s", p.Stage, p.File)

@@ -132,9 +132,7 @@ func (r *cellRun) prepare(context.Context) (err error) {
 
 func (r *cellRun) open(ctx context.Context) (err error) {
 	r.m.Open, err = r.seconds(func() (err error) {
-		r.device, _, err = backend.Open(ctx, r.task.Cell.Backend, backend.Options{
-			TF32: r.task.Cell.Precision == TF32, Plugins: r.Plugins,
-		})
+		r.device, _, err = backend.Open(ctx, r.task.Cell.Backend, backend.Options{TF32: r.task.Cell.Precision == TF32})
 		return err
 	})
 	return err

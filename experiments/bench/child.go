@@ -66,7 +66,6 @@ type EpochTimes struct {
 type Surroundings struct {
 	Machine fs.FS            // the machine's files, default those below /
 	Now     func() time.Time // default time.Now
-	Plugins backend.Plugins  // where plugins are found; for a cell none is installed
 }
 
 func (s Surroundings) withDefaults() Surroundings {
@@ -125,7 +124,7 @@ func train(ctx context.Context, task TrainingTask, s Surroundings, answer *Answe
 	config.Backend, config.LayerSizes, config.BatchSize, config.Epochs = task.Backend, task.LayerSizes, task.BatchSize, task.Epochs
 	config.StepsPerCall = TrainImages // a whole epoch
 	result, err := experiments.Run(ctx, config, experiments.Options{
-		Now: s.Now, Plugins: s.Plugins,
+		Now: s.Now,
 		Observer: func(event experiments.Event) {
 			if done, ok := event.(experiments.EpochDone); ok {
 				answer.Epochs = append(answer.Epochs, EpochTimes{done.Metrics.TrainSeconds, done.Metrics.EvalSeconds})

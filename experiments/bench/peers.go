@@ -118,7 +118,7 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 
 // ready tells whether a backend that is not measured itself is installed.
 func (r *benchmark) ready(ctx context.Context, name string) bool {
-	return slices.ContainsFunc(r.Plugins.List(ctx), func(s backend.Status) bool {
+	return slices.ContainsFunc(backend.List(), func(s backend.Status) bool {
 		return s.Name == name && s.State == backend.StateReady
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"epochal/experiments/published"
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Limits of Options.
@@ -38,7 +39,6 @@ type Options struct {
 	Command  string // what made the results, for the record
 	Observer func(Event)
 	Now      func() time.Time // time.Now when nil
-	Plugins  backend.Plugins
 }
 
 // Validate reports impossible options as [experiments.Problems].
@@ -337,8 +337,7 @@ func (w *work) open(ctx context.Context) (devices []*experiments.Device, err err
 		device, warnings, err := experiments.OpenDevice(ctx, w.options.Backend, experiments.DeviceOptions{
 			TF32:     w.options.TF32,
 			Threads:  max(1, cores/jobs),
-			Plugins:  w.options.Plugins,
-			Progress: func(p backend.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
+			Progress: func(p install.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
 		})
 		if err != nil {
 			for _, device := range devices {
