@@ -77,10 +77,17 @@ func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 		return "", advice.Errorf(advice.InstallCPU, "install %s: none for %s has a known SHA-256, so it is installed on request only",
 			cpuPlugin, platform)
 	}
+	if folder, err := Directory(); err == nil {
+		// Without the lock, so that a folder that cannot be written to will do.
+		path := filepath.Join(folder, pins[0].file())
+		if _, err := Verify(path); err == nil {
+			return path, nil
+		}
+	}
 	return i.install(ctx, cpuPlugin, i.firstPin)
 }
 
-// adviceOffline is for who has no plugin and cannot download one.
+// adviceOffline is for a user who has no plugin and cannot download one.
 const adviceOffline = "check the network, or put a PJRT CPU plugin there as pjrt_c_api_cpu_plugin.so"
 
 // firstPin installs the first of the pinned plugins that is there or can be had.
@@ -178,6 +185,14 @@ func moveIn(unpacked, final, want string) error {
 	}
 	if want != "" && sha256 != want {
 		return &HashError{"the unpacked plugin", sha256, want}
+	}
+	// A crash after the renaming must leave no half of the plugin under its final name.
+	file, err := os.Open(unpacked)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
 	}
 	return os.Rename(unpacked, final)
 }

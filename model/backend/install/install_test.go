@@ -115,7 +115,11 @@ func TestCPU(t *testing.T) {
 			if diff := cmp.Diff([]string{"download first", "unpack first 1.0"}, stages); diff != "" {
 				t.Errorf("stages (-want +got):\n%s", diff)
 			}
-			// A second time there is nothing to do.
+			// A second time there is nothing to do, even where nothing can be written.
+			if err := os.Chmod(folder, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.Chmod(folder, 0o755) })
 			if again, err := installer.CPU(context.Background()); err != nil || again != path || s.count(page) != 1 {
 				t.Errorf("again: %q, %v after %d requests, want %q after 1", again, err, s.count(page), path)
 			}

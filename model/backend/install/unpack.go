@@ -49,9 +49,9 @@ func unpackWheel(wheel, folder string, rename func(member string) string) error 
 	return nil
 }
 
-// maxRelease is how many bytes are unpacked of a release, for which no hash is
-// known. A plugin has 200 to 300 MB.
-const maxRelease = 4 << 30
+// maxRelease is how many bytes at most are unpacked from a release, for which no
+// hash is known. A plugin has 200 to 300 MB.
+const maxRelease = 1 << 30
 
 // unpackRelease writes the plugin in an archive of go-xla's releases, .tar.gz, to
 // a folder under that name. go-xla's installer unpacks as well, but follows links
@@ -71,7 +71,7 @@ func unpackRelease(archive, folder, name string) error {
 		return err
 	}
 	defer root.Close()
-	members := tar.NewReader(io.LimitReader(unpacked, maxRelease))
+	members := tar.NewReader(unpacked)
 	for {
 		member, err := members.Next()
 		if err == io.EOF {
@@ -82,13 +82,12 @@ func unpackRelease(archive, folder, name string) error {
 		}
 		matches, _ := path.Match("pjrt_c_api_cpu_*_plugin.*", path.Base(member.Name))
 		if matches && member.Typeflag == tar.TypeReg {
-			return write(root, name, members)
+			return write(root, name, io.LimitReader(members, maxRelease))
 		}
 	}
 }
 
-// write writes a file below root, down to its medium: a crash after it was moved to
-// its place leaves no half of it. Libraries and NVIDIA's programs are executable.
+// write writes a file below root. Libraries and NVIDIA's programs are executable.
 func write(root *os.Root, name string, content io.Reader) error {
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -98,5 +97,5 @@ func write(root *os.Root, name string, content io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, file.Close())
 }
