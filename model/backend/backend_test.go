@@ -174,7 +174,7 @@ func TestOpenNoPlugin(t *testing.T) {
 	put(t, file, string(program))
 	_, _, err = Open(context.Background(), "xla:"+file, Options{})
 	want := `backend "xla:` + file + `": plugin ` + file +
-		`: its path has a comma or a word (cpu, cuda, nvidia) from which go-xla mistakes its kind`
+		`: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind`
 	if err == nil || err.Error() != want || hintOf(err) != "move the plugin to another folder" {
 		t.Errorf("error:\n got %v\nwant %s", err, want)
 	}

@@ -129,7 +129,7 @@ func goxlaName(file string) (string, error) {
 		}
 	}
 	return "", advice.Errorf("move the plugin to another folder",
-		"plugin %s: its path has a comma or a word (cpu, cuda, nvidia) from which go-xla mistakes its kind", file)
+		"plugin %s: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind", file)
 }
 
 // mistaken tells whether go-xla, which guesses a plugin's kind from the whole

@@ -73,7 +73,7 @@ func (i Installer) downloadWheel(ctx context.Context, w wheel, target string) er
 		return err
 	}
 	if sha256 != w.sha256 {
-		return &HashError{fmt.Sprintf("%s: what came (%s)", address, kind), sha256, w.sha256}
+		return &HashError{fmt.Sprintf("%s: the download (%s)", address, kind), sha256, w.sha256}
 	}
 	return nil
 }

@@ -49,9 +49,9 @@ func TestCPU(t *testing.T) {
 			w.Write(fakeWheel("first"))
 		}, nil, "", 0},
 		{"wrong wheel hash", "", nil, func(p *pin) { p.sha256 = one },
-			`/wheels/first: what came ("application/zip") has the SHA-256 ` + digest(fakeWheel("first")) + ", expected " + one, 0},
+			`/wheels/first: the download ("application/zip") has the SHA-256 ` + digest(fakeWheel("first")) + ", expected " + one, 0},
 		{"page instead of a wheel", wheel, answer("<html>sign in</html>"), nil,
-			`/wheels/first: what came ("text/html; charset=utf-8") has the SHA-256`, 0},
+			`/wheels/first: the download ("text/html; charset=utf-8") has the SHA-256`, 0},
 		{"wrong plugin hash", "", nil, func(p *pin) { p.pluginSHA256 = one },
 			"the unpacked plugin has the SHA-256 " + digest(fakePlugin("first")) + ", expected " + one, 0},
 		{"other file in the wheel", "", nil, func(p *pin) { p.member = "first/other.so" },
