@@ -5,6 +5,7 @@ import (
 
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Event is what a run tells its observer: one of the types below.
@@ -14,7 +15,7 @@ type Event interface{ event() }
 type Observer func(Event)
 
 // PluginProgress says how far the installation of a backend's plugin is.
-type PluginProgress struct{ backend.Progress }
+type PluginProgress struct{ install.Progress }
 
 // Warning is something that the user should know and that does not stop the run.
 type Warning struct{ Text string }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 
 	"github.com/spf13/cobra"
 )
@@ -30,12 +31,12 @@ func newBackends(t *terminal) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			plugins := backend.Plugins{Progress: func(p backend.Progress) { printInstallation(t, p) }}
-			install := plugins.InstallCPU
+			installer := install.Installer{Progress: func(p install.Progress) { printInstallation(t, p) }}
+			run := installer.CPU
 			if args[0] == "cuda" {
-				install = plugins.InstallCUDA
+				run = installer.CUDA
 			}
-			path, err := install(c.Context())
+			path, err := run(c.Context())
 			t.end()
 			if err != nil {
 				return fmt.Errorf("backends install %s: %w", args[0], err)
@@ -50,7 +51,7 @@ func newBackends(t *terminal) *cobra.Command {
 func listBackends(c *cobra.Command, t *terminal) error {
 	rows := [][]string{{"BACKEND", "STATE", "VERSION", "DEVICE", "FILE"}}
 	var hints []string
-	for _, status := range (backend.Plugins{}).List(c.Context()) {
+	for _, status := range backend.List() {
 		rows = append(rows, []string{status.Name, status.State,
 			cmp.Or(status.Version, none), cmp.Or(status.Device, none), cmp.Or(status.File, none)})
 		if status.Hint != "" {
@@ -68,7 +69,7 @@ func listBackends(c *cobra.Command, t *terminal) error {
 
 // printInstallation shows how far an installation is: a live line at a terminal,
 // a line for each stage in a pipe.
-func printInstallation(t *terminal, p backend.Progress) {
+func printInstallation(t *terminal, p install.Progress) {
 	if !t.redraws {
 		if p.Done == 0 {
 			t.note("%s %s", p.Stage, p.File)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -55,7 +54,7 @@ func TestScripts(t *testing.T) {
 				return ready, nil
 			}
 			if name == "cuda" {
-				return slices.ContainsFunc((backend.Plugins{}).List(context.Background()), func(s backend.Status) bool {
+				return slices.ContainsFunc(backend.List(), func(s backend.Status) bool {
 					return s.Name == backend.XLACUDA && s.State == backend.StateReady
 				}), nil
 			}

@@ -15,6 +15,7 @@ import (
 	"epochal/experiments/record"
 	"epochal/experiments/train"
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Event is what a benchmark tells its observer: one of the types that follow.
@@ -41,7 +42,7 @@ type Failed struct{ What, Reason string }
 type Warned struct{ Text string }
 
 // Installing says how far the installation of a plugin is.
-type Installing struct{ backend.Progress }
+type Installing struct{ install.Progress }
 
 func (Planned) event()    {}
 func (Measuring) event()  {}
@@ -158,7 +159,7 @@ func (r *benchmark) available(ctx context.Context) ([]string, error) {
 		wanted = known
 	}
 	states := map[string]backend.Status{}
-	for _, status := range r.Plugins.List(ctx) {
+	for _, status := range backend.List() {
 		states[status.Name] = status
 	}
 	var usable []string
@@ -191,7 +192,7 @@ func (r *benchmark) whyUnusable(ctx context.Context, name string, status backend
 		return ""
 	case name == backend.XLACPU && status.State != backend.StateBroken:
 		device, _, err := train.OpenDevice(ctx, name, train.DeviceOptions{
-			Plugins: r.Plugins, Progress: func(p backend.Progress) { r.Observer(Installing{p}) },
+			Progress: func(p install.Progress) { r.Observer(Installing{p}) },
 		})
 		if err != nil {
 			return err.Error()

@@ -40,7 +40,6 @@ type Options struct {
 	Observer    func(Event)      // may be nil
 	Now         func() time.Time // default time.Now
 	Machine     fs.FS            // the machine's files, default those below /
-	Plugins     backend.Plugins  // where plugins are found and installed
 }
 
 // ChildCommand is the argument with which this program becomes a child process.

@@ -104,7 +104,7 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 		if ctx.Err() != nil {
 			return cleanup, ctx.Err()
 		}
-		if err == nil && !slices.Contains(available, ours) && !r.ready(ctx, ours) {
+		if err == nil && !slices.Contains(available, ours) && !r.ready(ours) {
 			err = fmt.Errorf("%s, which it is compared with, is not available", ours)
 		}
 		failure := ""
@@ -137,8 +137,8 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 }
 
 // ready tells whether a backend that is not measured itself is installed.
-func (r *benchmark) ready(ctx context.Context, name string) bool {
-	return slices.ContainsFunc(r.Plugins.List(ctx), func(s backend.Status) bool {
+func (r *benchmark) ready(name string) bool {
+	return slices.ContainsFunc(backend.List(), func(s backend.Status) bool {
 		return s.Name == name && s.State == backend.StateReady
 	})
 }

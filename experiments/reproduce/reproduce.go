@@ -18,6 +18,7 @@ import (
 	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Limits of Options.
@@ -40,7 +41,6 @@ type Options struct {
 	Command  string // what made the results, for the record
 	Observer func(Event)
 	Now      func() time.Time // time.Now when nil
-	Plugins  backend.Plugins
 }
 
 // Validate reports impossible options as [experiments.Problems].
@@ -339,8 +339,7 @@ func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 		device, warnings, err := train.OpenDevice(ctx, w.options.Backend, train.DeviceOptions{
 			TF32:     w.options.TF32,
 			Threads:  max(1, cores/jobs),
-			Plugins:  w.options.Plugins,
-			Progress: func(p backend.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
+			Progress: func(p install.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
 		})
 		if err != nil {
 			for _, device := range devices {

@@ -8,6 +8,7 @@ import (
 	"epochal/experiments"
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // Device is an open backend and what one run after another can share on it:
@@ -28,9 +29,8 @@ const maxNetworks = 16
 // DeviceOptions say how a device is opened.
 type DeviceOptions struct {
 	TF32     bool
-	Threads  int // of XLA on the processor, 0 for all
-	Plugins  backend.Plugins
-	Progress func(backend.Progress) // of an installation; may be nil
+	Threads  int                    // of XLA on the processor, 0 for all
+	Progress func(install.Progress) // of an installation; may be nil
 }
 
 // networkKey is what a compiled network depends on.
@@ -51,12 +51,8 @@ type imagesKey struct {
 // OpenDevice opens the backend of that name, installing its plugin if need be.
 // Warnings come with a device that works.
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
-	plugins := o.Plugins
-	if o.Progress != nil {
-		plugins.Progress = o.Progress
-	}
 	opened, warnings, err := backend.Open(ctx, name, backend.Options{
-		TF32: o.TF32, Threads: o.Threads, Plugins: plugins, AutoInstall: true,
+		TF32: o.TF32, Threads: o.Threads, Install: install.Installer{Progress: o.Progress}.PinnedCPU,
 	})
 	if err != nil {
 		return nil, warnings, err

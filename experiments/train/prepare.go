@@ -11,7 +11,7 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
-	"epochal/model/backend"
+	"epochal/model/backend/install"
 )
 
 // The sets of a dataset as sections of the resident images.
@@ -85,8 +85,8 @@ func (r *run) open(ctx context.Context) error {
 	if r.device = r.options.Device; r.device == nil {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
-			TF32: r.config.TF32, Plugins: r.options.Plugins,
-			Progress: func(p backend.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
+			TF32:     r.config.TF32,
+			Progress: func(p install.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
 		})
 		for _, warning := range warnings {
 			r.observe(experiments.Warning{Text: warning})

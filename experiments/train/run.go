@@ -11,14 +11,12 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/model"
-	"epochal/model/backend"
 )
 
 // Options are the surroundings of a run: what does not change its result.
 type Options struct {
 	Observer experiments.Observer // may be nil
 	Now      func() time.Time     // time.Now when nil
-	Plugins  backend.Plugins      // where plugins are found and installed
 	Device   *Device              // where to run; nil opens the config's backend for this run alone
 
 	Folder string // the run folder, which must not exist or be empty

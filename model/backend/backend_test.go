@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,26 +15,23 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// nothing returns options of a machine without plugins, network and card.
-func nothing(t *testing.T, pairs ...string) Options {
+// put makes a file with the folders above it.
+func put(t *testing.T, name, content string) {
 	t.Helper()
-	folder := t.TempDir()
-	server := newIndex(t)
-	server.Close()
-	p := fakePlugins(filepath.Join(folder, "lib"), server.URL, fakePin("first"))
-	p.Environment = nil
-	return Options{Plugins: p, Environment: variables(append(pairs, "PJRT_PLUGIN_LIBRARY_PATH", folder)...)}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(name), 0o755), os.WriteFile(name, []byte(content), 0o644)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestOpenAutoWithoutPlugin(t *testing.T) {
-	options := nothing(t)
-	b, warnings, err := Open(context.Background(), Auto, options)
+	folder := newMachine(t)
+	b, warnings, err := Open(context.Background(), Auto, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
 	want := "using pure Go, 10 to 50 times slower for training than XLA (33 s an epoch at 512,512 against 0.64 s; " +
-		"6 s if built with GOEXPERIMENT=simd), because backend \"xla:cpu\": no PJRT plugin \"cpu\" in " + options.Plugins.Directory +
+		"6 s if built with GOEXPERIMENT=simd), because backend \"xla:cpu\": no PJRT plugin \"cpu\" in " + folder +
 		" or the other plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so; to install XLA: epochal backends install cpu"
 	if diff := cmp.Diff([]string{want}, warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
@@ -49,28 +45,12 @@ func TestOpenAutoWithoutPlugin(t *testing.T) {
 	}
 }
 
-func TestOpenAutoUnreachableIndex(t *testing.T) {
-	options := nothing(t)
-	options.AutoInstall = true
-	b, warnings, err := Open(context.Background(), Auto, options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.Close()
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "connection refused") || !strings.HasSuffix(warnings[0], "; to install XLA: epochal backends install cpu") {
-		t.Errorf("warnings %q, want one with the reason and the command", warnings)
-	}
-	if _, err := os.Stat(options.Plugins.Directory); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the install folder was made: %v", err)
-	}
-}
-
-func TestOpenAutoWithCard(t *testing.T) {
-	options := nothing(t)
-	options.Plugins.nvidia = func() bool { return true }
+func TestOpenAutoWithNVIDIA(t *testing.T) {
+	folder := newMachine(t)
+	setNVIDIA(t, true)
 	open := func() []string {
 		t.Helper()
-		b, warnings, err := Open(context.Background(), Auto, options)
+		b, warnings, err := Open(context.Background(), Auto, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,54 +60,86 @@ func TestOpenAutoWithCard(t *testing.T) {
 		}
 		return warnings
 	}
-	if got, want := open()[0], "there is an NVIDIA device but no CUDA plugin; to use it: epochal backends install cuda"; got != want {
+	if got, want := open()[0], "there is an NVIDIA GPU but no CUDA plugin; to use it: epochal backends install cuda"; got != want {
 		t.Errorf("warning %q, want %q", got, want)
 	}
-	touch(t, filepath.Join(options.Plugins.Directory, "nvidia", cudaPlugin))
-	if got := open()[0]; !strings.HasPrefix(got, "the NVIDIA device is not used: plugin "+options.Plugins.Directory) {
+	put(t, filepath.Join(folder, "nvidia", "pjrt_c_api_cuda_plugin.so"), "no plugin")
+	if got := open()[0]; !strings.HasPrefix(got, "the NVIDIA GPU is not used: plugin "+folder) {
 		t.Errorf("warning %q, want why the plugin does not load", got)
 	}
 }
 
-func TestOpenAutoInstalls(t *testing.T) {
-	index := newIndex(t)
-	options := nothing(t)
-	options.AutoInstall, options.Plugins.Index = true, index.URL+"/pypi"
-	b, warnings, err := Open(context.Background(), Auto, options)
+func TestOpenInstalls(t *testing.T) {
+	newMachine(t)
+	calls := 0
+	failing := Options{Install: func(context.Context) (string, error) {
+		calls++
+		return "", errors.New("offline")
+	}}
+	b, warnings, err := Open(context.Background(), Auto, failing)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
-	// The fake plugin is installed but cannot be loaded.
-	if index.count("/wheels/first") != 1 || len(warnings) != 1 || !strings.Contains(warnings[0], "epochal_plugin.so") {
-		t.Errorf("%d downloads, warnings %q", index.count("/wheels/first"), warnings)
+	want := `because backend "xla:cpu": offline; to install XLA: ` + installCPU
+	if len(warnings) != 1 || !strings.HasSuffix(warnings[0], want) {
+		t.Errorf("warnings %q, want one that ends in %q", warnings, want)
+	}
+	if _, _, err := Open(context.Background(), XLACPU, failing); err == nil || err.Error() != `backend "xla:cpu": offline` {
+		t.Errorf("error %v", err)
+	}
+	// Nothing is installed for other names.
+	for _, name := range []string{Go, "xla", "xla:rocm", XLACUDA} {
+		if b, _, err := Open(context.Background(), name, failing); err == nil {
+			b.Close()
+		}
+	}
+	if calls != 2 {
+		t.Errorf("%d installations, want 2", calls)
+	}
+	// Cancelled while installing, auto does not go on with pure Go.
+	ctx, cancel := context.WithCancel(context.Background())
+	b, _, err = Open(ctx, Auto, Options{Install: func(context.Context) (string, error) {
+		cancel()
+		return "", ctx.Err()
+	}})
+	if !errors.Is(err, context.Canceled) || b != nil {
+		t.Errorf("error %v, want context canceled", err)
+	}
+	if _, _, err := Open(ctx, Go, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context canceled", err)
 	}
 }
 
 func TestOpenErrors(t *testing.T) {
+	missing := func(kind string) string {
+		return "no PJRT plugin \"" + kind + "\" in DIR or the other plugin folders, expected a file such as pjrt_c_api_" + kind + "_plugin.so"
+	}
 	for _, c := range []struct {
 		name, gomlx string
-		card        bool
+		nvidia      bool
 		want, hint  string // DIR stands for the install folder
 	}{
-		{"xla:cpu", "", false, `backend "xla:cpu": no PJRT plugin "cpu" in DIR or the other plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so`, "epochal backends install cpu"},
-		{"xla", "", false, `backend "xla": no PJRT plugin "cpu" in DIR or the other plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so`, "epochal backends install cpu"},
-		{"xla:cuda", "", false, `backend "xla:cuda": no NVIDIA device: no /dev/nvidia* and no nvidia-smi`, ""},
-		{"xla:cuda", "", true, `backend "xla:cuda": no PJRT plugin "cuda" in DIR or the other plugin folders, expected a file such as pjrt_c_api_cuda_plugin.so`, "epochal backends install cuda"},
-		{"xla:rocm", "", false, `backend "xla:rocm": no PJRT plugin "rocm" in DIR or the other plugin folders, expected a file such as pjrt_c_api_rocm_plugin.so`, ""},
+		{"xla:cpu", "", false, `backend "xla:cpu": ` + missing("cpu"), installCPU},
+		{"xla", "", false, `backend "xla": ` + missing("cpu"), installCPU},
+		{"xla:cuda", "", false, `backend "xla:cuda": no NVIDIA GPU: no /dev/nvidia* and no nvidia-smi`, ""},
+		{"xla:cuda", "", true, `backend "xla:cuda": ` + missing("cuda"), installCUDA},
+		{"xla:rocm", "", false, `backend "xla:rocm": ` + missing("rocm"), ""},
 		{"xla:/no/cpu.so", "", false, `backend "xla:/no/cpu.so": plugin: stat /no/cpu.so: no such file or directory`, ""},
-		{"auto", "xla:cpu", false, `GOMLX_BACKEND: backend "xla:cpu": no PJRT plugin "cpu" in DIR or the other plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so`, "epochal backends install cpu"},
+		{"xla:/dev/zero", "", false, `backend "xla:/dev/zero": plugin: /dev/zero: found a device, expected a file`, ""},
+		{"auto", "xla:cpu", false, `GOMLX_BACKEND: backend "xla:cpu": ` + missing("cpu"), installCPU},
 		{"auto", "cpu", false, `GOMLX_BACKEND: backend "cpu" is unknown, ` + expectedNames, "did you mean xla:cpu?"},
 		{"gpu", "", false, `backend "gpu" is unknown, ` + expectedNames, "did you mean xla:cuda?"},
 	} {
 		t.Run(c.name+" "+c.gomlx, func(t *testing.T) {
-			options := nothing(t, "GOMLX_BACKEND", c.gomlx)
-			options.Plugins.nvidia = func() bool { return c.card }
-			b, _, err := Open(context.Background(), c.name, options)
+			folder := newMachine(t)
+			setNVIDIA(t, c.nvidia)
+			t.Setenv("GOMLX_BACKEND", c.gomlx)
+			b, _, err := Open(context.Background(), c.name, Options{})
 			if b != nil {
 				t.Fatalf("opened %+v", b.Info)
 			}
-			if want := strings.ReplaceAll(c.want, "DIR", options.Plugins.Directory); err == nil || err.Error() != want {
+			if want := strings.ReplaceAll(c.want, "DIR", folder); err == nil || err.Error() != want {
 				t.Errorf("error:\n got %v\nwant %s", err, want)
 			}
 			if got := hintOf(err); got != c.hint {
@@ -135,21 +147,34 @@ func TestOpenErrors(t *testing.T) {
 			}
 		})
 	}
+	newMachine(t)
+	t.Setenv("HOME", "")
+	_, _, err := Open(context.Background(), XLACPU, Options{})
+	want := `backend "xla:cpu": no PJRT plugin "cpu" in the plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so`
+	if err == nil || err.Error() != want {
+		t.Errorf("error without a home folder:\n got %v\nwant %s", err, want)
+	}
 }
 
 func TestOpenNoPlugin(t *testing.T) {
-	options := nothing(t)
+	newMachine(t)
 	file := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
-	touch(t, file)
-	_, _, err := Open(context.Background(), "xla:"+file, options)
-	if want := `backend "xla:` + file + `": plugin ` + file + `: `; err == nil || !strings.HasPrefix(err.Error(), want) {
+	put(t, file, "no plugin")
+	_, _, err := Open(context.Background(), "xla:"+file, Options{})
+	if want := `backend "xla:` + file + `": plugin ` + file + `: no complete ELF file`; err == nil || !strings.HasPrefix(err.Error(), want) {
 		t.Errorf("error %v, want it to begin with %s", err, want)
 	}
-	// go-xla would take this one for CUDA and cannot find it by name.
+	// This one loads as far as the system is concerned, but go-xla would take it for
+	// CUDA, and cannot find it by name.
+	program, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
 	file = filepath.Join(t.TempDir(), "nvidia", "pjrt_c_api_cpu_plugin.so")
-	touch(t, file)
-	_, _, err = Open(context.Background(), "xla:"+file, options)
-	want := `backend "xla:` + file + `": plugin ` + file + `: its path has a comma or a word (cpu, cuda, nvidia) from which go-xla mistakes its kind`
+	put(t, file, string(program))
+	_, _, err = Open(context.Background(), "xla:"+file, Options{})
+	want := `backend "xla:` + file + `": plugin ` + file +
+		`: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind`
 	if err == nil || err.Error() != want || hintOf(err) != "move the plugin to another folder" {
 		t.Errorf("error:\n got %v\nwant %s", err, want)
 	}
@@ -157,85 +182,42 @@ func TestOpenNoPlugin(t *testing.T) {
 
 // A file with a pin's name is not loaded unless it has the pin's hash.
 func TestOpenDamaged(t *testing.T) {
-	for _, change := range []func(string) string{
-		func(plugin string) string { return plugin[:len(plugin)/2] },
-		func(plugin string) string { return plugin + "more" },
-		func(plugin string) string { return strings.Repeat("x", len(plugin)) },
-	} {
-		index := newIndex(t)
-		options := nothing(t)
-		p := &options.Plugins
-		p.Index = index.URL + "/pypi"
-		file := filepath.Join(p.Directory, fakePin("first").file())
-		touch(t, file)
-		changed := change(fakePlugin("first"))
-		if err := os.WriteFile(file, []byte(changed), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		damaged := "plugin " + file + " is damaged: it has the SHA-256 " + digest([]byte(changed)) + ", expected " + fakePin("first").pluginSHA256
-
-		cpu := p.List(context.Background())[1]
-		if cpu.State != StateDamaged || cpu.Hint != hintCPU || cpu.File != file || cpu.SHA256 != digest([]byte(changed)) {
-			t.Errorf("listed as %+v, want it damaged", cpu)
-		}
-		_, _, err := Open(context.Background(), XLACPU, options)
-		if want := `backend "xla:cpu": ` + damaged; err == nil || err.Error() != want || hintOf(err) != hintCPU {
-			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, want)
-		}
-
-		options.AutoInstall = true
-		index.handle("/wheels/first", http.NotFound)
-		_, _, err = Open(context.Background(), XLACPU, options)
-		if want := `backend "xla:cpu": ` + damaged + "; install the XLA CPU plugin into "; err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasPrefix(hintOf(err), "check the network") {
-			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, want)
-		}
+	folder := newMachine(t)
+	file := filepath.Join(folder, "pjrt_c_api_cpu_v0.11.2-epochal_plugin.so")
+	put(t, file, "one")
+	damaged := "plugin " + file + " is damaged: it has the SHA-256 7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed, " +
+		"expected ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2"
+	cpu := List()[1]
+	if cpu.State != StateDamaged || cpu.Hint != installCPU || cpu.File != file || cpu.SHA256 == "" {
+		t.Errorf("listed as %+v, want it damaged", cpu)
+	}
+	fresh := filepath.Join(t.TempDir(), "pjrt_c_api_cpu_plugin.so")
+	put(t, fresh, "no plugin")
+	installs := func(context.Context) (string, error) { return fresh, nil }
+	fails := func(context.Context) (string, error) { return "", errors.New("offline") }
+	for _, c := range []struct {
+		name    string
+		install func(context.Context) (string, error)
+		want    string // beginning of the error
+		hint    string
+	}{
+		{XLACPU, nil, `backend "xla:cpu": ` + damaged, installCPU},
+		{XLACPU, fails, `backend "xla:cpu": ` + damaged + "; offline", ""},
+		{XLACPU, installs, `backend "xla:cpu": plugin ` + fresh + ": no complete ELF file", ""},
 		// Asked for by its path, it is not replaced.
-		if _, _, err := Open(context.Background(), "xla:"+file, options); err == nil || !strings.HasSuffix(err.Error(), damaged) {
-			t.Errorf("error %v, want %s", err, damaged)
-		}
-		index.handle("/wheels/first", nil)
-		_, _, err = Open(context.Background(), XLACPU, options)
-		if want := "plugin " + file + ": no complete ELF file"; err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error %v, want %s", err, want)
-		}
-		if content, err := os.ReadFile(file); err != nil || string(content) != fakePlugin("first") {
-			t.Errorf("the plugin was not installed again: %v", err)
+		{"xla:" + file, installs, `backend "xla:` + file + `": ` + damaged, installCPU},
+	} {
+		_, _, err := Open(context.Background(), c.name, Options{Install: c.install})
+		if err == nil || !strings.HasPrefix(err.Error(), c.want) || hintOf(err) != c.hint {
+			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, c.want)
 		}
 	}
 }
-
-func TestOpenNegativeThreads(t *testing.T) {
-	_, _, err := Open(context.Background(), Go, Options{Threads: -1})
-	if want := `open backend "go": found -1 threads, expected 0 or more`; err == nil || err.Error() != want {
-		t.Errorf("error %v, want %s", err, want)
-	}
-}
-
-func TestOpenCancelled(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, _, err := Open(ctx, Go, Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v, want context canceled", err)
-	}
-	// Cancelled while installing, auto does not go on with pure Go.
-	ctx, cancel = context.WithCancel(context.Background())
-	options := nothing(t)
-	options.AutoInstall = true
-	options.Plugins.Client = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-		cancel()
-		return nil, ctx.Err()
-	})}
-	if b, _, err := Open(ctx, Auto, options); !errors.Is(err, context.Canceled) || b != nil {
-		t.Errorf("error %v, want context canceled", err)
-	}
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
 func TestOpenGoByGOMLXBackend(t *testing.T) {
-	b, warnings, err := Open(context.Background(), Auto, nothing(t, "GOMLX_BACKEND", "go:ops_sequential"))
+	newMachine(t)
+	t.Setenv("GOMLX_BACKEND", "go:ops_sequential")
+	b, warnings, err := Open(context.Background(), Auto, Options{})
 	if err != nil || len(warnings) > 0 {
 		t.Fatalf("%v, warnings %q", err, warnings)
 	}
@@ -251,15 +233,17 @@ func TestOpenPrintsNothing(t *testing.T) {
 	child := exec.Command(os.Args[0])
 	child.Env = append(slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		return strings.HasPrefix(pair, "HOME=") || strings.HasPrefix(pair, "GOMLX") || strings.HasPrefix(pair, "PJRT")
-	}), childMode+"=auto")
+	}), childMode+"=1")
 	if output, err := child.CombinedOutput(); err != nil || len(output) > 0 {
 		t.Errorf("%v, printed %q", err, output)
 	}
 }
 
 func TestInfoJSON(t *testing.T) {
-	content, err := json.Marshal(Info{Name: "xla:cuda", Version: "PJRT 0.115", Device: "NVIDIA H200", PluginFile: "/p.so", PluginSHA256: "ab", TF32: true, XLAFlags: "--a"})
-	want := `{"name":"xla:cuda","version":"PJRT 0.115","device":"NVIDIA H200","plugin_file":"/p.so","plugin_sha256":"ab","tf32":true,"xla_flags":"--a"}`
+	content, err := json.Marshal(Info{Name: "xla:cuda", Version: "PJRT 0.115", Device: "NVIDIA H200",
+		PluginFile: "/p.so", PluginSHA256: "ab", TF32: true, Threads: 1, XLAFlags: "--a"})
+	want := `{"name":"xla:cuda","version":"PJRT 0.115","device":"NVIDIA H200",` +
+		`"plugin_file":"/p.so","plugin_sha256":"ab","tf32":true,"threads":1,"xla_flags":"--a"}`
 	if err != nil || string(content) != want {
 		t.Errorf("%s, %v, want %s", content, err, want)
 	}
@@ -285,6 +269,36 @@ func TestKindOf(t *testing.T) {
 	} {
 		if got := mistaken(file); got != want {
 			t.Errorf("mistaken(%q) = %v, want %v", file, got, want)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	folder := newMachine(t)
+	type row struct{ Name, State, Hint string }
+	check := func(want ...row) {
+		t.Helper()
+		var got []row
+		for _, s := range List() {
+			got = append(got, row{s.Name, s.State, s.Hint})
+			if s.Name == Go && (s.Version == "" || s.Device == "") {
+				t.Errorf("pure Go is %+v, want a version and a device", s)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("List (-want +got):\n%s", diff)
+		}
+	}
+	cpu, pureGo := row{XLACPU, StateMissing, installCPU}, row{Go, StateReady, ""}
+	check(row{XLACUDA, StateNoDevice, ""}, cpu, pureGo)
+	setNVIDIA(t, true)
+	check(row{XLACUDA, StateMissing, installCUDA}, cpu, pureGo)
+
+	put(t, filepath.Join(folder, "pjrt_c_api_cpu_plugin.so"), "no plugin")
+	put(t, filepath.Join(folder, "nvidia", "pjrt_c_api_cuda_plugin.so"), "no plugin")
+	for i, s := range List()[:2] {
+		if s.State != StateBroken || s.Hint == "" || s.File == "" {
+			t.Errorf("status %d of a file that is no plugin: %+v, want %q with the reason", i, s, StateBroken)
 		}
 	}
 }

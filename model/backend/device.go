@@ -26,7 +26,7 @@ func processor() string {
 	return fmt.Sprintf("%s, %d threads", model, runtime.NumCPU())
 }
 
-// card describes the first NVIDIA card as its driver does, or is empty.
+// card describes the first NVIDIA GPU as its driver does, or is empty.
 func card() string {
 	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
 	for _, name := range files {

@@ -7,93 +7,80 @@ import (
 	"strings"
 )
 
-const (
-	xlaFlags = "XLA_FLAGS"
+const xlaFlags = "XLA_FLAGS"
 
-	// regionFlag removes two copies of weight matrices from each training step:
-	// 6% of an epoch at 512,512.
-	regionFlag  = "xla_cpu_copy_insertion_use_region_analysis"
-	regionValue = "--" + regionFlag + "=true"
-)
+// flagsOf are the flags of XLA that are set for a plugin, by the plugin's SHA-256:
+// a plugin aborts the process at a flag that it does not know.
+var flagsOf = map[string]string{
+	// lammps-jax-pjrt-cpu 0.11.2, the first that package install pins. The flag removes two
+	// copies of weight matrices from each training step: 6% of an epoch at 512,512.
+	"ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2": "--xla_cpu_copy_insertion_use_region_analysis=true",
+}
 
-// composeFlags returns what XLA_FLAGS must hold for the plugin with this
-// SHA-256, given the user's own value. Only the plugin that is known to have it
-// gets the extra flag: a plugin aborts the process at a flag that it does not know.
+// composeFlags returns what XLA_FLAGS must hold for the plugin with this SHA-256,
+// given the user's own value, which wins.
 func composeFlags(user, sha256 string) string {
+	flag := flagsOf[sha256]
+	name, _, _ := strings.Cut(flag, "=")
 	switch trimmed := strings.TrimSpace(user); {
-	case sha256 != pins[0].pluginSHA256:
-		return user
 	case trimmed == "":
-		return regionValue
+		return flag
+	case flag == "" || strings.Contains(user, name):
+		return user
 	case trimmed[0] != '-':
 		// XLA reads a value without a leading dash as the name of a file of flags.
 		return user
-	case strings.Contains(user, regionFlag):
-		return user
-	default:
-		return user + " " + regionValue
 	}
+	return user + " " + flag
 }
 
 // flagsRead maps the files of loaded plugins to the XLA_FLAGS that they read.
 // Guarded by opening.
 var flagsRead = map[string]string{}
 
-// withFlags calls open with XLA_FLAGS set to flags and returns the flags that
-// the plugin goes by. A plugin reads them once per process, when its first
-// client is made. Afterwards the variable is put back, so that neither another
-// plugin nor a child process meets a flag that it may not know; with keep, what
-// go-xla added for CUDA stays when open succeeds.
-func withFlags(plugin, flags string, keep bool, open func() error) (inForce string, err error) {
-	if file, err := filepath.EvalSymlinks(plugin); err == nil {
-		plugin = file
-	}
-	before, wasSet := os.LookupEnv(xlaFlags)
-	if flags != before {
-		if err := os.Setenv(xlaFlags, flags); err != nil {
-			return "", err
-		}
-	}
+// withFlags calls open with XLA_FLAGS set for the plugin in file and returns the
+// flags that the plugin goes by. A plugin reads them once per process, when its
+// first client is made. Afterwards the variable is put back, so that neither
+// another plugin nor a child process meets a flag that it may not know; with keep,
+// what go-xla added for CUDA stays when open succeeds.
+func withFlags(file, sha256 string, keep bool, open func() error) (inForce string, err error) {
+	restore := setVariable(xlaFlags, composeFlags(os.Getenv(xlaFlags), sha256))
 	err = open()
-	after := os.Getenv(xlaFlags)
+	read := os.Getenv(xlaFlags)
 	if err != nil || !keep {
-		if wasSet {
-			os.Setenv(xlaFlags, before)
-		} else {
-			os.Unsetenv(xlaFlags)
-		}
+		restore()
 	}
 	if err != nil {
 		return "", err
 	}
-	if _, known := flagsRead[plugin]; !known {
-		flagsRead[plugin] = after
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target
 	}
-	return flagsRead[plugin], nil
+	if _, known := flagsRead[file]; !known {
+		flagsRead[file] = read
+	}
+	return flagsRead[file], nil
 }
 
-// threadVariables are where XLA's CPU client reads the number of its threads,
-// each time that one is made; the older name first.
-var threadVariables = []string{"NPROC", "PJRT_NPROC"}
+// setThreads sets the number of threads of the CPU clients that are made until
+// restore is called. XLA reads it from these variables for each client; NPROC is
+// the older name.
+func setThreads(threads int) (restore func()) {
+	older := setVariable("NPROC", strconv.Itoa(threads))
+	newer := setVariable("PJRT_NPROC", strconv.Itoa(threads))
+	return func() { older(); newer() }
+}
 
-// withThreads sets the number of threads of the next CPU client, and returns
-// the function that puts the variables back.
-func withThreads(threads int) (restore func()) {
-	var undo []func()
-	for _, name := range threadVariables {
-		before, wasSet := os.LookupEnv(name)
-		os.Setenv(name, strconv.Itoa(threads))
-		undo = append(undo, func() {
-			if wasSet {
-				os.Setenv(name, before)
-			} else {
-				os.Unsetenv(name)
-			}
-		})
-	}
+// setVariable sets an environment variable and returns the function that puts it
+// back.
+func setVariable(name, value string) (restore func()) {
+	before, wasSet := os.LookupEnv(name)
+	os.Setenv(name, value)
 	return func() {
-		for _, put := range undo {
-			put()
+		if wasSet {
+			os.Setenv(name, before)
+		} else {
+			os.Unsetenv(name)
 		}
 	}
 }

@@ -6,62 +6,60 @@ import (
 	"testing"
 )
 
-func TestComposeFlags(t *testing.T) {
-	known, other := pins[0].pluginSHA256, pins[1].pluginSHA256
-	for _, c := range []struct{ name, user, sha, want string }{
-		{"none set", "", known, "--xla_cpu_copy_insertion_use_region_analysis=true"},
-		{"blank", "  ", known, "--xla_cpu_copy_insertion_use_region_analysis=true"},
-		{"the user's are kept", "--xla_dump_to=/tmp/x", known, "--xla_dump_to=/tmp/x --xla_cpu_copy_insertion_use_region_analysis=true"},
-		{"the user decides", "--xla_cpu_copy_insertion_use_region_analysis=false", known, "--xla_cpu_copy_insertion_use_region_analysis=false"},
-		{"already added", "--a --xla_cpu_copy_insertion_use_region_analysis=true", known, "--a --xla_cpu_copy_insertion_use_region_analysis=true"},
-		{"a file of flags", "/etc/flags", known, "/etc/flags"},
-		{"another plugin", "--xla_dump_to=/tmp/x", other, "--xla_dump_to=/tmp/x"},
-		{"another plugin, none set", "", other, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			if got := composeFlags(c.user, c.sha); got != c.want {
-				t.Errorf("composeFlags(%q) = %q, want %q", c.user, got, c.want)
-			}
-		})
-	}
-}
-
 func TestWithFlags(t *testing.T) {
-	plugin := t.TempDir() + "/plugin.so"
+	const flag, other = "--xla_cpu_copy_insertion_use_region_analysis", "0a0f"
+	known := "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2"
+	const unset = "-"
+	first := t.TempDir() + "/plugin.so"
 	for _, c := range []struct {
-		name, user, flags string // user "-": not set
-		keep              bool
-		add               string // what opening adds to the variable
-		err               error
-		want, left        string
+		name, user, sha256 string
+		want               string // XLA_FLAGS while the plugin is opened
+		file               string // "" for one that was not opened before
+		keep               bool
+		add                string // what opening adds to the variable
+		err                error
+		read, left         string // what the plugin goes by, and what is left in the variable; "" as want and user
 	}{
-		{"put back", "--a", "--a --b", false, "", nil, "--a --b", "--a"},
-		{"read once", "-", "--c", false, "", nil, "--a --b", "-"},
-		{"failure", "-", "--b", true, " --cuda", errors.New("no"), "", "-"},
-		{"keep", "--a", "--a", true, " --cuda", nil, "--a --cuda", "--a --cuda"},
+		{name: "none set", user: unset, sha256: known, want: flag + "=true", file: first},
+		{name: "read once per process", user: "--a", sha256: known, want: "--a " + flag + "=true", file: first, read: flag + "=true"},
+		{name: "blank", user: "  ", sha256: known, want: flag + "=true"},
+		{name: "the user's are kept", user: "--a", sha256: known, want: "--a " + flag + "=true"},
+		{name: "the user decides", user: flag + "=false", sha256: known, want: flag + "=false"},
+		{name: "already added", user: "--a " + flag + "=true", sha256: known, want: "--a " + flag + "=true"},
+		{name: "a file of flags", user: "/etc/flags", sha256: known, want: "/etc/flags"},
+		{name: "another plugin", user: "--a", sha256: other, want: "--a"},
+		{name: "another plugin, none set", user: unset, sha256: other, want: ""},
+		{name: "what go-xla adds for CUDA is kept", user: "--a", sha256: other, want: "--a", keep: true,
+			add: " --cuda", read: "--a --cuda", left: "--a --cuda"},
+		{name: "but not after a failure", user: unset, sha256: known, want: flag + "=true", keep: true, add: " --cuda", err: errors.New("no")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv(xlaFlags, c.user)
-			if c.user == "-" {
+			if c.user == unset {
 				os.Unsetenv(xlaFlags)
 			}
-			file := plugin
-			if c.keep {
-				file = t.TempDir() + "/plugin.so"
+			if c.file == "" {
+				c.file = t.TempDir() + "/plugin.so"
 			}
-			got, err := withFlags(file, c.flags, c.keep, func() error {
-				if seen := os.Getenv(xlaFlags); seen != c.flags {
-					t.Errorf("%s is %q while opening, want %q", xlaFlags, seen, c.flags)
+			if c.read == "" && c.err == nil {
+				c.read = c.want
+			}
+			if c.left == "" {
+				c.left = c.user
+			}
+			read, err := withFlags(c.file, c.sha256, c.keep, func() error {
+				if seen := os.Getenv(xlaFlags); seen != c.want {
+					t.Errorf("%s is %q while opening, want %q", xlaFlags, seen, c.want)
 				}
 				os.Setenv(xlaFlags, os.Getenv(xlaFlags)+c.add)
 				return c.err
 			})
 			left, wasSet := os.LookupEnv(xlaFlags)
 			if !wasSet {
-				left = "-"
+				left = unset
 			}
-			if got != c.want || err != c.err || left != c.left {
-				t.Errorf("withFlags = %q, %v, leaving %q; want %q, %v, leaving %q", got, err, left, c.want, c.err, c.left)
+			if read != c.read || err != c.err || left != c.left {
+				t.Errorf("withFlags = %q, %v, leaving %q; want %q, %v, leaving %q", read, err, left, c.read, c.err, c.left)
 			}
 		})
 	}

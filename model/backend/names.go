@@ -2,10 +2,13 @@ package backend
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"epochal/model/backend/internal/advice"
 
 	"github.com/gomlx/compute"
 )
@@ -14,7 +17,7 @@ import (
 const (
 	Auto    = "auto"     // the best backend that works
 	XLACPU  = "xla:cpu"  // XLA on the processor
-	XLACUDA = "xla:cuda" // XLA on an NVIDIA card
+	XLACUDA = "xla:cuda" // XLA on an NVIDIA GPU
 	Go      = "go"       // GoMLX in pure Go, on any machine
 )
 
@@ -27,15 +30,22 @@ var meant = map[string]string{
 	"pure-go": Go, "simplego": Go,
 }
 
-// xlaOptions are the options of go-xla's backend and what their values must be.
+// What the value of an option of go-xla's backend must be.
+const (
+	aText   = "a text"
+	aNumber = "a number"
+	aSwitch = "true or false"
+)
+
+// xlaOptions are the options of go-xla's backend.
 var xlaOptions = map[string]string{
-	"allocator":           "",
-	"memory_fraction":     "a number",
-	"preallocate":         "true or false",
-	"shared_buffers":      "true or false",
-	"tf32":                "true or false",
-	"use_tfrt_gpu_client": "true or false",
-	"visible_devices":     "",
+	"allocator":           aText,
+	"memory_fraction":     aNumber,
+	"preallocate":         aSwitch,
+	"shared_buffers":      aSwitch,
+	"tf32":                aSwitch,
+	"use_tfrt_gpu_client": aSwitch,
+	"visible_devices":     aText,
 }
 
 var goOptions = []string{"creation_order", "dependency_order", "ops_parallel", "ops_sequential"}
@@ -63,7 +73,7 @@ func parse(name string) (choice, error) {
 		return c, nil
 	}
 	if better, ok := meant[strings.ToLower(name)]; ok {
-		return c, hintf("did you mean "+better+"?", "backend %q is unknown, %s", name, expectedNames)
+		return c, advice.Errorf("did you mean "+better+"?", "backend %q is unknown, %s", name, expectedNames)
 	}
 	family, rest, _ := strings.Cut(name, ":")
 	if !slices.Contains(compute.List(), family) {
@@ -87,7 +97,7 @@ func checkGoOptions(name, options string) error {
 		case key == "" || slices.Contains(goOptions, key):
 		case key == "parallelism":
 			// GoMLX prints a line on standard output for this one, among the results.
-			return hintf("set GOMAXPROCS to limit the threads", "backend %q: option %q is not supported, expected %s",
+			return advice.Errorf("set GOMAXPROCS to limit the threads", "backend %q: option %q is not supported, expected %s",
 				name, key, list(goOptions))
 		default:
 			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(goOptions))
@@ -98,26 +108,18 @@ func checkGoOptions(name, options string) error {
 
 func checkXLAOptions(name, options string) error {
 	for option := range strings.SplitSeq(options, ",") {
-		key, value, found := strings.Cut(option, "=")
+		key, value, _ := strings.Cut(option, "=")
 		if key == "" {
 			continue
 		}
-		wanted, known := xlaOptions[key]
-		if !known {
-			keys := make([]string, 0, len(xlaOptions))
-			for key := range xlaOptions {
-				keys = append(keys, key)
-			}
-			slices.Sort(keys)
-			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(keys))
-		}
 		var err error
-		switch wanted {
-		case "true or false":
-			if found && value != "" {
-				_, err = strconv.ParseBool(value)
-			}
-		case "a number":
+		wanted, known := xlaOptions[key]
+		switch {
+		case !known:
+			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(slices.Sorted(maps.Keys(xlaOptions))))
+		case wanted == aSwitch && value != "":
+			_, err = strconv.ParseBool(value)
+		case wanted == aNumber:
 			_, err = strconv.ParseFloat(value, 32)
 		}
 		if err != nil {

@@ -1,9 +1,6 @@
 package backend
 
-import (
-	"errors"
-	"testing"
-)
+import "testing"
 
 func TestCheck(t *testing.T) {
 	const valid = "expected auto, xla:cpu, xla:cuda, go or a GoMLX backend string such as xla:cuda,tf32=true"
@@ -26,13 +23,16 @@ func TestCheck(t *testing.T) {
 		{"cpu", `backend "cpu" is unknown, ` + valid, "did you mean xla:cpu?"},
 		{"GPU", `backend "GPU" is unknown, ` + valid, "did you mean xla:cuda?"},
 		{"xla:gpu", `backend "xla:gpu" is unknown, ` + valid, "did you mean xla:cuda?"},
-		{"xla:./plugin.so", `backend "xla:./plugin.so": plugin path "./plugin.so" is relative, expected an absolute path or a plugin's name`, ""},
-		{"xla:cuda,tf16=true", `backend "xla:cuda,tf16=true": option "tf16" is unknown, expected allocator, memory_fraction, preallocate, shared_buffers, tf32, use_tfrt_gpu_client or visible_devices`, ""},
+		{"xla:./plugin.so", `backend "xla:./plugin.so": plugin path "./plugin.so" is relative, ` +
+			`expected an absolute path or a plugin's name`, ""},
+		{"xla:cuda,tf16=true", `backend "xla:cuda,tf16=true": option "tf16" is unknown, ` +
+			`expected allocator, memory_fraction, preallocate, shared_buffers, tf32, use_tfrt_gpu_client or visible_devices`, ""},
 		{"xla:cuda,tf32=maybe", `backend "xla:cuda,tf32=maybe": option tf32 is "maybe", expected true or false`, ""},
 		{"xla:cuda,memory_fraction=half", `backend "xla:cuda,memory_fraction=half": option memory_fraction is "half", expected a number`, ""},
-		{"xla:help,help", `backend "xla:help,help": option "help" is unknown, expected allocator, memory_fraction, preallocate, shared_buffers, tf32, use_tfrt_gpu_client or visible_devices`, ""},
-		{"go:fast", `backend "go:fast": option "fast" is unknown, expected creation_order, dependency_order, ops_parallel or ops_sequential`, ""},
-		{"go:parallelism=2", `backend "go:parallelism=2": option "parallelism" is not supported, expected creation_order, dependency_order, ops_parallel or ops_sequential`, "set GOMAXPROCS to limit the threads"},
+		{"go:fast", `backend "go:fast": option "fast" is unknown, ` +
+			`expected creation_order, dependency_order, ops_parallel or ops_sequential`, ""},
+		{"go:parallelism=2", `backend "go:parallelism=2": option "parallelism" is not supported, ` +
+			`expected creation_order, dependency_order, ops_parallel or ops_sequential`, "set GOMAXPROCS to limit the threads"},
 	} {
 		message, hint := "", ""
 		if err := Check(c.name); err != nil {
@@ -45,11 +45,14 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// hintOf finds a hint as the command does, without knowing the type.
-func hintOf(err error) string {
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		return hinted.Hint()
+func FuzzCheck(f *testing.F) {
+	for _, name := range []string{"", "auto", "go", "go:ops_parallel", "xla", "xla:cpu", "xla:cuda,tf32=true,visible_devices=1",
+		"xla:/lib/a.so,memory_fraction=x", "xla:../a", "gpu"} {
+		f.Add(name)
 	}
-	return ""
+	f.Fuzz(func(t *testing.T, name string) {
+		if err := Check(name); err != nil && err.Error() == "" {
+			t.Error("found an error without words")
+		}
+	})
 }

@@ -69,7 +69,7 @@ func TestOpenTwice(t *testing.T) {
 
 func TestListWithPlugin(t *testing.T) {
 	first := backendtest.XLA(t)
-	statuses := backend.Plugins{}.List(context.Background())
+	statuses := backend.List()
 	i := slices.IndexFunc(statuses, func(s backend.Status) bool { return s.Name == backend.XLACPU })
 	if cpu := statuses[i]; cpu.State != backend.StateReady || cpu.File != first.Info.PluginFile ||
 		cpu.Version != first.Info.Version || cpu.SHA256 != first.Info.PluginSHA256 || cpu.Hint != "" {

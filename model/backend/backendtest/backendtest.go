@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"epochal/model/backend"
+	"epochal/model/backend/install"
 
 	"github.com/gomlx/go-xla/pjrt"
 )
@@ -28,7 +29,7 @@ func open(name string) func() opened {
 	return sync.OnceValue(func() opened {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		b, _, err := backend.Open(ctx, name, backend.Options{AutoInstall: true})
+		b, _, err := backend.Open(ctx, name, backend.Options{Install: install.Installer{}.PinnedCPU})
 		return opened{b, err}
 	})
 }

@@ -1,0 +1,246 @@
+package install
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"epochal/model/backend/internal/advice"
+
+	"github.com/gofrs/flock"
+	"github.com/gomlx/go-xla/installer"
+	"github.com/gomlx/go-xla/pjrt"
+)
+
+// Installer installs plugins into [Directory]. The zero value is ready to use.
+// Only one process at a time installs; the others wait. Whatever fails, the
+// plugins that were there stay.
+type Installer struct {
+	Progress func(Progress) // may be nil; called often and from the installing goroutine
+}
+
+// The stages of an installation.
+const (
+	StageDownload = "download"
+	StageUnpack   = "unpack"
+	StageWait     = "wait for another process"
+)
+
+// Progress tells how far an installation is.
+type Progress struct {
+	Stage       string // one of the Stage constants
+	File        string // what is downloaded, unpacked or waited for
+	Done, Total int64  // bytes; Total is 0 when unknown
+}
+
+func (i Installer) report(p Progress) {
+	if i.Progress != nil {
+		i.Progress(p)
+	}
+}
+
+// Where plugins come from and for what. Tests replace these.
+var (
+	index    = "https://pypi.org/pypi" // with PyPI's JSON interface
+	releases = "https://github.com/" + installer.BinaryCPUReleasesRepo + "/releases/download"
+	platform = runtime.GOOS + "_" + runtime.GOARCH
+)
+
+// What is installed, as errors call it.
+const (
+	cpuPlugin  = "the XLA CPU plugin"
+	cudaPlugin = "the CUDA plugin"
+)
+
+// CPU installs XLA's CPU plugin and returns its path. On linux/amd64 that is
+// [Installer.PinnedCPU]. Elsewhere no plugin is pinned, and it takes the one of
+// go-xla's own releases on GitHub, for which no hash is known.
+func (i Installer) CPU(ctx context.Context) (path string, err error) {
+	if platform == pinnedPlatform {
+		return i.PinnedCPU(ctx)
+	}
+	return i.install(ctx, cpuPlugin, i.release)
+}
+
+// PinnedCPU installs the first of the pinned CPU plugins that can be had and
+// returns its path. A wheel or a plugin whose SHA-256 is not the pin's ends the
+// installation with a [*HashError]. Where no plugin is pinned it fails, so that
+// nothing of unknown content is installed unless somebody asks for it.
+func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
+	if platform != pinnedPlatform {
+		return "", advice.Errorf(advice.InstallCPU, "install %s: none for %s has a known SHA-256, so it is installed on request only",
+			cpuPlugin, platform)
+	}
+	if folder, err := Directory(); err == nil {
+		// Without the lock, so that a folder that cannot be written to will do.
+		path := filepath.Join(folder, pins[0].file())
+		if _, err := Verify(path); err == nil {
+			return path, nil
+		}
+	}
+	return i.install(ctx, cpuPlugin, i.firstPin)
+}
+
+// adviceOffline is for a user who has no plugin and cannot download one.
+const adviceOffline = "check the network, or put a PJRT CPU plugin there as pjrt_c_api_cpu_plugin.so"
+
+// firstPin installs the first of the pinned plugins that is there or can be had.
+func (i Installer) firstPin(ctx context.Context, folder, staging string) (path string, err error) {
+	var failed error
+	for _, pin := range pins {
+		path := filepath.Join(folder, pin.file())
+		if _, err := Verify(path); err == nil {
+			return path, nil
+		}
+		err := i.pinned(ctx, pin, staging, path)
+		if err == nil {
+			return path, nil
+		}
+		if ctx.Err() != nil {
+			return "", err
+		}
+		if failed == nil {
+			failed = err
+		} else {
+			failed = fmt.Errorf("%w; %w", failed, err)
+		}
+		if _, changed := errors.AsType[*HashError](err); changed {
+			break
+		}
+	}
+	return "", &advice.Error{Err: failed, Advice: adviceOffline}
+}
+
+// pinned installs a pinned plugin as the file path.
+func (i Installer) pinned(ctx context.Context, pin pin, staging, path string) error {
+	unpacked := filepath.Join(staging, "plugin")
+	err := i.unpackFrom(ctx, pin.wheel, staging, staging, func(member string) string {
+		if member == pin.member {
+			return filepath.Base(unpacked)
+		}
+		return ""
+	})
+	if err != nil {
+		return err
+	}
+	return moveIn(unpacked, path, pin.pluginSHA256)
+}
+
+// unpackFrom downloads a wheel into the folder staging and unpacks it into another
+// folder, see unpackWheel.
+func (i Installer) unpackFrom(ctx context.Context, w wheel, staging, folder string, rename func(member string) string) error {
+	archive := filepath.Join(staging, "wheel")
+	if err := i.downloadWheel(ctx, w, archive); err != nil {
+		return fmt.Errorf("%s %s: %w", w.project, w.version, err)
+	}
+	i.report(Progress{Stage: StageUnpack, File: w.project + " " + w.version})
+	if err := unpackWheel(archive, folder, rename); err != nil {
+		return fmt.Errorf("%s %s: unpack the wheel: %w", w.project, w.version, err)
+	}
+	return nil
+}
+
+// release installs the plugin of go-xla's own release unless it is there.
+//
+// go-xla's installer for it writes cursor codes to standard output, has no
+// timeouts and cannot be cancelled, so only its constants are used. Nobody
+// publishes a hash for these files; what vouches for them is the connection to
+// GitHub.
+func (i Installer) release(ctx context.Context, folder, staging string) (path string, err error) {
+	if !slices.Contains(installer.CPUSupportedPlatforms, platform) {
+		return "", fmt.Errorf("go-xla has none for %s, only for %s", platform, strings.Join(installer.CPUSupportedPlatforms, ", "))
+	}
+	path = filepath.Join(folder, "pjrt_c_api_cpu_"+pjrt.DefaultCPUVersion+"_plugin.so")
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return path, nil
+	}
+	archive, unpacked := filepath.Join(staging, "release"), filepath.Join(staging, "plugin")
+	address := fmt.Sprintf("%s/%s/pjrt_cpu_%s.tar.gz", releases, pjrt.DefaultCPUVersion, platform)
+	_, kind, err := i.download(ctx, address, archive)
+	if err != nil {
+		if ctx.Err() == nil {
+			err = &advice.Error{Err: err, Advice: adviceOffline}
+		}
+		return "", err
+	}
+	i.report(Progress{Stage: StageUnpack, File: filepath.Base(path)})
+	if err := unpackRelease(archive, staging, filepath.Base(unpacked)); err != nil {
+		return "", advice.Errorf(adviceOffline, "%s: found %s, expected an archive with a CPU plugin: %w", address, kind, err)
+	}
+	return path, moveIn(unpacked, path, "")
+}
+
+// moveIn gives an unpacked plugin its final path, if it has the wanted hash or
+// none is known.
+func moveIn(unpacked, final, want string) error {
+	sha256, err := hashFile(unpacked)
+	if err != nil {
+		return err
+	}
+	if want != "" && sha256 != want {
+		return &HashError{"the unpacked plugin", sha256, want}
+	}
+	// A crash after the renaming must leave no half of the plugin under its final name.
+	file, err := os.Open(unpacked)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		return err
+	}
+	return os.Rename(unpacked, final)
+}
+
+// partial begins the names of temporary folders in the install folder.
+const partial = ".partial-"
+
+// work installs something into the install folder and returns its path. What is
+// unfinished goes to staging, an empty folder below it.
+type work func(ctx context.Context, folder, staging string) (path string, err error)
+
+// install does the work while no other process or goroutine installs. Errors say
+// what was to be installed.
+func (i Installer) install(ctx context.Context, what string, do work) (path string, err error) {
+	folder, err := Directory()
+	if err != nil {
+		return "", advice.Errorf("set HOME or "+pjrt.PJRTPluginPathsEnv, "install %s: no install folder: the home folder is unknown", what)
+	}
+	defer func() {
+		if err != nil {
+			path, err = "", fmt.Errorf("install %s into %s: %w", what, folder, err)
+		}
+	}()
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return "", err
+	}
+	lock := flock.New(filepath.Join(folder, ".install.lock")) // never removed: somebody may hold a lock that is
+	locked, err := lock.TryLock()
+	if err == nil && !locked {
+		i.report(Progress{Stage: StageWait, File: filepath.Base(lock.Path())})
+		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
+	}
+	if err != nil {
+		return "", err
+	}
+	defer lock.Unlock()
+
+	// With the lock held, anything partial was left by an installer that was killed.
+	entries, _ := os.ReadDir(folder)
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), partial) {
+			os.RemoveAll(filepath.Join(folder, entry.Name()))
+		}
+	}
+	staging, err := os.MkdirTemp(folder, partial)
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(staging)
+	return do(ctx, folder, staging)
+}

@@ -1,0 +1,380 @@
+package install
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gomlx/go-xla/pjrt"
+	"github.com/google/go-cmp/cmp"
+)
+
+const one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" // SHA-256 of "one"
+
+func TestCPU(t *testing.T) {
+	page, wheel := "/pypi/first/json", "/wheels/first"
+	for _, c := range []struct {
+		name   string
+		path   string // handled by handle
+		handle http.HandlerFunc
+		change func(*pin)
+		want   string // part of the error; "" when the plugin is installed
+		second int    // requests for the second plugin
+	}{
+		{"success", "", nil, nil, "", 0},
+		{"absolute address", page, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `{"releases":{"1.0":[{"filename":"x-manylinux_2_27_x86_64","url":"http://`+r.Host+wheel+`"}]}}`)
+		}, nil, "", 0},
+		{"address relative to the page", page, func(w http.ResponseWriter, r *http.Request) {
+			io.WriteString(w, `{"info":{"project_url":"http://`+r.Host+`/project/first/"},
+				"releases":{"1.0":[{"filename":"x-manylinux_2_27_x86_64","url":"../../wheels/first"}]}}`)
+		}, nil, "", 0},
+		{"redirect", wheel, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.RawQuery == "" {
+				http.Redirect(w, r, r.URL.Path+"?again", http.StatusFound)
+				return
+			}
+			w.Write(fakeWheel("first"))
+		}, nil, "", 0},
+		{"wrong wheel hash", "", nil, func(p *pin) { p.sha256 = one },
+			`/wheels/first: the download ("application/zip") has the SHA-256 ` + digest(fakeWheel("first")) + ", expected " + one, 0},
+		{"page instead of a wheel", wheel, answer("<html>sign in</html>"), nil,
+			`/wheels/first: the download ("text/html; charset=utf-8") has the SHA-256`, 0},
+		{"wrong plugin hash", "", nil, func(p *pin) { p.pluginSHA256 = one },
+			"the unpacked plugin has the SHA-256 " + digest(fakePlugin("first")) + ", expected " + one, 0},
+		{"other file in the wheel", "", nil, func(p *pin) { p.member = "first/other.so" },
+			"first 1.0: unpack the wheel: file does not exist", 1},
+		{"no such version", "", nil, func(p *pin) { p.version = "3.0" },
+			`/pypi/first/json: the index has no version 3.0, the newest is "1.0"`, 1},
+		{"no wheel for the system", page, answer(`{"releases": {"1.0": [{"filename": "first-1.0-win.whl"}]}}`), nil,
+			"no release found for platform", 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newServer(t)
+			home, folder := newHome(t)
+			if c.path != "" {
+				s.handle(c.path, c.handle)
+			}
+			if c.change != nil {
+				c.change(&pins[0])
+			}
+			s.handle("/wheels/second", http.NotFound)
+			var stages []string
+			installer := Installer{Progress: func(p Progress) {
+				if stage := p.Stage + " " + p.File; len(stages) == 0 || stages[len(stages)-1] != stage {
+					stages = append(stages, stage)
+				}
+				if p.Total > 0 && p.Done > p.Total {
+					t.Errorf("progress %+v", p)
+				}
+			}}
+			path, err := installer.CPU(context.Background())
+			if got := s.count("/pypi/second/json"); got != c.second {
+				t.Errorf("%d requests for the second plugin, want %d: a wrong hash is final, what cannot be had is not", got, c.second)
+			}
+			if c.want != "" {
+				if err == nil || path != "" || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("%q, error %v,\nwant it to contain %q", path, err, c.want)
+				}
+				if _, changed := errors.AsType[*HashError](err); changed != (c.second == 0) {
+					t.Errorf("error %v, a *HashError: %v", err, changed)
+				}
+				if hint := hintOf(err); !strings.HasPrefix(hint, "check the network") {
+					t.Errorf("hint %q", hint)
+				}
+				if diff := cmp.Diff(map[string]string{}, tree(t, home)); diff != "" {
+					t.Errorf("left behind (+):\n%s", diff)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			const installed = "pjrt_c_api_cpu_v1.0-epochal_plugin.so"
+			if diff := cmp.Diff(map[string]string{installed: fakePlugin("first")}, tree(t, folder)); diff != "" {
+				t.Errorf("files (-want +got):\n%s", diff)
+			}
+			if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o500 != 0o500 {
+				t.Errorf("mode %v, %v", info.Mode(), err)
+			}
+			if found, ok := Find("cpu"); !ok || found != path || filepath.Base(path) != installed {
+				t.Errorf("found %q, want %q", found, path)
+			}
+			if diff := cmp.Diff([]string{"download first", "unpack first 1.0"}, stages); diff != "" {
+				t.Errorf("stages (-want +got):\n%s", diff)
+			}
+			// A second time there is nothing to do, even where nothing can be written.
+			if err := os.Chmod(folder, 0o555); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { os.Chmod(folder, 0o755) })
+			if again, err := installer.CPU(context.Background()); err != nil || again != path || s.count(page) != 1 {
+				t.Errorf("again: %q, %v after %d requests, want %q after 1", again, err, s.count(page), path)
+			}
+		})
+	}
+}
+
+func TestSecondPin(t *testing.T) {
+	s := newServer(t)
+	newHome(t)
+	s.handle("/pypi/first/json", http.NotFound)
+	for range 2 {
+		path, err := Installer{}.PinnedCPU(context.Background())
+		if err != nil || content(path) != fakePlugin("second") {
+			t.Fatalf("%q, %v, want the second plugin", path, err)
+		}
+	}
+	if got := s.count("/wheels/second"); got != 1 {
+		t.Errorf("%d downloads, want 1", got)
+	}
+
+	// Without either, the error tells of both.
+	_, folder := newHome(t)
+	s.handle("/wheels/second", http.NotFound)
+	_, err := Installer{}.PinnedCPU(context.Background())
+	want := "install the XLA CPU plugin into " + folder + ": " +
+		"first 1.0: " + s.URL + "/pypi/first/json: the server answered 404 Not Found, expected 200 OK; " +
+		"second 2.0: " + s.URL + "/wheels/second: the server answered 404 Not Found, expected 200 OK"
+	if err == nil || err.Error() != want {
+		t.Errorf("error:\n got %v\nwant %s", err, want)
+	}
+	s.Close()
+	if _, err = (Installer{}).PinnedCPU(context.Background()); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("offline: error %v", err)
+	}
+}
+
+func TestDamagedPluginIsReplaced(t *testing.T) {
+	s := newServer(t)
+	_, folder := newHome(t)
+	pinned := filepath.Join(folder, pins[0].file())
+	put(t, pinned, "damaged")
+	// What an installer left that was killed goes, and the user's own plugin stays.
+	put(t, filepath.Join(folder, ".partial-1/plugin"), "half")
+	put(t, filepath.Join(folder, "pjrt_c_api_cpu_plugin.so"), "own")
+	if path, err := (Installer{}).CPU(context.Background()); err != nil || path != pinned {
+		t.Fatalf("%q, %v", path, err)
+	}
+	want := map[string]string{filepath.Base(pinned): fakePlugin("first"), "pjrt_c_api_cpu_plugin.so": "own"}
+	if diff := cmp.Diff(want, tree(t, folder)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	if got := s.count("/wheels/first"); got != 1 {
+		t.Errorf("%d downloads, want 1", got)
+	}
+}
+
+func TestNoFolder(t *testing.T) {
+	newServer(t)
+	home, _ := newHome(t)
+	put(t, filepath.Join(home, ".local"), "a file")
+	if _, err := (Installer{}).CPU(context.Background()); err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("with a file in the folder's place: %v", err)
+	}
+	t.Setenv("HOME", "")
+	for what, install := range map[string]func(context.Context) (string, error){
+		"XLA CPU": Installer{}.CPU, "CUDA": Installer{}.CUDA,
+	} {
+		_, err := install(context.Background())
+		want := "install the " + what + " plugin: no install folder: the home folder is unknown"
+		if err == nil || err.Error() != want || hintOf(err) != "set HOME or PJRT_PLUGIN_LIBRARY_PATH" {
+			t.Errorf("error %v with hint %q, want %s", err, hintOf(err), want)
+		}
+	}
+}
+
+// tarred returns a .tar.gz of headers, each with as many bytes as it says.
+func tarred(headers ...tar.Header) []byte {
+	var buffer bytes.Buffer
+	compressed := gzip.NewWriter(&buffer)
+	packed := tar.NewWriter(compressed)
+	for _, header := range headers {
+		packed.WriteHeader(&header)
+		packed.Write(bytes.Repeat([]byte("x"), int(header.Size)))
+	}
+	packed.Close()
+	compressed.Close()
+	return buffer.Bytes()
+}
+
+func TestRelease(t *testing.T) {
+	name := "pjrt_c_api_cpu_" + pjrt.DefaultCPUVersion + "_plugin.so"
+	plugin := tar.Header{Typeflag: tar.TypeReg, Name: "below/" + name, Size: 5}
+	for _, c := range []struct {
+		name, want string
+		archive    []byte
+	}{
+		{"success", "", tarred(tar.Header{Typeflag: tar.TypeReg, Name: "LICENSE", Size: 7}, plugin)},
+		{"page", `found "text/html; charset=utf-8", expected an archive with a CPU plugin: gzip: invalid header`, []byte("<html>sign in</html>")},
+		{"cut short", "unexpected EOF", tarred(plugin)[:80]},
+		{"no plugin", "no file pjrt_c_api_cpu_*_plugin.so in it", tarred(tar.Header{Typeflag: tar.TypeReg, Name: "other", Size: 5})},
+		{"link", "no file", tarred(tar.Header{Typeflag: tar.TypeSymlink, Name: name, Linkname: "/etc/passwd"})},
+		{"hard link", "no file", tarred(tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: "../a"})},
+		// go-xla's own unpacking follows this link and writes the second file outside.
+		{"link out and a file through it", "", tarred(tar.Header{Typeflag: tar.TypeSymlink, Name: "out", Linkname: "../outside"},
+			tar.Header{Typeflag: tar.TypeReg, Name: "out/x", Size: 5}, tar.Header{Typeflag: tar.TypeReg, Name: "../../" + name, Size: 5})},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := newServer(t)
+			home, folder := newHome(t)
+			set(t, &platform, "linux_arm64")
+			address := "/releases/" + pjrt.DefaultCPUVersion + "/pjrt_cpu_linux_arm64.tar.gz"
+			s.handle(address, answer(string(c.archive)))
+			// The plugin has no known hash, so nothing is downloaded unasked.
+			_, err := Installer{}.PinnedCPU(context.Background())
+			if err == nil || !strings.Contains(err.Error(), "none for linux_arm64 has a known SHA-256") ||
+				hintOf(err) != "epochal backends install cpu" || s.count(address) > 0 {
+				t.Errorf("unasked: %v with hint %q after %d downloads", err, hintOf(err), s.count(address))
+			}
+			want := map[string]string{".local/lib/go-xla/" + name: "xxxxx"}
+			for range 2 {
+				path, err := Installer{}.CPU(context.Background())
+				if c.want != "" {
+					want = map[string]string{}
+					if err == nil || !strings.Contains(err.Error(), c.want) || hintOf(err) == "" {
+						t.Errorf("error %v with hint %q, want it to contain %q", err, hintOf(err), c.want)
+					}
+				} else if err != nil || path != filepath.Join(folder, name) || s.count(address) != 1 {
+					t.Errorf("%q, %v after %d downloads", path, err, s.count(address))
+				}
+				if diff := cmp.Diff(want, tree(t, home)); diff != "" {
+					t.Errorf("files (-want +got):\n%s", diff)
+				}
+			}
+		})
+	}
+	newHome(t)
+	set(t, &platform, "plan9_mips")
+	_, err := Installer{}.CPU(context.Background())
+	if want := "go-xla has none for plan9_mips, only for linux_amd64, "; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v, want it to contain %q", err, want)
+	}
+}
+
+// One of two installers downloads, the other waits for it.
+func TestTwoProcesses(t *testing.T) {
+	s := newServer(t)
+	_, folder := newHome(t)
+	// Slow enough for the processes to meet, mostly.
+	s.handle("/wheels/first", func(w http.ResponseWriter, r *http.Request) {
+		time.Sleep(300 * time.Millisecond)
+		w.Write(fakeWheel("first"))
+	})
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			child := exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), childServer+"="+s.URL)
+			output, err := child.CombinedOutput()
+			// Nothing else is written, neither to standard output nor to standard error.
+			if want := filepath.Join(folder, pins[0].file()); err != nil || string(output) != want {
+				t.Errorf("child: %v, %s, want %s", err, output, want)
+			}
+		})
+	}
+	group.Wait()
+	if got := s.count("/wheels/first"); got != 1 {
+		t.Errorf("%d downloads, want 1", got)
+	}
+}
+
+// An installer that waits gives up when it is cancelled.
+func TestWaitIsCancelled(t *testing.T) {
+	newHome(t)
+	_, err := Installer{}.install(context.Background(), "x", func(ctx context.Context, _, _ string) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+		defer cancel()
+		return Installer{}.install(ctx, "x", func(context.Context, string, string) (string, error) { return "", errors.New("two at once") })
+	})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v, want %v", err, context.DeadlineExceeded)
+	}
+}
+
+// A download that is interrupted leaves what was there before, and no other is tried.
+func TestCancelled(t *testing.T) {
+	s := newServer(t)
+	home, _ := newHome(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.handle("/wheels/first", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		io.WriteString(w, "some")
+		w.(http.Flusher).Flush()
+		cancel()
+		<-r.Context().Done()
+	})
+	_, err := Installer{}.CPU(ctx)
+	if !errors.Is(err, context.Canceled) || hintOf(err) != "" {
+		t.Errorf("error %v with hint %q, want context canceled without one", err, hintOf(err))
+	}
+	if left := tree(t, home); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+	if s.count("/pypi/second/json") > 0 {
+		t.Error("the second plugin was tried after the cancellation")
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// slow is a body that gives a byte, and the next one some time later.
+type slow struct {
+	context.Context
+	pause time.Duration
+}
+
+func (s slow) Read(buffer []byte) (int, error) {
+	select {
+	case <-s.Done():
+		return 0, s.Err()
+	case <-time.After(s.pause):
+		buffer[0] = ' '
+		return 1, nil
+	}
+}
+
+// The clock is synctest's. A server that falls silent is given up, one that is
+// only slow is not.
+func TestSilentServers(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		body func(ctx context.Context) io.Reader // nil: not even an answer
+		want string
+	}{
+		{"no answer", nil, "http://index.invalid/file: nothing arrived for 30s"},
+		{"silent", func(ctx context.Context) io.Reader { return slow{ctx, time.Hour} }, "http://index.invalid/file: nothing arrived for 30s"},
+		{"slow", func(ctx context.Context) io.Reader { return io.LimitReader(slow{ctx, 20 * time.Second}, 100) }, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				set(t, &client, &http.Client{Transport: roundTripper(func(request *http.Request) (*http.Response, error) {
+					if c.body == nil {
+						<-request.Context().Done()
+						return nil, request.Context().Err()
+					}
+					body := io.NopCloser(c.body(request.Context()))
+					return &http.Response{StatusCode: http.StatusOK, Body: body, Request: request}, nil
+				})})
+				_, err := Installer{}.fetch(context.Background(), "http://index.invalid/file", maxDownload, io.Discard)
+				if err == nil && c.want != "" || err != nil && err.Error() != c.want {
+					t.Errorf("error %v, want %q", err, c.want)
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,156 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"epochal/model/backend/install"
+	"epochal/model/backend/internal/advice"
+	"epochal/model/backend/internal/quiet"
+
+	"github.com/gomlx/go-xla/compute/xla"
+	"github.com/gomlx/go-xla/pjrt"
+)
+
+// opening guards what opening a plugin touches in the process: XLA_FLAGS, the
+// log, and go-xla's own tables.
+var opening sync.Mutex
+
+// openXLA opens a client of the plugin in file.
+func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend, warnings []string, err error) {
+	defer recovered(&err)
+	file, sha256, err := o.verified(ctx, c, file)
+	if err != nil {
+		return nil, nil, err
+	}
+	opening.Lock()
+	defer opening.Unlock()
+	config, err := goxlaName(file)
+	if err != nil {
+		return nil, nil, err
+	}
+	kind := kindOf(file)
+	settings := pjrt.NamedValuesMap{}
+	switch kind {
+	case "cpu":
+		// The plugin makes 4 devices unless told otherwise, with a thread each: on 2 cores that costs 12%.
+		settings["cpu_device_count"] = int64(1)
+	case "cuda":
+		if !hasOption(c.options, "tf32") {
+			config += fmt.Sprintf(",tf32=%t", o.TF32)
+		}
+	}
+	if c.options != "" {
+		config += "," + c.options
+	}
+
+	logged := quiet.Collect()
+	var opened *xla.Backend
+	flags, err := withFlags(file, sha256, kind == "cuda", func() (err error) {
+		defer recovered(&err)
+		if kind == "cpu" && o.Threads > 0 {
+			defer setThreads(o.Threads)()
+		}
+		opened, err = xla.NewWithOptions(config, settings)
+		return err
+	})
+	warnings = logged()
+	if err != nil {
+		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
+	}
+	plugin, err := pjrt.GetPlugin(opened.PluginName())
+	if err != nil {
+		opened.Finalize()
+		return nil, nil, err
+	}
+	b = &Backend{opened, Info{
+		Name:         c.name,
+		Version:      pluginVersion(plugin),
+		Device:       processor(),
+		PluginFile:   file,
+		PluginSHA256: sha256,
+		TF32:         opened.DotGeneralUseTF32 && opened.IsCUDA(),
+		XLAFlags:     flags,
+	}}
+	if kind == "cpu" {
+		b.Info.Threads = o.Threads
+	} else {
+		b.Info.Device = opened.DeviceDescription(0)
+	}
+	return b, warnings, nil
+}
+
+// verified returns the plugin's file with its SHA-256. A pinned plugin that is
+// damaged is installed again where that is wanted; the file may then be another.
+func (o Options) verified(ctx context.Context, c choice, file string) (verified, sha256 string, err error) {
+	sha256, damage := install.Verify(file)
+	if _, pinned := errors.AsType[*install.HashError](damage); !pinned || o.Install == nil || c.plugin != "cpu" {
+		return file, sha256, damage
+	}
+	file, err = o.Install(ctx)
+	if err != nil {
+		return "", "", fmt.Errorf("%v; %w", damage, err)
+	}
+	sha256, err = install.Verify(file)
+	return file, sha256, err
+}
+
+// kindOf tells from a plugin's file name whether it is for "cpu" or "cuda", or
+// returns "".
+func kindOf(file string) string {
+	switch base := filepath.Base(file); {
+	case pjrt.IsCUDAName(base):
+		return "cuda"
+	case isCPUName(base):
+		return "cpu"
+	}
+	return ""
+}
+
+// isCPUName is go-xla's guess, which it does not export as a function.
+func isCPUName(name string) bool { return strings.Contains(strings.ToUpper(name), "CPU") }
+
+// goxlaName returns what go-xla is to be given for the plugin in file: its
+// path, because with a name go-xla loads and unloads every plugin that it
+// finds, twice. Only where it would mistake the path it is the name after all.
+func goxlaName(file string) (string, error) {
+	if !mistaken(file) {
+		return file, nil
+	}
+	for name, found := range pjrt.AvailablePlugins() {
+		if found == file {
+			return name, nil
+		}
+	}
+	return "", advice.Errorf("move the plugin to another folder",
+		"plugin %s: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind", file)
+}
+
+// mistaken tells whether go-xla, which guesses a plugin's kind from the whole
+// path and cuts it at commas, goes wrong with this one.
+func mistaken(file string) bool {
+	kind := kindOf(file)
+	return pjrt.IsCUDAName(file) != (kind == "cuda") || isCPUName(file) != (kind == "cpu") || strings.Contains(file, ",")
+}
+
+// pluginVersion tells a plugin's interface version and its attributes, such as
+// "PJRT 0.115, stablehlo_current_version 1.20.0, xla_version 2".
+func pluginVersion(plugin *pjrt.Plugin) string {
+	major, minor := plugin.Version()
+	version := fmt.Sprintf("PJRT %d.%d", major, minor)
+	attributes := plugin.Attributes()
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		value := fmt.Sprint(attributes[name])
+		if numbers, ok := attributes[name].([]int64); ok {
+			value = strings.ReplaceAll(strings.Trim(fmt.Sprint(numbers), "[]"), " ", ".")
+		}
+		version += ", " + name + " " + value
+	}
+	return version
+}
