@@ -85,7 +85,7 @@ func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
 	}
 	version, _ := strconv.Atoi(metadata["checkpoint_version"])
 	check(version >= 1, "checkpoint_version", fmt.Sprintf("%d; not a checkpoint of a run", checkpointVersion))
-	check(version <= checkpointVersion, "checkpoint_version", fmt.Sprintf("at most %d; a newer epochal wrote it", checkpointVersion))
+	check(version <= checkpointVersion, "checkpoint_version", fmt.Sprintf("at most %d; it was written by a newer epochal", checkpointVersion))
 	if err != nil {
 		return c, err
 	}

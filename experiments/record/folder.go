@@ -45,7 +45,7 @@ func (o Options) available() error {
 			if _, missing := os.Stat(filepath.Join(o.Folder, ConfigFile)); missing != nil {
 				return err
 			}
-			return hinted{err, "--resume goes on with a run that stopped"}
+			return hinted{err, "--resume continues a run that stopped"}
 		}
 	}
 	place, err := nearest(cmp.Or(o.Folder, o.Parent))
@@ -56,7 +56,7 @@ func (o Options) available() error {
 	// may be read-only.
 	file, err := os.CreateTemp(place, ".epochal-probe-*")
 	if err != nil {
-		return fmt.Errorf("out: %s: no file can be made there: %w", place, errors.Unwrap(err))
+		return fmt.Errorf("out: %s: cannot create a file there: %w", place, errors.Unwrap(err))
 	}
 	return errors.Join(file.Close(), os.Remove(file.Name()))
 }
@@ -130,7 +130,7 @@ func (r *Run) checkSpace() error {
 }
 
 // errTaken is the error of a folder that another run made in the meantime.
-var errTaken = errors.New("another run has used the folder")
+var errTaken = errors.New("another run is already recorded there")
 
 // make makes path the run folder and locks it. Of several processes that try at
 // once one gets it; the others leave it alone. metrics.jsonl comes last: a folder

@@ -79,7 +79,7 @@ func TestReadRefuses(t *testing.T) {
 		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected at most that"},
 		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n", ":5: found epoch 3, expected at most 2 as the config says"},
 		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2"},
-		{"half a line", metrics, good[metrics] + `{"ev`, ":5: found half a line: the run did not come to its end"},
+		{"half a line", metrics, good[metrics] + `{"ev`, ":5: found an incomplete line: the run is unfinished"},
 		{"another event", metrics, good[metrics] + "{}\n", ":5: found neither a step, an epoch nor a diverged event"},
 		{"accuracy above 1", metrics, edit(metrics, `"test_accuracy":0.75`, `"test_accuracy":75`), ":2: test_accuracy: found 75, expected 0 to 1"},
 		{"validation accuracy below 0", metrics, edit(metrics, `"validation_accuracy":1`, `"validation_accuracy":-1`), ":4: validation_accuracy: found -1, expected 0 to 1"},

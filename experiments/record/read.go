@@ -44,7 +44,7 @@ type Record struct {
 }
 
 // ErrUnfinished is the error of Read for a run that did not come to an end.
-var ErrUnfinished = errors.New("the run did not come to its end")
+var ErrUnfinished = errors.New("the run is unfinished")
 
 // Read reads a run folder, whoever made it: what it returns is possible, so that
 // nobody need check it again. An error names the file and what is wrong with it;
@@ -155,7 +155,7 @@ func (r *Record) readMetrics(reader io.Reader, path string) error {
 		case err == io.EOF && len(line) == 0:
 			return nil
 		case err == io.EOF:
-			err = fmt.Errorf("found half a line: %w", ErrUnfinished)
+			err = fmt.Errorf("found an incomplete line: %w", ErrUnfinished)
 		case errors.Is(err, bufio.ErrBufferFull):
 			err = fmt.Errorf("found a line of more than %d bytes, expected at most that", MaxMetricsLine)
 		case err == nil:

@@ -16,7 +16,7 @@ import (
 
 // ErrCannotResume is the error of a run folder from which no run can go on: it is
 // none, no checkpoint is left, or the files of the run have changed.
-var ErrCannotResume = errors.New("the run cannot go on")
+var ErrCannotResume = errors.New("the run cannot be resumed")
 
 // cannotResume makes of an error one that is ErrCannotResume as well.
 type cannotResume struct{ error }
@@ -52,7 +52,7 @@ func (r *Run) inspect() (err error) {
 	case err != nil:
 		return nil // it ended early, or is damaged: the checkpoints tell
 	case record.Diverged != nil:
-		return fmt.Errorf("resume: %s: the run has come to its end: %w", r.Folder, *record.Diverged)
+		return fmt.Errorf("resume: %s: the run has already ended: %w", r.Folder, *record.Diverged)
 	case len(record.Epochs) == r.config.Epochs:
 		r.Ended = &record
 	}
@@ -109,16 +109,16 @@ func (r *Run) Restore(t model.Topology, initial model.Weights, steps int) (model
 		r.refused = append(r.refused, at)
 		refused = append(refused, fmt.Errorf("resume: %s: %w", r.Folder, err))
 		if i < len(found)-1 {
-			r.options.Warn(fmt.Sprintf("%v; falling back to the checkpoint before", refused[i]))
+			r.options.Warn(fmt.Sprintf("%v; using the checkpoint before it", refused[i]))
 		}
 	}
 	if len(found) > 0 {
-		return nil, cannotResume{fmt.Errorf("%w\nresume: %s: no checkpoint is left that can be used", errors.Join(refused...), r.Folder)}
+		return nil, cannotResume{fmt.Errorf("%w\nresume: %s: no usable checkpoint is left", errors.Join(refused...), r.Folder)}
 	}
 	if _, err := r.root.Stat(WeightsFile); err == nil {
-		return nil, cannotResume{fmt.Errorf("resume: %s: found %s and no checkpoint, which a run needs to go on", r.Folder, WeightsFile)}
+		return nil, cannotResume{fmt.Errorf("resume: %s: found %s but no checkpoint to resume from", r.Folder, WeightsFile)}
 	}
-	r.options.Warn(r.Folder + " holds no checkpoint: the run begins again")
+	r.options.Warn(r.Folder + " has no checkpoint: the run starts from the beginning")
 	return initial, nil
 }
 
@@ -157,7 +157,7 @@ func (r *Run) takeBest(c Checkpoint) {
 		err = fmt.Errorf("%s: found the weights of epoch %d, expected those of epoch %d", bestName, best.BestEpoch, c.BestEpoch)
 	}
 	if err != nil {
-		r.options.Warn(fmt.Sprintf("resume: %s: %v; the best is now looked for from epoch %d on", r.Folder, err, c.Epoch))
+		r.options.Warn(fmt.Sprintf("resume: %s: %v; the best epoch is now searched for from epoch %d on", r.Folder, err, c.Epoch))
 		return
 	}
 	r.BestEpoch, r.bestLoss = c.BestEpoch, c.BestLoss
@@ -181,7 +181,7 @@ func (r *Run) checkEpochs() error {
 func (r *Run) checkFiles(now Environment) error {
 	changed := func(format string, values ...any) error {
 		err := fmt.Errorf(format+" as in %s", append(values, EnvironmentFile)...)
-		return cannotResume{hinted{err, "put back the file with which the run began, or begin a new run"}}
+		return cannotResume{hinted{err, "restore the file that the run started with, or start a new run"}}
 	}
 	if now.InitSHA256 != r.environment.InitSHA256 {
 		return changed("init: %s: found SHA-256 %s, expected %s", r.Locate(r.config.Init), now.InitSHA256, r.environment.InitSHA256)
@@ -204,7 +204,7 @@ func (r *Run) goOn(now Environment) error {
 		return err
 	}
 	if before := r.environment.LastBackend(); !sameBackend(before, now.Backend) {
-		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and goes on on %s (%s), tf32 %t: its numbers may differ from those of a run that stayed",
+		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and continues on %s (%s), tf32 %t: its numbers may differ from those of a run on one backend",
 			before.Name, before.Device, before.TF32, now.Backend.Name, now.Backend.Device, now.Backend.TF32))
 	}
 	r.environment.Identity = now.Identity

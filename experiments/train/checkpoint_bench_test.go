@@ -36,7 +36,7 @@ func BenchmarkCheckpoint(b *testing.B) {
 			b.StopTimer()
 			var training, saving time.Duration
 			var last time.Time // that the clock was read
-			_, err := train.Run(context.Background(), c, train.Options{
+			mustTrain(b, c, train.Options{
 				Folder: filepath.Join(b.TempDir(), "run"), Device: device, CheckpointEvery: every,
 				Now: func() time.Time { last = time.Now(); return last },
 				Observer: func(e experiments.Event) {
@@ -53,9 +53,6 @@ func BenchmarkCheckpoint(b *testing.B) {
 					}
 				},
 			})
-			if err != nil {
-				b.Fatal(err)
-			}
 			b.ReportMetric(saving.Seconds()*1000/float64(b.N), "checkpoint-ms")
 			b.ReportMetric(100*saving.Seconds()/training.Seconds(), "share-%")
 			b.ReportMetric(training.Seconds()*1000/float64(b.N), "training-ms")

@@ -6,14 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -131,10 +129,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	life := time.Since(start)
-	bestFile := filepath.Join(record.CheckpointsFolder, record.BestFile)
-
-	killed, terminated, rounds := 0, 0, 0
-	during := map[string]int{}
+	killed, terminated, rounds, between := 0, 0, 0, 0
 	for killed < kills {
 		if rounds++; rounds > 10*kills {
 			t.Fatalf("found %d kills in %d runs, expected more", killed, rounds)
@@ -172,63 +167,31 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 				errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM: // before it listened
 				terminated++
 			case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
-				killed++
-				during[phase(t, one.Folder)]++
+				if killed++; inRun(one.Folder) {
+					between++
+				}
 			default:
 				t.Fatalf("after %d kills in %d rounds: %v\n%s", killed, rounds, err, out.String())
 			}
 		}
-		sameFiles(t, one.Folder, alone.Folder, bestFile)
+		sameFiles(t, one.Folder, alone.Folder, filepath.Join(record.CheckpointsFolder, record.BestFile))
 		checkClean(t, one.Folder)
 		os.RemoveAll(parent)
 		if t.Failed() {
 			t.Fatalf("after %d kills, in round %d", killed, rounds)
 		}
 	}
-	t.Logf("%d kills and %d SIGTERM in %d runs of %v each: %v", killed, terminated, rounds, life.Round(time.Millisecond), during)
-	if inRun := killed - during["before the folder"] - during["after the end"]; inRun < kills/3 {
-		t.Errorf("found %d of %d kills between the beginning and the end of a run, expected at least a third", inRun, killed)
+	t.Logf("%d kills, %d of them in a run, and %d SIGTERM in %d runs of %v each", killed, between, terminated, rounds, life.Round(time.Millisecond))
+	if between < kills/3 {
+		t.Errorf("found %d of %d kills between the beginning and the end of a run, expected at least a third", between, killed)
 	}
 }
 
-// phase is what a process was at when it was killed, as its folder tells.
-func phase(t *testing.T, folder string) string {
-	t.Helper()
-	entries, err := os.ReadDir(folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "before the folder"
-	}
-	there := map[string]bool{}
-	for _, entry := range entries {
-		there[entry.Name()] = true
-		if strings.HasPrefix(entry.Name(), ".epoch-") || strings.HasPrefix(entry.Name(), ".best.") {
-			return "writing a checkpoint"
-		} else if entry.Name() != record.LockFile && strings.HasPrefix(entry.Name(), ".") {
-			return "writing another file"
-		}
-	}
-	if there[record.WeightsFile] {
-		return "after the end"
-	}
-	if !there[record.MetricsFile] {
-		return "making the folder"
-	}
-	metrics, err := os.ReadFile(filepath.Join(folder, record.MetricsFile))
-	if err != nil {
-		t.Fatal(err)
-	}
-	checkpoints, _ := filepath.Glob(filepath.Join(folder, record.CheckpointsFolder, "epoch-*"))
-	epochs, steps := bytes.Count(metrics, []byte(`"event":"epoch"`)), bytes.Count(metrics, []byte(`"step":0,`))
-	switch {
-	case len(checkpoints) == 0:
-		return "before the first checkpoint"
-	case epochs == steps && !bytes.Contains([]byte(checkpoints[len(checkpoints)-1]), fmt.Appendf(nil, "epoch-%05d", epochs+1)):
-		return "between an epoch and its checkpoint"
-	case epochs == steps:
-		return "between two epochs"
-	default:
-		return "in an epoch"
-	}
+// inRun tells whether a process had made the run folder and not yet finished it.
+func inRun(folder string) bool {
+	_, begun := os.Stat(filepath.Join(folder, record.MetricsFile))
+	_, ended := os.Stat(filepath.Join(folder, record.WeightsFile))
+	return begun == nil && ended != nil
 }
 
 // checkClean expects nothing in a finished run folder that does not belong there.

@@ -248,8 +248,8 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 		{filepath.Join(parent, "nowhere"), c, "found no config.json in it, expected a run folder"},
 		{parent, c, "found no config.json in it, expected a run folder"},
 		{file, c, "found no config.json in it, expected a run folder"},
-		{diverged, wild, "the run has come to its end: training diverged: "},
-		{finished, more, "found model.safetensors and no checkpoint, which a run needs to go on"},
+		{diverged, wild, "the run has already ended: training diverged: "},
+		{finished, more, "found model.safetensors but no checkpoint to resume from"},
 	} {
 		refused := attempt(test.config, train.Options{Folder: test.folder, Resume: true})
 		if refused.err == nil || !strings.HasPrefix(refused.err.Error(), "resume: "+test.folder+": "+test.want) {
@@ -263,7 +263,7 @@ func TestResumeOfWhatIsNoRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := mustTrain(t, c, train.Options{Folder: unsaved, Resume: true})
-	if len(again.warnings) != 1 || again.warnings[0] != unsaved+" holds no checkpoint: the run begins again" {
+	if len(again.warnings) != 1 || again.warnings[0] != unsaved+" has no checkpoint: the run starts from the beginning" {
 		t.Errorf("found the warnings %q", again.warnings)
 	}
 	sameFiles(t, unsaved, finished)
@@ -372,11 +372,11 @@ func TestDamagedCheckpoint(t *testing.T) {
 				t.Fatal(err)
 			}
 			resumed := mustTrain(t, c, train.Options{Folder: fallen, Resume: true})
-			if len(resumed.warnings) != 1 || !strings.Contains(resumed.warnings[0], "; falling back to the checkpoint before") ||
+			if len(resumed.warnings) != 1 || !strings.Contains(resumed.warnings[0], "; using the checkpoint before it") ||
 				!strings.Contains(resumed.warnings[0], newest) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
-			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], `found "2", expected at most 1; a newer epochal wrote it`) {
+			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], `found "2", expected at most 1; it was written by a newer epochal`) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
 			if resumed.started.At != (experiments.Position{Epoch: 3}) {
@@ -392,7 +392,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 			metrics := read(t, filepath.Join(refused, record.MetricsFile))
 			none := attempt(c, train.Options{Folder: refused, Resume: true})
-			if !errors.Is(none.err, record.ErrCannotResume) || !strings.Contains(none.err.Error(), "no checkpoint is left that can be used") {
+			if !errors.Is(none.err, record.ErrCannotResume) || !strings.Contains(none.err.Error(), "no usable checkpoint is left") {
 				t.Errorf("found error %v", none.err)
 			}
 			if now := read(t, filepath.Join(refused, record.MetricsFile)); !bytes.Equal(now, metrics) {

@@ -66,7 +66,7 @@ func (s Stopped) Advice() string {
 // Saved says where a resumed run goes on.
 func (s Stopped) Saved() string {
 	if s.Epoch == 1 && s.Step == 0 {
-		return "nothing was lost but the steps of this run: it starts again"
+		return "nothing was saved yet: the run starts from the beginning"
 	}
 	return fmt.Sprintf("saved up to step %d of epoch %d", s.Step, s.Epoch)
 }
