@@ -16,6 +16,7 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/bench"
 	"epochal/experiments/report"
+	"epochal/experiments/report/figures"
 	"epochal/model/backend"
 
 	"github.com/google/renameio/v2"
@@ -170,7 +171,7 @@ func (o *benchOutput) check() experiments.Problems {
 		}
 	}
 	if o.figure != "" {
-		if _, err := report.FormatOf(o.figure); err != nil {
+		if _, err := figures.FormatOf(o.figure); err != nil {
 			wrong("figure", err)
 		} else if err := canBeWritten(o.figure); err != nil {
 			wrong("figure", err)
@@ -228,7 +229,7 @@ func (o *benchOutput) write(r bench.Results, ended bool) error {
 		errs = append(errs, writeFile(o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }))
 	}
 	if o.figure != "" && o.mayReplace(o.figure, ended) {
-		format, err := report.FormatOf(o.figure)
+		format, err := figures.FormatOf(o.figure)
 		if err == nil {
 			err = writeFile(o.figure, func(w io.Writer) error { return report.BenchFigure(w, format, r) })
 		}

@@ -23,11 +23,11 @@ type FigureKind string
 
 // The kinds of figures.
 const (
-	ComparisonFigure FigureKind = "comparison" // of all experiments, by [Comparison]
-	BatchFigure      FigureKind = "batch"      // of no experiment, by [Batch]
-	CurvesFigure     FigureKind = "curves"     // of one experiment, by [Curves]
-	ConfusionFigure  FigureKind = "confusion"  // of one experiment, by [Confusion]
-	MistakesFigure   FigureKind = "mistakes"   // of one experiment, by [Mistakes]
+	ComparisonFigure FigureKind = "comparison" // of all experiments, by [figures.Comparison]
+	BatchFigure      FigureKind = "batch"      // of no experiment, by [figures.Batch]
+	CurvesFigure     FigureKind = "curves"     // of one experiment, by [figures.Curves]
+	ConfusionFigure  FigureKind = "confusion"  // of one experiment, by [figures.Confusion]
+	MistakesFigure   FigureKind = "mistakes"   // of one experiment, by [figures.Mistakes]
 )
 
 // Figure is a figure for the page.

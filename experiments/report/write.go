@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 
 	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/report/figures"
 	"epochal/experiments/reproduce"
 
 	"github.com/google/renameio/v2"
@@ -38,12 +41,12 @@ const (
 // those experiments whose first run had the same files; the others have no figure of
 // their mistakes.
 func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
-	figures := plannedFigures(r, data)
-	if err := drawAll(figures); err != nil {
+	planned := plannedFigures(r, data)
+	if err := drawAll(planned); err != nil {
 		return err
 	}
 	var svgs []Figure
-	for _, f := range figures {
+	for _, f := range planned {
 		svgs = append(svgs, f.Figure)
 	}
 	var results, markdown, page bytes.Buffer
@@ -66,12 +69,12 @@ func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
 		}
 		return nil
 	}
-	for _, f := range figures {
+	for _, f := range planned {
 		name := filepath.Join(FiguresFolder, f.file)
-		if err := write(name+"."+SVG, f.SVG); err != nil {
+		if err := write(name+"."+figures.SVG, f.SVG); err != nil {
 			return err
 		}
-		if err := write(name+"."+PNG, f.png); err != nil {
+		if err := write(name+"."+figures.PNG, f.png); err != nil {
 			return err
 		}
 	}
@@ -122,60 +125,48 @@ func JSON(w io.Writer, r reproduce.Results) error {
 // plannedFigure is a figure of the report, drawn or still to be drawn.
 type plannedFigure struct {
 	Figure
-	file string // in the folder of figures, without its extension
-	png  []byte
-	draw func(w io.Writer, format string) error
+	file    string // in the folder of figures, without its extension
+	png     []byte
+	drawing figures.Figure
 }
 
-// Limits on the figures of a report.
-const (
-	batchCount  = 64  // images of the random batch, at most
-	titleLength = 200 // characters of a title that come from an experiment, at most
-)
+// batchCount is how many images the random batch has, at most.
+const batchCount = 64
 
 // plannedFigures are all figures that can be drawn of r.
 func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure {
 	var all []plannedFigure
-	add := func(kind FigureKind, experiment, file string, draw func(w io.Writer, format string) error) {
+	add := func(kind FigureKind, experiment, file string, drawing figures.Figure) {
 		if file != "" {
 			file += "-"
 		}
-		all = append(all, plannedFigure{Figure: Figure{Kind: kind, Experiment: experiment}, file: file + string(kind), draw: draw})
+		all = append(all, plannedFigure{Figure: Figure{Kind: kind, Experiment: experiment}, file: file + string(kind), drawing: drawing})
 	}
 
-	var compared []Compared
+	var compared []figures.Compared
 	for _, e := range r.Experiments {
 		compared = append(compared, comparedOf(e))
 	}
-	if len(compared) > 0 && len(compared) <= MaxCompared {
-		add(ComparisonFigure, "", "", func(w io.Writer, format string) error {
-			return Comparison(w, format, "Final test accuracy", compared)
-		})
+	if len(compared) > 0 {
+		add(ComparisonFigure, "", "", figures.Comparison("Final test accuracy", compared))
 	}
 
 	plain := names(r)
 	for _, e := range r.Experiments {
-		records := e.Records[:min(len(e.Records), MaxRuns)]
-		title := shortened(e.Title)
-		if len(records) > 0 {
-			add(CurvesFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Curves(w, format, title, records)
-			})
+		title := e.Title + ": " + network(e, data)
+		if len(e.Records) > 0 {
+			add(CurvesFigure, e.Name, plain[e.Name], figures.Curves(title, runsOf(e.Records)))
 		}
 		if confusion, runs := e.Confusion(); len(confusion) > 0 {
-			add(ConfusionFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Confusion(w, format, title, confusion, runs)
-			})
+			add(ConfusionFigure, e.Name, plain[e.Name], figures.Confusion(title, confusion, runs))
 		}
 		run, found := firstFinished(e)
 		if !found || run >= len(e.Records) || !slices.Equal(e.Records[run].Environment.Data, data.Files) {
 			continue
 		}
-		if mistakes := e.Records[run].Test.Mistakes; len(mistakes) > 0 {
-			title := fmt.Sprintf("%s: most confident mistakes, seed %d", title, e.Runs[run].Seed)
-			add(MistakesFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Mistakes(w, format, title, data.Test, mistakes)
-			})
+		if mistakes := mistakesOf(e.Records[run]); len(mistakes) > 0 {
+			title := fmt.Sprintf("%s: most confident mistakes, seed %d", e.Title, e.Runs[run].Seed)
+			add(MistakesFigure, e.Name, plain[e.Name], figures.Mistakes(title, data.Test, mistakes))
 		}
 	}
 
@@ -185,20 +176,58 @@ func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure 
 	}
 	rows := dataset.Order(seed, 1, data.Train.Len())
 	rows = rows[:min(len(rows), batchCount)]
-	add(BatchFigure, "", "", func(w io.Writer, format string) error {
-		return Batch(w, format, data.Train, rows, fmt.Sprintf("%s: a random batch of %d training images (seed %d)", shortened(data.Name), len(rows), seed))
-	})
+	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", data.Name, len(rows), seed)
+	add(BatchFigure, "", "", figures.Batch(title, data.Train, rows))
+	return all
+}
+
+// network is the widths of all layers, "784-512-512-10", or of the hidden ones where
+// data is not what the experiment was trained on.
+func network(e reproduce.Experiment, data *dataset.Dataset) string {
+	widths := e.Config.LayerSizes
+	if len(e.Records) > 0 && slices.Equal(e.Records[0].Environment.Data, data.Files) {
+		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
+	}
+	text := make([]string, len(widths))
+	for i, width := range widths {
+		text[i] = strconv.Itoa(width)
+	}
+	return strings.Join(text, "-")
+}
+
+func runsOf(records []experiments.Record) []figures.Run {
+	runs := make([]figures.Run, len(records))
+	for i, record := range records {
+		runs[i].Seed = record.Config.Seed
+		if record.Diverged != nil {
+			runs[i].Diverged = record.Diverged.Epoch
+		}
+		for _, e := range record.Epochs {
+			runs[i].Epochs = append(runs[i].Epochs, figures.Epoch{
+				TrainAccuracy: e.TrainAccuracy, TestAccuracy: e.TestAccuracy, TrainLoss: e.TrainLoss, TestLoss: e.TestLoss,
+			})
+		}
+	}
+	return runs
+}
+
+func mistakesOf(record experiments.Record) []figures.Mistake {
+	var all []figures.Mistake
+	for _, m := range record.Test.Mistakes {
+		all = append(all, figures.Mistake(m))
+	}
 	return all
 }
 
 // comparedOf is an experiment as a line of the figure of all.
-func comparedOf(e reproduce.Experiment) Compared {
-	c := Compared{
-		Name: shortened(e.Name), Low: math.NaN(), Mean: e.TestAccuracy.Mean, High: math.NaN(),
-		Seconds: e.Seconds, Values: []float64{},
+func comparedOf(e reproduce.Experiment) figures.Compared {
+	c := figures.Compared{Name: e.Name, Mean: e.TestAccuracy.Mean, Seconds: e.Seconds, Kind: "inputs 0 to 1"}
+	if e.Normalized {
+		c.Kind = "normalized inputs"
 	}
-	if e.TestAccuracy.N > 1 {
-		c.Low, c.High = e.TestAccuracy.Low, e.TestAccuracy.High
+	c.Low, c.High = c.Mean, c.Mean
+	if e.TestAccuracy.N >= fewestSeeds {
+		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
 	}
 	for _, run := range e.Runs {
 		if finished(run) {
@@ -211,28 +240,24 @@ func comparedOf(e reproduce.Experiment) Compared {
 	return c
 }
 
-// shortened cuts a text that a user wrote to what a figure has room for.
-func shortened(text string) string {
-	if characters := []rune(text); len(characters) > titleLength {
-		return string(characters[:titleLength-1]) + "…"
-	}
-	return text
-}
+// fewestSeeds is how many seeds an interval needs: that of two seeds is so wide that
+// it tells nothing.
+const fewestSeeds = 3
 
 // drawAll draws figures, as many side by side as there are cores.
-func drawAll(figures []plannedFigure) error {
+func drawAll(all []plannedFigure) error {
 	next := make(chan *plannedFigure)
-	errs := make(chan error, len(figures))
+	errs := make(chan error, len(all))
 	var group sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(figures)) {
+	for range min(runtime.GOMAXPROCS(0), len(all)) {
 		group.Go(func() {
 			for figure := range next {
 				errs <- figure.drawBoth()
 			}
 		})
 	}
-	for i := range figures {
-		next <- &figures[i]
+	for i := range all {
+		next <- &all[i]
 	}
 	close(next)
 	group.Wait()
@@ -248,12 +273,9 @@ func drawAll(figures []plannedFigure) error {
 // drawBoth draws a figure in both formats.
 func (f *plannedFigure) drawBoth() error {
 	var svg, png bytes.Buffer
-	for format, out := range map[string]*bytes.Buffer{SVG: &svg, PNG: &png} {
-		if err := f.draw(out, format); err != nil {
-			if f.Experiment != "" {
-				return fmt.Errorf("report: %s of %s: %w", f.Kind, f.Experiment, err)
-			}
-			return fmt.Errorf("report: %s: %w", f.Kind, err)
+	for format, out := range map[string]*bytes.Buffer{figures.SVG: &svg, figures.PNG: &png} {
+		if err := f.drawing.Write(out, format); err != nil {
+			return fmt.Errorf("report: %s: %w", f.file, err)
 		}
 	}
 	f.SVG, f.png = svg.Bytes(), png.Bytes()
