@@ -417,7 +417,7 @@ func FuzzReadBench(f *testing.F) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(first.Bytes(), again.Bytes()) {
-			t.Errorf("found other results when they were read again:\n%s\n%s", first.Bytes(), again.Bytes())
+			t.Errorf("found other Results when they were read again:\n%s\n%s", first.Bytes(), again.Bytes())
 		}
 		for kind, write := range benchWriters {
 			var out strings.Builder

@@ -51,7 +51,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("found %v, which are chosen by who runs an experiment", found)
 	}
 	other.LayerSizes = []int{}
-	if found := settingsText(deviations(other)); found != "layer_sizes []" {
-		t.Errorf("found %s, expected layer_sizes []", found)
+	if found := deviations(other); len(found) != 1 || found[0].Name+" "+found[0].Value != "layer_sizes []" {
+		t.Errorf("found %+v, expected layer_sizes []", found)
 	}
 }

@@ -2,23 +2,18 @@ package report
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
+	"regexp"
 
 	"epochal/dataset"
-	"epochal/experiments"
+	"epochal/dataset/regular"
 	"epochal/experiments/report/figures"
-	"epochal/experiments/reproduce"
-
-	"github.com/google/renameio/v2"
 )
 
 // The files that [Write] makes in a results folder.
@@ -31,61 +26,105 @@ const (
 
 // Write writes the report of a reproduction into its results folder: results.json,
 // results.md, report.html, and the figures of the page, each as PNG and as SVG, in
-// figures. It makes the folder if need be.
+// figures. It makes the folder if need be, and removes figures of an earlier report
+// that this one has none for.
 //
-// Each file is written whole or not at all, and none before all of them are drawn:
-// where a figure cannot be drawn, or the folder is none, nothing is left behind. The
-// page comes last. Files of an earlier report that this one has none for stay.
+// Each file is written whole or not at all, and none before all of them are drawn. It
+// is an error if one would replace what is no regular file. The page comes last.
 //
 // r needs its Records. data is the dataset of the random batch, and of the mistakes of
 // those experiments whose first run had the same files; the others have no figure of
 // their mistakes.
-func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
-	planned := plannedFigures(r, data)
-	if err := drawAll(planned); err != nil {
+func Write(folder string, r Results, data *dataset.Dataset) error {
+	d, err := newDocument(r, data)
+	if err != nil {
 		return err
 	}
-	var svgs []Figure
-	for _, f := range planned {
-		svgs = append(svgs, f.Figure)
-	}
-	var results, markdown, page bytes.Buffer
-	if err := JSON(&results, r); err != nil {
+	var numbers, markdown, page bytes.Buffer
+	if err := JSON(&numbers, r); err != nil {
 		return err
 	}
-	if err := Markdown(&markdown, r); err != nil {
-		return err
+	if err := markdownTemplate.Execute(&markdown, d); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
-	if err := Page(&page, r, svgs...); err != nil {
-		return err
+	if err := pageTemplate.Execute(&page, d); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 
 	if err := os.MkdirAll(filepath.Join(folder, FiguresFolder), 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	write := func(name string, text []byte) error {
-		if err := renameio.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
+	written := map[string]bool{}
+	write := func(content []byte, name ...string) error {
+		written[filepath.Join(name...)] = true
+		if err := regular.Write(filepath.Join(append([]string{folder}, name...)...), content); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 		return nil
 	}
-	for _, f := range planned {
-		name := filepath.Join(FiguresFolder, f.file)
-		if err := write(name+"."+figures.SVG, f.SVG); err != nil {
+	for _, f := range d.figures() {
+		if err := write(f.svg, FiguresFolder, f.file+"."+figures.SVG); err != nil {
 			return err
 		}
-		if err := write(name+"."+figures.PNG, f.png); err != nil {
+		if err := write(f.png, FiguresFolder, f.file+"."+figures.PNG); err != nil {
 			return err
 		}
 	}
-	if err := write(ResultsFile, results.Bytes()); err != nil {
+	if err := write(numbers.Bytes(), ResultsFile); err != nil {
 		return err
 	}
-	if err := write(MarkdownFile, markdown.Bytes()); err != nil {
+	if err := write(markdown.Bytes(), MarkdownFile); err != nil {
 		return err
 	}
-	return write(PageFile, page.Bytes())
+	if err := write(page.Bytes(), PageFile); err != nil {
+		return err
+	}
+	return removeStale(folder, written)
 }
+
+// figureFile is what the figures of all reports are called.
+var figureFile = regexp.MustCompile(`^(batch|comparison|[a-z0-9-]+-(curves|confusion|mistakes))\.(png|svg)$`)
+
+// removeStale removes the figures of an earlier report from a folder. Files of any
+// other name are the user's.
+func removeStale(folder string, written map[string]bool) error {
+	entries, err := os.ReadDir(filepath.Join(folder, FiguresFolder))
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	for _, entry := range entries {
+		name := filepath.Join(FiguresFolder, entry.Name())
+		if !written[name] && entry.Type().IsRegular() && figureFile.MatchString(entry.Name()) {
+			if err := os.Remove(filepath.Join(folder, name)); err != nil {
+				return fmt.Errorf("report: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Page writes report.html: the results of a reproduction on one page, which needs no
+// network, no script and no other file, on a phone, on paper, light or dark.
+//
+// It needs of r what results.json holds. Figures are drawn of its Records and of data,
+// as [Write] does; there are none if data is nil.
+func Page(w io.Writer, r Results, data *dataset.Dataset) error {
+	d, err := newDocument(r, data)
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer // so that the writer gets nothing where the template fails
+	if err := pageTemplate.Execute(&page, d); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	_, err = w.Write(page.Bytes())
+	return err
+}
+
+//go:embed document.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 // JSON writes results.json: r, indented, equal bytes for equal results.
 //
@@ -113,171 +152,11 @@ func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
 //
 // Accuracies are from 0 to 1 and times in seconds. Times and the environment are all
 // that differs when the same command is run again on the same backend.
-func JSON(w io.Writer, r reproduce.Results) error {
+func JSON(w io.Writer, r Results) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	_, err = w.Write(append(text, '\n'))
 	return err
-}
-
-// plannedFigure is a figure of the report, drawn or still to be drawn.
-type plannedFigure struct {
-	Figure
-	file    string // in the folder of figures, without its extension
-	png     []byte
-	drawing figures.Figure
-}
-
-// batchCount is how many images the random batch has, at most.
-const batchCount = 64
-
-// plannedFigures are all figures that can be drawn of r.
-func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure {
-	var all []plannedFigure
-	add := func(kind FigureKind, experiment, file string, drawing figures.Figure) {
-		if file != "" {
-			file += "-"
-		}
-		all = append(all, plannedFigure{Figure: Figure{Kind: kind, Experiment: experiment}, file: file + string(kind), drawing: drawing})
-	}
-
-	var compared []figures.Compared
-	for _, e := range r.Experiments {
-		compared = append(compared, comparedOf(e))
-	}
-	if len(compared) > 0 {
-		add(ComparisonFigure, "", "", figures.Comparison("Final test accuracy", compared))
-	}
-
-	plain := names(r)
-	for _, e := range r.Experiments {
-		title := e.Title + ": " + network(e, data)
-		if len(e.Records) > 0 {
-			add(CurvesFigure, e.Name, plain[e.Name], figures.Curves(title, runsOf(e.Records)))
-		}
-		if confusion, runs := e.Confusion(); len(confusion) > 0 {
-			add(ConfusionFigure, e.Name, plain[e.Name], figures.Confusion(title, confusion, runs))
-		}
-		run, found := firstFinished(e)
-		if !found || run >= len(e.Records) || !slices.Equal(e.Records[run].Environment.Data, data.Files) {
-			continue
-		}
-		if mistakes := mistakesOf(e.Records[run]); len(mistakes) > 0 {
-			title := fmt.Sprintf("%s: most confident mistakes, seed %d", e.Title, e.Runs[run].Seed)
-			add(MistakesFigure, e.Name, plain[e.Name], figures.Mistakes(title, data.Test, mistakes))
-		}
-	}
-
-	var seed uint64
-	if len(r.Seeds) > 0 {
-		seed = r.Seeds[0]
-	}
-	rows := dataset.Order(seed, 1, data.Train.Len())
-	rows = rows[:min(len(rows), batchCount)]
-	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", data.Name, len(rows), seed)
-	add(BatchFigure, "", "", figures.Batch(title, data.Train, rows))
-	return all
-}
-
-// network is the widths of all layers, "784-512-512-10", or of the hidden ones where
-// data is not what the experiment was trained on.
-func network(e reproduce.Experiment, data *dataset.Dataset) string {
-	widths := e.Config.LayerSizes
-	if len(e.Records) > 0 && slices.Equal(e.Records[0].Environment.Data, data.Files) {
-		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
-	}
-	text := make([]string, len(widths))
-	for i, width := range widths {
-		text[i] = strconv.Itoa(width)
-	}
-	return strings.Join(text, "-")
-}
-
-func runsOf(records []experiments.Record) []figures.Run {
-	runs := make([]figures.Run, len(records))
-	for i, record := range records {
-		runs[i].Seed = record.Config.Seed
-		if record.Diverged != nil {
-			runs[i].Diverged = record.Diverged.Epoch
-		}
-		for _, e := range record.Epochs {
-			runs[i].Epochs = append(runs[i].Epochs, figures.Epoch{
-				TrainAccuracy: e.TrainAccuracy, TestAccuracy: e.TestAccuracy, TrainLoss: e.TrainLoss, TestLoss: e.TestLoss,
-			})
-		}
-	}
-	return runs
-}
-
-func mistakesOf(record experiments.Record) []figures.Mistake {
-	var all []figures.Mistake
-	for _, m := range record.Test.Mistakes {
-		all = append(all, figures.Mistake(m))
-	}
-	return all
-}
-
-// comparedOf is an experiment as a line of the figure of all.
-func comparedOf(e reproduce.Experiment) figures.Compared {
-	c := figures.Compared{Name: e.Name, Mean: e.TestAccuracy.Mean, Seconds: e.Seconds, Kind: "inputs 0 to 1"}
-	if e.Normalized {
-		c.Kind = "normalized inputs"
-	}
-	c.Low, c.High = c.Mean, c.Mean
-	if e.TestAccuracy.N >= fewestSeeds {
-		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
-	}
-	for _, run := range e.Runs {
-		if finished(run) {
-			c.Values = append(c.Values, run.Epochs[len(run.Epochs)-1].TestAccuracy)
-		}
-	}
-	if e.Diverged > 0 {
-		c.Note = fmt.Sprintf("%d of %d diverged", e.Diverged, len(e.Runs))
-	}
-	return c
-}
-
-// fewestSeeds is how many seeds an interval needs: that of two seeds is so wide that
-// it tells nothing.
-const fewestSeeds = 3
-
-// drawAll draws figures, as many side by side as there are cores.
-func drawAll(all []plannedFigure) error {
-	next := make(chan *plannedFigure)
-	errs := make(chan error, len(all))
-	var group sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(all)) {
-		group.Go(func() {
-			for figure := range next {
-				errs <- figure.drawBoth()
-			}
-		})
-	}
-	for i := range all {
-		next <- &all[i]
-	}
-	close(next)
-	group.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drawBoth draws a figure in both formats.
-func (f *plannedFigure) drawBoth() error {
-	var svg, png bytes.Buffer
-	for format, out := range map[string]*bytes.Buffer{figures.SVG: &svg, figures.PNG: &png} {
-		if err := f.drawing.Write(out, format); err != nil {
-			return fmt.Errorf("report: %s: %w", f.file, err)
-		}
-	}
-	f.SVG, f.png = svg.Bytes(), png.Bytes()
-	return nil
 }

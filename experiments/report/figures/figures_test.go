@@ -2,6 +2,7 @@ package figures_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"flag"
@@ -191,6 +192,25 @@ func TestFigureIsStable(t *testing.T) {
 			t.Errorf("%s: found other bytes the second time", format)
 		}
 	}
+}
+
+// The figure of the README is what five seeds of the post's first attempt gave.
+func TestREADMEFigure(t *testing.T) {
+	text, err := os.ReadFile("testdata/attempt-1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded struct {
+		Command, Environment, Network string
+		Runs                          []figures.Run
+		Confusion                     [][]int
+	}
+	if err := json.Unmarshal(text, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	curves := figures.Curves(recorded.Network, recorded.Runs)
+	confusion := figures.Confusion(recorded.Network, recorded.Confusion, len(recorded.Runs))
+	checkGolden(t, "attempt-1.svg", draw(t, figures.Stack(curves, confusion), figures.SVG))
 }
 
 func checkGolden(t *testing.T, name string, found []byte) {
