@@ -27,7 +27,8 @@ func TestWrite(t *testing.T) {
 		link: "found a link, expected a file", folder: "found a folder, expected a file", os.DevNull: "found a device, expected a file",
 		filepath.Join(folder, "none", "file"): "no such file or directory",
 	} {
-		if err := regular.Write(name, []byte("x")); err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.HasSuffix(err.Error(), expected) {
+		err := regular.Write(name, []byte("x"))
+		if err == nil || !strings.HasPrefix(err.Error(), name+": ") || !strings.HasSuffix(err.Error(), expected) {
 			t.Errorf("%s: found the error %v, expected %q", name, err, expected)
 		}
 	}

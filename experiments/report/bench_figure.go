@@ -24,13 +24,15 @@ import (
 func BenchFigure(w io.Writer, format string, r bench.Results) error {
 	panels := throughputPanels(r)
 	if len(panels) == 0 {
-		return errors.New("results: found no cell of hidden layers of one width, an epoch a call and resident data that was measured, expected at least 1 to draw images/s over width")
+		return errors.New("results: found no cell of hidden layers of one width, an epoch a call and resident data that was measured, " +
+			"expected at least 1 to draw images/s over width")
 	}
 	settings := make([]figures.Setting, len(panels))
 	for i, p := range panels {
 		settings[i] = p.Setting
 	}
-	return figures.Throughput("Training images per second over the width of the hidden layers", throughputNote(r, panels), settings).Write(w, format)
+	const title = "Training images per second over the width of the hidden layers"
+	return figures.Throughput(title, throughputNote(r, panels), settings).Write(w, format)
 }
 
 // throughputPanel is the cells of one batch size and depth.

@@ -68,9 +68,10 @@ func (d *document) plan(data *dataset.Dataset, ids map[string]string) {
 
 // plan places the figures of an experiment, whose part of file names is id.
 func (s *section) plan(data *dataset.Dataset, id string) {
-	title := s.Title + ": " + network(s.experiment, data)
+	title := fmt.Sprintf("%s (%s)", s.Title, network(s.experiment, data))
 	s.Curves = &figure{
-		Alt:     fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.", s.Name, s.Train, s.Test),
+		Alt: fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.",
+			s.Name, s.Train, s.Test),
 		Caption: "Accuracy and loss on the train and the test set after each epoch: each seed, and their mean.",
 		file:    id + "-curves", drawing: figures.Curves(title, runsOf(s.Records)),
 	}
@@ -91,7 +92,8 @@ func (s *section) plan(data *dataset.Dataset, id string) {
 	}
 	number := s.Runs[run].Seed
 	s.Mistakes = &figure{
-		Alt:     fmt.Sprintf("Test images that %s took for another class, each with its true class, the predicted one and the confidence in it.", s.Name),
+		Alt: fmt.Sprintf("Test images that %s took for another class, "+
+			"each with its true class, the predicted one and the confidence in it.", s.Name),
 		Caption: fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", number),
 		file:    id + "-mistakes",
 		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, mistakes),

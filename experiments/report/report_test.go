@@ -56,7 +56,8 @@ func run(c experiments.Config, e experiments.Environment, right int) experiments
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		accuracy := float64(right-2*(c.Epochs-epoch)) / 30
 		r.Epochs = append(r.Epochs, experiments.EpochMetrics{
-			Event: "epoch", Epoch: epoch, TrainLoss: 0.5 / float64(epoch), TrainAccuracy: accuracy - 1.0/64, TestLoss: 0.625 / float64(epoch), TestAccuracy: accuracy,
+			Event: "epoch", Epoch: epoch, TrainLoss: 0.5 / float64(epoch), TrainAccuracy: accuracy - 1.0/64,
+			TestLoss: 0.625 / float64(epoch), TestAccuracy: accuracy,
 			TrainSeconds: 1.5, EvalSeconds: 0.5,
 		})
 		r.Seconds += 2
@@ -64,7 +65,9 @@ func run(c experiments.Config, e experiments.Environment, right int) experiments
 	wrong := 30 - right
 	r.Test = experiments.TestEvaluation{
 		Confusion: [][]int{{10, 0, 0}, {wrong - 1, 10 - wrong, 1}, {0, 0, 10}},
-		Mistakes:  []experiments.Mistake{{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5}},
+		Mistakes: []experiments.Mistake{
+			{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5},
+		},
 	}
 	return r
 }
@@ -79,10 +82,16 @@ func diverged(c experiments.Config, e experiments.Environment) experiments.Recor
 
 // experiment puts runs together, one for each seed.
 func experiment(name string, c experiments.Config, runs ...experiments.Record) reproduce.Experiment {
-	e := reproduce.Experiment{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []reproduce.ClaimResult{}, Records: runs}
+	e := reproduce.Experiment{
+		Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c,
+		Claims: []reproduce.ClaimResult{}, Records: runs,
+	}
 	var train, test []float64
 	for seed, r := range runs {
-		one := reproduce.RunResult{Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed), Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion}
+		one := reproduce.RunResult{
+			Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed),
+			Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion,
+		}
 		if r.Diverged != nil {
 			metrics := r.Diverged.Metrics()
 			one.Diverged = &metrics
@@ -115,9 +124,13 @@ func interval(values []float64) published.Interval {
 // results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
 func results() reproduce.Results {
 	environment := experiments.Environment{
-		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
-		Backend: backend.Info{Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32), Threads: 1},
-		Data:    images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),
+		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5",
+		OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
+		Backend: backend.Info{
+			Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", Threads: 1,
+			PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32),
+		},
+		Data: images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),
 	}
 	config := experiments.Defaults()
 	config.Epochs = 3
@@ -131,26 +144,40 @@ func results() reproduce.Results {
 	plain.Claims = []reproduce.ClaimResult{
 		{
 			Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
-			Judgement: published.Judgement{Verdict: published.Holds, Reason: "the interval is within 83% to 86%", Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875}},
+			Judgement: published.Judgement{
+				Verdict: published.Holds, Reason: "the interval is within 83% to 86%",
+				Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875},
+			},
 		},
 		{
 			Claim: "accuracy of digit 1", Published: "97% ± 1", Ours: "55.00% (48.65% to 61.35%)", Expected: true,
-			Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 96% to 98%", Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5}},
+			Judgement: published.Judgement{
+				Verdict: published.Fails, Reason: "the interval is outside 96% to 98%",
+				Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5},
+			},
 		},
 	}
 	twin.Claims = []reproduce.ClaimResult{{
 		Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "91.7%",
-		Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 83% to 86%", Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375}},
+		Judgement: published.Judgement{
+			Verdict: published.Fails, Reason: "the interval is outside 83% to 86%",
+			Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375},
+		},
 	}}
 	mixed := experiment("wider", wild, diverged(wild, environment), run(wild, environment, 24))
 	mixed.Claims = []reproduce.ClaimResult{{
-		Claim: "final test accuracy against attempt-1", Published: "above attempt-1", Ours: "-2.00 points", Source: "slightly better", Expected: true,
-		Judgement: published.Judgement{Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed", Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1},
+		Claim: "final test accuracy against attempt-1", Published: "above attempt-1", Ours: "-2.00 points",
+		Source: "slightly better", Expected: true,
+		Judgement: published.Judgement{
+			Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed",
+			Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1,
+		},
 	}}
 	lost := experiment("narrower", wild, diverged(wild, environment), diverged(wild, environment))
 
 	return reproduce.Results{
-		Schema: reproduce.Schema, Command: "epochal reproduce attempt-1 attempt-1-normalized wider narrower --seeds 2", Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
+		Schema: reproduce.Schema, Command: "epochal reproduce attempt-1 attempt-1-normalized wider narrower --seeds 2",
+		Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
 		Environment: environment, Experiments: []reproduce.Experiment{plain, twin, mixed, lost},
 	}
 }
@@ -277,7 +304,8 @@ func TestPage(t *testing.T) {
 	checkGolden(t, "report.html", found)
 	for _, expected := range []string{
 		`<span class="verdict holds"><span aria-hidden="true">✓</span> holds</span>`,
-		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. Of 1 not expected to, 0 hold, 1 does not and 0 are undecided.",
+		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. " +
+			"Of 1 not expected to, 0 hold, 1 does not and 0 are undecided.",
 		"1 of 2 runs diverged: seed 0.", "2 of 2 runs diverged: seed 0, 1.", "diverged: the loss was NaN at step 7 of epoch 2",
 		"epochal train --layer-sizes &#39;&#39; --activation tanh --epochs 3 --learning-rate 12.5 --seed 0 --backend xla:cpu",
 		"nearer to the mean with inputs from 0 to 1 in 1 case", "plugin.so",
@@ -414,7 +442,9 @@ func TestOneSeed(t *testing.T) {
 		r.Experiments[i] = experiment(e.Name, e.Config, e.Records[0])
 	}
 	found := page(t, r, nil)
-	for _, expected := range []string{"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "One seed, so no interval.", "all diverged"} {
+	for _, expected := range []string{
+		"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "One seed, so no interval.", "all diverged",
+	} {
 		if !strings.Contains(found, expected) {
 			t.Errorf("found no %q", expected)
 		}
@@ -471,24 +501,6 @@ func expectError(t *testing.T, expected string, draw func(io.Writer) error) {
 	}
 	if out.Len() > 0 {
 		t.Errorf("%s: found %d bytes written", expected, out.Len())
-	}
-}
-
-// textsOf returns the texts of an SVG in their order.
-func textsOf(t *testing.T, svg []byte) []string {
-	t.Helper()
-	var texts []string
-	for decoder := xml.NewDecoder(bytes.NewReader(svg)); ; {
-		token, err := decoder.Token()
-		if err == io.EOF {
-			return texts
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if text, ok := token.(xml.CharData); ok && len(bytes.TrimSpace(text)) > 0 {
-			texts = append(texts, string(text))
-		}
 	}
 }
 

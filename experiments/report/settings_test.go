@@ -10,7 +10,8 @@ import (
 
 func TestTrainCommand(t *testing.T) {
 	all := experiments.Config{
-		LayerSizes: []int{1024, 512}, Activation: "tanh", Epochs: 2, LearningRate: 1e-5, BatchSize: 32, Normalize: true, Shuffle: false, Seed: 18446744073709551615,
+		LayerSizes: []int{1024, 512}, Activation: "tanh", Epochs: 2, LearningRate: 1e-5,
+		BatchSize: 32, Normalize: true, Shuffle: false, Seed: 18446744073709551615,
 		Data: "my data's", Validation: 100, Init: "start;rm", Backend: "auto", TF32: true, StepsPerCall: 3,
 	}
 	for _, test := range []struct {
@@ -18,7 +19,8 @@ func TestTrainCommand(t *testing.T) {
 		backend, expected string
 	}{
 		{experiments.Defaults(), "go", "epochal train --seed 0 --backend go"},
-		{all, "xla:cuda", `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 --normalize --shuffle=false ` +
+		{all, "xla:cuda", `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
+			`--normalize --shuffle=false ` +
 			`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 --steps-per-call 3`},
 	} {
 		if found := trainCommand(test.config, test.backend); found != test.expected {

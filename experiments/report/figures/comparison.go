@@ -29,7 +29,7 @@ type Compared struct {
 func Comparison(title string, experiments []Compared) Figure {
 	const nameWidth, timesWidth = 190, 235
 	accuracies, times := newPanel("final test accuracy", ""), newPanel("seconds of a run", "")
-	accuracies.grid(true)
+	accuracies.Add(&plotter.Grid{Horizontal: gridLine, Vertical: gridLine})
 	var kinds []string
 	var names, means plot.ConstantTicks
 	values := []float64{}

@@ -136,11 +136,10 @@ func (p panel) frames(classes int) {
 	if classes > 40 {
 		every = classes
 	}
-	style := draw.LineStyle{Color: gridColor, Width: 0.75}
 	for i := 0; i <= classes; i += every {
 		at := float64(i) - 0.5
-		p.Add(&plotter.Line{XYs: plotter.XYs{{X: at, Y: -0.5}, {X: at, Y: last}}, LineStyle: style})
-		p.Add(&plotter.Line{XYs: plotter.XYs{{X: -0.5, Y: at}, {X: last, Y: at}}, LineStyle: style})
+		p.Add(&plotter.Line{XYs: plotter.XYs{{X: at, Y: -0.5}, {X: at, Y: last}}, LineStyle: gridLine})
+		p.Add(&plotter.Line{XYs: plotter.XYs{{X: -0.5, Y: at}, {X: last, Y: at}}, LineStyle: gridLine})
 	}
 }
 

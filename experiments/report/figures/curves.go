@@ -72,10 +72,10 @@ func Curves(title string, runs []Run) Figure {
 		p.X.Min, p.X.Max = 0.5, float64(epochs)+0.5
 	}
 
-	if len(testAccuracy.mean) == 0 {
+	if last := len(testAccuracy.mean) - 1; last < 0 {
 		title += ", all diverged"
 	} else {
-		title += ", test " + words.Percent(testAccuracy.mean[len(testAccuracy.mean)-1], 1)
+		title += ", test " + words.Percent(testAccuracy.mean[last].Y, 1)
 	}
 	note := curvesNote(runs, overtaken, low)
 	return newFigure(title, note, widest-2*margin, 430, func(c draw.Canvas) { stacked(c, []panel{accuracy, loss}) })
@@ -85,7 +85,7 @@ func Curves(title string, runs []Run) Figure {
 type series struct {
 	name               string
 	finished, diverged []plotter.XYs // over the epochs, from 1
-	mean               []float64     // of those that finished, of each epoch
+	mean               plotter.XYs   // of those that finished; empty if none did
 }
 
 func newSeries(name string, runs []Run, of func(Epoch) float64) series {
@@ -102,12 +102,14 @@ func newSeries(name string, runs []Run, of func(Epoch) float64) series {
 		}
 	}
 	if len(s.finished) > 0 {
-		s.mean = make([]float64, len(s.finished[0]))
+		s.mean = slices.Clone(s.finished[0])
 	}
 	for i := range s.mean {
+		sum := 0.0
 		for _, points := range s.finished {
-			s.mean[i] += points[i].Y / float64(len(s.finished))
+			sum += points[i].Y
 		}
+		s.mean[i].Y = sum / float64(len(s.finished))
 	}
 	return s
 }
@@ -139,9 +141,9 @@ func accuracyLow(all ...series) float64 {
 }
 
 // overtaking is the first epoch from which train stays above test to the end, 0 for none.
-func overtaking(train, test []float64) int {
+func overtaking(train, test plotter.XYs) int {
 	epoch := len(train)
-	for epoch > 0 && train[epoch-1] > test[epoch-1] {
+	for epoch > 0 && train[epoch-1].Y > test[epoch-1].Y {
 		epoch--
 	}
 	if epoch == len(train) {
@@ -152,7 +154,7 @@ func overtaking(train, test []float64) int {
 
 // curves adds the lines of a panel, those of single runs below those of the means.
 func (p panel) curves(train, test series, write func(float64) string) {
-	p.grid(false)
+	p.Add(&plotter.Grid{Horizontal: gridLine})
 	for i, s := range []series{train, test} {
 		thin := draw.LineStyle{Color: pale(palette[i], 0.6), Width: 0.75}
 		if len(s.finished) == 0 { // there is no bold line that tells which is which
@@ -174,11 +176,7 @@ func (p panel) curves(train, test series, write func(float64) string) {
 	}
 	for i, s := range []series{train, test} {
 		if last := len(s.mean) - 1; last >= 0 {
-			points := slices.Clone(s.finished[0])
-			for epoch, value := range s.mean {
-				points[epoch].Y = value
-			}
-			p.legend.Add(s.name+" "+write(s.mean[last]), p.line(i, points, points[last:])...)
+			p.legend.Add(s.name+" "+write(s.mean[last].Y), p.line(i, s.mean, s.mean[last:])...)
 		}
 	}
 }

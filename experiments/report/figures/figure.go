@@ -123,7 +123,6 @@ var (
 	vermillion = color.NRGBA{0xD5, 0x5E, 0x00, 0xFF}
 	palette    = []color.NRGBA{blue, vermillion, {0x00, 0x9E, 0x73, 0xFF}, {0xCC, 0x79, 0xA7, 0xFF}, {0xE6, 0x9F, 0x00, 0xFF}}
 
-	gridColor = color.Gray{Y: 0xE0}
 	axisColor = color.Gray{Y: 0x80}
 	noteColor = color.Gray{Y: 0x50}
 )
@@ -134,6 +133,9 @@ var (
 	dashes = [][]vg.Length{nil, {7, 3.5}, {2, 3}, {9, 3, 2, 3}, {4, 2}}
 	shapes = []draw.GlyphDrawer{draw.CircleGlyph{}, draw.PyramidGlyph{}, draw.BoxGlyph{}, draw.TriangleGlyph{}}
 )
+
+// gridLine is that of grids and frames.
+var gridLine = draw.LineStyle{Color: color.Gray{Y: 0xE0}, Width: 0.75}
 
 func stroke(index int, width vg.Length) draw.LineStyle {
 	return draw.LineStyle{Color: palette[index%len(palette)], Width: width}
@@ -175,42 +177,33 @@ func bold(style text.Style) text.Style {
 // newFigure is a drawing of some width and height between a title and a note, either
 // of which may be empty. They wrap.
 func newFigure(title, note string, width, height vg.Length, body func(draw.Canvas)) Figure {
+	titleStyle, noteStyle := bold(sans(15, color.Black)), sans(textSize, noteColor)
+	titleStyle.YAlign, noteStyle.YAlign = draw.YTop, draw.YTop
+	const leading = 1.3 // from line to line, in sizes of the font
+	lines := func(style text.Style, line string) (lines []string, height vg.Length) {
+		if line == "" {
+			return nil, 0
+		}
+		lines = strings.Split(fitted(style, line, width), "\n")
+		return lines, vg.Length(len(lines))*leading*style.Font.Size + gap
+	}
 	width = max(width, narrowest-2*margin)
-	above, below := newParagraph(title, bold(sans(15, color.Black)), width), newParagraph(note, sans(textSize, noteColor), width)
+	titleLines, above := lines(titleStyle, title)
+	noteLines, below := lines(noteStyle, note)
 	return Figure{
-		Width: whole(width + 2*margin), Height: whole(above.height + height + below.height + 2*margin),
+		Width: whole(width + 2*margin), Height: whole(height + above + below + 2*margin),
 		draw: func(c draw.Canvas) {
 			c.SetColor(color.White) // the page that shows an SVG may be dark
 			c.Fill(c.Rectangle.Path())
 			c = draw.Crop(c, margin, -margin, margin, -margin)
-			above.draw(c, c.Max.Y)
-			body(draw.Crop(c, 0, 0, below.height, -above.height))
-			below.draw(c, c.Min.Y+below.height-gap)
+			for i, line := range titleLines {
+				c.FillText(titleStyle, vg.Point{X: c.Min.X, Y: c.Max.Y - vg.Length(i)*leading*titleStyle.Font.Size}, line)
+			}
+			for i, line := range noteLines {
+				c.FillText(noteStyle, vg.Point{X: c.Min.X, Y: c.Min.Y + below - gap - vg.Length(i)*leading*textSize}, line)
+			}
+			body(draw.Crop(c, 0, 0, below, -above))
 		},
-	}
-}
-
-// paragraph is text above or below a drawing, with the gap between them.
-type paragraph struct {
-	lines  []string
-	style  text.Style
-	line   vg.Length // from one to the next
-	height vg.Length
-}
-
-func newParagraph(line string, style text.Style, width vg.Length) paragraph {
-	p := paragraph{style: style, line: style.Font.Size * 1.3}
-	p.style.YAlign = draw.YTop
-	if line != "" {
-		p.lines = strings.Split(fitted(style, line, width), "\n")
-		p.height = vg.Length(len(p.lines))*p.line + gap
-	}
-	return p
-}
-
-func (p paragraph) draw(c draw.Canvas, top vg.Length) {
-	for i, line := range p.lines {
-		c.FillText(p.style, vg.Point{X: c.Min.X, Y: top - vg.Length(i)*p.line}, line)
 	}
 }
 
@@ -247,16 +240,6 @@ func newPanel(x, y string) panel {
 	p.Y.LineStyle.Width, p.Y.Tick.Length, p.X.Padding = 0, 0, 0
 	p.Y.Tick.Label.YAlign = -0.62 // likewise
 	return p
-}
-
-// grid adds horizontal lines at the ticks and, if asked for, vertical ones.
-func (p panel) grid(vertical bool) {
-	style := draw.LineStyle{Color: gridColor, Width: 0.75}
-	grid := &plotter.Grid{Horizontal: style}
-	if vertical {
-		grid.Vertical = style
-	}
-	p.Add(grid)
 }
 
 // line adds a line with marks at some points. It returns what stands for it in a legend.

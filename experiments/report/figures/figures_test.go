@@ -73,12 +73,17 @@ func digits(count int) dataset.Set {
 func compared(count int) []figures.Compared {
 	all := []figures.Compared{
 		{Name: "attempt-1", Kind: "inputs 0 to 1", Low: 0.892, Mean: 0.894, High: 0.896, Values: []float64{0.893, 0.894, 0.895}, Seconds: 17.25},
-		{Name: "attempt-1-normalized", Kind: "normalized inputs", Low: 0.925, Mean: 0.929, High: 0.933, Values: []float64{0.927, 0.931, 0.929}, Seconds: 1234.5, Note: "1 of 4 diverged"},
+		{
+			Name: "attempt-1-normalized", Kind: "normalized inputs", Low: 0.925, Mean: 0.929, High: 0.933,
+			Values: []float64{0.927, 0.931, 0.929}, Seconds: 1234.5, Note: "1 of 4 diverged",
+		},
 		{Name: "<one> & alone", Kind: "inputs 0 to 1", Low: 0.974, Mean: 0.974, High: 0.974, Values: []float64{0.974}},
 		{Name: "lost", Note: "3 of 3 diverged", Seconds: 2},
 	}
 	for i := len(all); i < count; i++ {
-		all = append(all, figures.Compared{Name: fmt.Sprint("experiment-", i), Low: 0.9, Mean: 0.9, High: 0.9, Values: []float64{0.9}, Seconds: 1})
+		all = append(all, figures.Compared{
+			Name: fmt.Sprint("experiment-", i), Low: 0.9, Mean: 0.9, High: 0.9, Values: []float64{0.9}, Seconds: 1,
+		})
 	}
 	return all[:count]
 }
@@ -111,24 +116,44 @@ func TestFigures(t *testing.T) {
 		figure figures.Figure
 		texts  string // separated by |
 	}{
-		{"one seed", figures.Curves("784-512-512-10", seeds(1)), "784-512-512-10, test 96.5%|accuracy|loss|epoch|80%|train 97.0%|test 96.5%|train 0.25|test 0.375"},
-		{"seeds", figures.Curves("net", append(seeds(3), diverged(7, 4))), "Bold: mean of 3 seeds. Thin: each of them. Train accuracy stays above test accuracy from epoch|Accuracies below 80% are off|Diverged (×) and not in the mean: seed 7."},
+		{
+			"one seed", figures.Curves("784-512-512-10", seeds(1)),
+			"784-512-512-10, test 96.5%|accuracy|loss|epoch|80%|train 97.0%|test 96.5%|train 0.25|test 0.375",
+		},
+		{
+			"seeds", figures.Curves("net", append(seeds(3), diverged(7, 4))),
+			"Bold: mean of 3 seeds. Thin: each of them. Train accuracy stays above test accuracy from epoch|" +
+				"Accuracies below 80% are off|Diverged (×) and not in the mean: seed 7.",
+		},
 		{"1,000 seeds", figures.Curves("net", seeds(1000)), "Bold: mean of 1,000 seeds. Band: from the lowest to the highest."},
 		{"one epoch", figures.Curves("net", []figures.Run{run(0, 1, 0.9, 0.8)}), "net, test 80.0%|0%"},
 		{"1,000 epochs", figures.Curves("net", []figures.Run{run(0, 1000, 0.99, 0.98)}), "net, test 98.0%|1000"},
 		{"all diverged", figures.Curves("net", []figures.Run{diverged(3, 2), diverged(4, 0)}), "net, all diverged|seed 3, 4.|train|test"},
 		{"2 classes", figures.Confusion("net", matrix(2), 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
-		{"10 classes", figures.Confusion("net", matrix(10), 5), "5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class"},
+		{
+			"10 classes", figures.Confusion("net", matrix(10), 5),
+			"5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class",
+		},
 		{"26 classes", figures.Confusion("net", matrix(26), 1), "25|908|Cells are too small for percentages"},
 		{"256 classes", figures.Confusion("net", matrix(256), 1), "240|Cells are too small for numbers"},
 		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, 1), "0 of 0 images correct"},
 		{"batch", figures.Batch(title, digits(3), []int32{2, 0, 1}), title + "|2|0|1"},
 		{"256 images", figures.Batch("", digits(256), dataset.FileOrder(256)), "255"},
 		{"large images", figures.Batch("", large, []int32{1, 0}), "1|0"},
-		{"mistakes", figures.Mistakes(title, digits(9), []figures.Mistake{{Image: 8, Label: 8, Predicted: 3, Confidence: 0.99999}}), "8 → 3|>99.9%|True → predicted class"},
-		{"comparison", figures.Comparison(title, compared(4)), "attempt-1|1 of 4 diverged|<one> & alone|89.40 ± 0.20%|97.40%|none|17.2|1234.5|normalized inputs: mean with its 95% interval (from 3 seeds on)"},
+		{
+			"mistakes", figures.Mistakes(title, digits(9), []figures.Mistake{{Image: 8, Label: 8, Predicted: 3, Confidence: 0.99999}}),
+			"8 → 3|>99.9%|True → predicted class",
+		},
+		{
+			"comparison", figures.Comparison(title, compared(4)),
+			"attempt-1|1 of 4 diverged|<one> & alone|89.40 ± 0.20%|97.40%|none|17.2|" +
+				"1234.5|normalized inputs: mean with its 95% interval (from 3 seeds on)",
+		},
 		{"150 experiments", figures.Comparison(title, compared(150)), "experiment-149|experiment-4"},
-		{"throughput", figures.Throughput(title, "a note", settings(2, 3, 32, 128, 1024)), "batch 16, 2 hidden layers|batch 32, 2 hidden layers|images/s|width of the hidden layers|32|1024|backend-2|10k|a note"},
+		{
+			"throughput", figures.Throughput(title, "a note", settings(2, 3, 32, 128, 1024)),
+			"batch 16, 2 hidden layers|batch 32, 2 hidden layers|images/s|width of the hidden layers|32|1024|backend-2|10k|a note",
+		},
 		{"one width", figures.Throughput("", "", settings(1, 1, 64)), "64|backend-0"},
 		{"21 backends", figures.Throughput("", "", settings(7, 21, 33, 34, 4096)), "batch 1024, 2 hidden layers|backend-20|4096"},
 	} {

@@ -56,7 +56,7 @@ func Throughput(title, note string, settings []Setting) Figure {
 	panels := make([]panel, len(settings))
 	for i, s := range settings {
 		p := newPanel("width of the hidden layers", "images/s")
-		p.grid(false)
+		p.Add(&plotter.Grid{Horizontal: gridLine})
 		p.Title.Text, p.Title.Padding, p.Title.TextStyle.Font = s.Name, 6, bold(sans(textSize, nil)).Font
 		for _, b := range s.Backends {
 			p.backend(b, slices.Index(names, b.Name))
