@@ -30,6 +30,10 @@ func Comparison(title string, experiments []Compared) Figure {
 	const nameWidth, timesWidth = 190, 235
 	accuracies, times := newPanel("final test accuracy", ""), newPanel("seconds of a run", "")
 	accuracies.Add(&plotter.Grid{Horizontal: gridLine, Vertical: gridLine})
+	several, what := slices.ContainsFunc(experiments, func(e Compared) bool { return len(e.Values) > 1 }), "one seed"
+	if several {
+		what = "mean with its 95% interval (from 3 seeds on)"
+	}
 	var kinds []string
 	var names, means plot.ConstantTicks
 	values := []float64{}
@@ -47,13 +51,15 @@ func Comparison(title string, experiments []Compared) Figure {
 		}
 		if !slices.Contains(kinds, e.Kind) {
 			kinds = append(kinds, e.Kind)
-			accuracies.legend.Add(strings.TrimPrefix(e.Kind+": mean with its 95% interval (from 3 seeds on)", ": "),
+			accuracies.legend.Add(strings.TrimPrefix(e.Kind+": "+what, ": "),
 				&plotter.Line{LineStyle: stroke(len(kinds)-1, 2)}, &plotter.Scatter{GlyphStyle: glyph(len(kinds)-1, 4)})
 		}
 		accuracies.compared(e, slices.Index(kinds, e.Kind), float64(row))
 		values = append(append(values, e.Low, e.High), e.Values...)
 	}
-	accuracies.legend.Add("one seed", &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: blue, Radius: 3, Shape: draw.RingGlyph{}}})
+	if several {
+		accuracies.legend.Add("one seed", &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: blue, Radius: 3, Shape: draw.RingGlyph{}}})
+	}
 	if len(values) == 0 {
 		values = []float64{0, 1}
 	}

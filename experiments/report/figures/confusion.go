@@ -23,7 +23,7 @@ import (
 // Right predictions, on the diagonal, are blue. Wrong ones are vermillion, on a
 // scale of their own, by the square root of their share: so a few mistakes are seen
 // beside many hits. A cell without images stays white. Where cells have no room for
-// their numbers, with some 20 classes or more, the note says so.
+// percentages (from 15 classes on) or for any number (from some 28 on), the note says so.
 func Confusion(title string, confusion [][]int, seeds int) Figure {
 	m := newMatrix(confusion)
 	classes := len(confusion)
