@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"slices"
+	"strconv"
 	"strings"
 
 	"epochal/experiments/report/words"
@@ -66,9 +67,10 @@ func Curves(title string, runs []Run) Figure {
 	for _, run := range runs {
 		epochs = max(epochs, len(run.Epochs), run.Diverged)
 	}
+	named := 60 / len(strconv.Itoa(epochs)) // as many as have room
 	for _, p := range []panel{accuracy, loss} {
 		p.X.Min, p.X.Max = 0, float64(epochs)
-		tick(&p.X, max(1, step(float64(epochs), 20)), 1, "")
+		tick(&p.X, max(1, step(float64(epochs), named)), 1, "")
 		p.X.Min, p.X.Max = 0.5, float64(epochs)+0.5
 	}
 
