@@ -15,6 +15,7 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/bench"
 	"epochal/experiments/report"
+	"epochal/experiments/report/figures"
 	"epochal/model/backend"
 
 	"github.com/spf13/cobra"
@@ -191,7 +192,7 @@ func (o *benchOutput) check() experiments.Problems {
 		wrong("format", fmt.Errorf("found %q, expected table, json or gobench", o.format))
 	}
 	if o.figure != "" {
-		if _, err := report.FormatOf(o.figure); err != nil {
+		if _, err := figures.FormatOf(o.figure); err != nil {
 			wrong("figure", err)
 		} else {
 			wrong("figure", regular.CanWrite(o.figure))
@@ -213,7 +214,7 @@ func (o *benchOutput) write(r bench.Results, complete bool) error {
 	}{
 		{o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }},
 		{o.figure, func(w io.Writer) error {
-			format, err := report.FormatOf(o.figure)
+			format, err := figures.FormatOf(o.figure)
 			if err != nil {
 				return err
 			}

@@ -10,11 +10,14 @@ import (
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
-	"epochal/experiments/report"
+	"epochal/experiments/report/figures"
 	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
 )
+
+// maxBatch is how many images are drawn at most: more would be too small to be read.
+const maxBatch = 256
 
 // newData is `epochal data`.
 func newData(t *terminal) *cobra.Command {
@@ -32,12 +35,12 @@ labels.`,
 			format := ""
 			if c.Flags().Changed("image") {
 				var err error
-				if format, err = report.FormatOf(image); err != nil {
+				if format, err = figures.FormatOf(image); err != nil {
 					return usageError{err: fmt.Errorf("--image: %w", err)}
 				}
 			}
-			if count < 1 || count > report.MaxBatch {
-				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", report.MaxBatch)}
+			if count < 1 || count > maxBatch {
+				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", maxBatch)}
 			}
 			d, err := train.OpenData(name)
 			if err != nil {
@@ -68,7 +71,7 @@ func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, 
 	var picture bytes.Buffer
 	name := filepath.Base(d.Name)
 	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", name[:min(len(name), 60)], len(rows), seed)
-	if err := report.Batch(&picture, format, d.Train, rows, title); err != nil {
+	if err := figures.Batch(title, d.Train, rows).Write(&picture, format); err != nil {
 		return fmt.Errorf("--image: %w", err)
 	}
 	if err := regular.Write(path, picture.Bytes()); err != nil {

@@ -1,81 +1,33 @@
 package report
 
 import (
-	"bytes"
-	_ "embed"
-	"encoding/base64"
+	"cmp"
 	"fmt"
-	"html/template"
-	"io"
-	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"epochal/dataset"
+	"epochal/experiments"
 	"epochal/experiments/published"
-	"epochal/experiments/reproduce"
 )
 
-// FigureKind is what a figure on the page shows.
-type FigureKind string
-
-// The kinds of figures.
-const (
-	ComparisonFigure FigureKind = "comparison" // of all experiments, by [Comparison]
-	BatchFigure      FigureKind = "batch"      // of no experiment, by [Batch]
-	CurvesFigure     FigureKind = "curves"     // of one experiment, by [Curves]
-	ConfusionFigure  FigureKind = "confusion"  // of one experiment, by [Confusion]
-	MistakesFigure   FigureKind = "mistakes"   // of one experiment, by [Mistakes]
-)
-
-// Figure is a figure for the page.
-type Figure struct {
-	Kind       FigureKind
-	Experiment string // name of the one that it is of, "" for none
-	SVG        []byte // as this package's functions write it
-}
-
-// Page writes report.html: the results of a reproduction on one page, which needs no
-// network, no script and no other file, on a phone, on paper, light or dark.
-//
-// It needs of r what results.json holds; the Records may be missing. Figures that are
-// not given are left out. They stand in the page as images, so that nothing in one
-// can reach another, or run.
-//
-// It is an error if a figure is no SVG of this package, for there is no telling its
-// size.
-func Page(w io.Writer, r reproduce.Results, figures ...Figure) error {
-	view, err := newPageView(r, figures)
-	if err != nil {
-		return err
-	}
-	var page bytes.Buffer
-	if err := pageTemplate.Execute(&page, view); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	_, err = w.Write(page.Bytes())
-	return err
-}
-
-//go:embed document.html
-var pageHTML string
-
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
-
-// pageView is what the page shows.
-type pageView struct {
-	reproduce.Results
-	Title, Summary        string
-	QuickNote             string // "" unless it was a smoke test
+// document is what results say, in words, numbers and figures: the one thing that
+// the templates of the page and of results.md show.
+type document struct {
+	voice
+	Results
+	Summary               string
 	IntervalNote          string
 	Expected, Others      *verdictTable // nil without such claims
 	Twins                 []twinsView
-	TwinHint              string // what to run, if no twins ran and some could have
-	TwinNote, TwinFinding string
-	Comparison, Batch     *figureView
+	TwinHint, TwinFinding string // "" if there is nothing to say
 	Sections              []section
+	Defaults              []setting
+	Comparison, Batch     *figure // nil without data
 	Facts, DataFiles      []fact
 }
 
@@ -84,123 +36,103 @@ type fact struct{ Name, Value string }
 
 // section is an experiment.
 type section struct {
-	reproduce.Experiment
+	experiment
 	ID, TwinID           string // for links; the twin's is "" if it did not run
 	Train, Test          string
 	DivergedNote         string // "" if no run did
 	Deviations, Settings []setting
-	Curves, Matrix       *figureView
-	Mistakes             *figureView
-	Classes              []classView
+	Verdicts             []verdict
+	Classes              []class
 	Columns              []string // of the table of seeds, between the seed and its folder
-	Seeds                []seedView
+	Seeds                []seed
 	TrainCommand         string // that repeats the first run
+
+	Curves, Matrix, Mistakes *figure // nil without what they show
 }
 
 // verdictTable has the claims that are expected to hold, or those that are not.
 type verdictTable struct {
-	Title  string
-	Groups []verdictGroup
+	Title, Claimed string
+	Groups         []section // whose Verdicts are those of the table
 }
 
-// verdictGroup are the claims of an experiment.
-type verdictGroup struct {
-	Name, ID string
-	Rows     []verdictView
-}
-
-// verdictView is a claim.
-type verdictView struct {
-	reproduce.ClaimResult
+// verdict is a claim.
+type verdict struct {
+	claimResult
 	Symbol, Class string // of the verdict; the class is the style sheet's
 }
 
 // twinsView is a row of the table of twins.
 type twinsView struct {
-	Name, ID                      string
-	Plain, Normalized, Difference string
-	Published, Nearer             string
+	Name, ID                                         string
+	Plain, Normalized, Difference, Published, Nearer string
 }
 
-// classView is a class of the test set.
-type classView struct {
+// class is one of the test set.
+type class struct {
 	Class    int
 	Accuracy string // mean over the runs
 	Wrong    string // "120 of 9,800", of all runs together
 	Mostly   string // "3 (31 times)", the wrong class that was predicted most
 }
 
-// seedView is a run.
-type seedView struct {
+// seed is a run.
+type seed struct {
 	Seed     uint64
 	Cells    []string // one for each column; none if it diverged
 	Diverged string
 	Folder   string
 }
 
-// figureView is a figure and what says the same in words.
-type figureView struct {
-	Source        template.URL // data:, of this program's own making
-	Width, Height int          // in pixels of a style sheet
-	Alt, Caption  string
-}
-
-func newPageView(r reproduce.Results, figures []Figure) (pageView, error) {
-	view := pageView{
-		Results: r, Title: pageTitle, Summary: summary(r), IntervalNote: intervalNote(r),
-		TwinNote: twinNote, Facts: facts(r),
-	}
-	if r.Quick {
-		view.QuickNote = quickNote
+// newDocument tells of r. Figures are those that can be drawn of its Records and of
+// data: none if data is nil, and mistakes only of experiments whose first run had the
+// same files.
+func newDocument(r Results, data *dataset.Dataset) (*document, error) {
+	d := &document{
+		voice: voiceOf(r), Results: r, Summary: summary(r), IntervalNote: intervalNote(r), TwinHint: twinsHint(r),
+		Defaults: ofExperiments(settings(experiments.Defaults())), Facts: facts(r),
 	}
 	for _, file := range r.Environment.Data {
-		view.DataFiles = append(view.DataFiles, fact{file.Name, file.SHA256})
+		d.DataFiles = append(d.DataFiles, fact{file.Name, file.SHA256})
 	}
-	ids := names(r)
+	ids := plainNames(r)
 	for _, e := range r.Experiments {
 		s := newSection(e, r)
 		s.ID = "experiment-" + ids[e.Name]
 		if twin, found := ids[e.Twin]; found {
 			s.TwinID = "experiment-" + twin
 		}
-		view.Sections = append(view.Sections, s)
+		d.Sections = append(d.Sections, s)
 	}
-	view.Expected = newVerdictTable(r, ids, true, "Claims expected to hold")
-	view.Others = newVerdictTable(r, ids, false, "Claims not expected to hold")
+	d.Expected = d.newVerdictTable(true, "Claims expected to hold")
+	d.Others = d.newVerdictTable(false, "Claims not expected to hold")
 	twins := allTwins(r)
-	view.TwinHint = twinsHint(r)
-	view.TwinFinding = twinsSentence(twins)
+	d.TwinFinding = twinsSentence(twins)
 	for _, t := range twins {
-		view.Twins = append(view.Twins, twinsView{
+		d.Twins = append(d.Twins, twinsView{
 			Name: t.Plain.Name, ID: "experiment-" + ids[t.Plain.Name],
 			Plain: finalText(t.Plain, t.Plain.TestAccuracy), Normalized: finalText(t.Normalized, t.Normalized.TestAccuracy),
-			Difference: pointsText(t.Difference), Published: t.PublishedText(), Nearer: t.NearerText(),
+			Difference: pointsText(t.Difference), Published: t.publishedText(), Nearer: t.nearerText(),
 		})
 	}
-	for _, figure := range figures {
-		if err := view.place(figure); err != nil {
-			return pageView{}, fmt.Errorf("report: %s of %q: %w", figure.Kind, figure.Experiment, err)
-		}
+	if data != nil {
+		d.plan(data, ids)
 	}
-	return view, nil
+	return d, d.draw()
 }
 
-// newVerdictTable has the claims of r that are expected to hold, or the others; nil if
+// newVerdictTable has the claims that are expected to hold, or the others; it is nil if
 // there are none.
-func newVerdictTable(r reproduce.Results, ids map[string]string, expected bool, title string) *verdictTable {
-	classes := map[published.Verdict]string{published.Holds: "holds", published.Fails: "fails", published.Undecided: "undecided"}
-	var table verdictTable
+func (d *document) newVerdictTable(expected bool, title string) *verdictTable {
+	table := verdictTable{Claimed: d.Claimed}
 	var count tally
-	for _, e := range r.Experiments {
-		group := verdictGroup{Name: e.Name, ID: "experiment-" + ids[e.Name]}
-		for _, c := range e.Claims {
-			if c.Expected == expected {
-				group.Rows = append(group.Rows, verdictView{c, verdictSymbol(c.Judgement.Verdict), classes[c.Judgement.Verdict]})
-				count.add(c.Judgement.Verdict)
-			}
+	for _, s := range d.Sections {
+		s.Verdicts = slices.DeleteFunc(slices.Clone(s.Verdicts), func(v verdict) bool { return v.Expected != expected })
+		for _, v := range s.Verdicts {
+			count.add(v.Judgement.Verdict)
 		}
-		if len(group.Rows) > 0 {
-			table.Groups = append(table.Groups, group)
+		if len(s.Verdicts) > 0 {
+			table.Groups = append(table.Groups, s)
 		}
 	}
 	if len(table.Groups) == 0 {
@@ -210,145 +142,54 @@ func newVerdictTable(r reproduce.Results, ids map[string]string, expected bool, 
 	return &table
 }
 
-// place puts a figure where it belongs.
-func (v *pageView) place(f Figure) error {
-	figure, err := newFigureView(f.SVG)
-	if err != nil {
-		return err
-	}
-	switch f.Kind {
-	case ComparisonFigure:
-		figure.Alt = "The final test accuracy of each experiment, and its training time. The numbers stand in the sections of the experiments."
-		figure.Caption = "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time of a run."
-		v.Comparison = figure
-		return nil
-	case BatchFigure:
-		figure.Alt = "Images of the training set in a grid, each with its label."
-		figure.Caption = "Images of the training set in a random order, each with its label."
-		v.Batch = figure
-		return nil
-	}
-	for i := range v.Sections {
-		s := &v.Sections[i]
-		if s.Name != f.Experiment {
-			continue
-		}
-		switch f.Kind {
-		case CurvesFigure:
-			figure.Alt = fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.", s.Name, s.Train, s.Test)
-			figure.Caption = "Accuracy and loss on the train and the test set after each epoch: each seed, and their mean."
-			s.Curves = figure
-		case ConfusionFigure:
-			_, runs := s.Confusion()
-			figure.Alt = fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes says the most of it in numbers.", s.Name)
-			figure.Caption = "Confusion matrix of the test set after the last epoch, summed over " + counted(runs, "seed") + "."
-			s.Matrix = figure
-		case MistakesFigure:
-			figure.Alt = fmt.Sprintf("Test images that %s took for another class, each with its true class, the predicted one and the confidence in it.", s.Name)
-			figure.Caption = "The wrong test images of which the network was most certain."
-			if run, found := firstFinished(s.Experiment); found {
-				figure.Caption = fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", s.Runs[run].Seed)
-			}
-			s.Mistakes = figure
-		default:
-			return fmt.Errorf("found a figure of an unknown kind")
-		}
-		return nil
-	}
-	return fmt.Errorf("found no such experiment in the results")
-}
-
-// firstFinished is the first run that did not diverge.
-func firstFinished(e reproduce.Experiment) (run int, found bool) {
-	for i, run := range e.Runs {
-		if finished(run) {
-			return i, true
-		}
-	}
-	return 0, false
-}
-
-// svgSize finds the size of an SVG of this package, in points.
-var svgSize = regexp.MustCompile(`<svg width="([0-9.]{1,9})pt" height="([0-9.]{1,9})pt"`)
-
-func newFigureView(svg []byte) (*figureView, error) {
-	size := svgSize.FindSubmatch(svg)
-	if size == nil {
-		return nil, fmt.Errorf("found no SVG with a width and a height in points")
-	}
-	view := &figureView{Source: template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(svg))}
-	for i, pixels := range []*int{&view.Width, &view.Height} {
-		points, err := strconv.ParseFloat(string(size[1+i]), 64)
-		if err != nil {
-			return nil, err
-		}
-		*pixels = int(math.Round(points * 96 / 72)) // so many of each make an inch
-	}
-	return view, nil
-}
-
-func newSection(e reproduce.Experiment, r reproduce.Results) section {
+func newSection(e experiment, r Results) section {
 	s := section{
-		Experiment: e,
+		experiment: e,
 		Train:      finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
 		DivergedNote: divergedNote(e),
 		Deviations:   deviations(e.Config), Settings: settings(e.Config),
-		Classes:      classes(e),
-		TrainCommand: trainCommand(e.Config, firstBackend(e, r)),
+		Classes: classes(e),
+	}
+	for _, c := range e.Claims {
+		v := verdict{c, "?", "undecided"}
+		switch c.Judgement.Verdict {
+		case published.Holds:
+			v.Symbol, v.Class = "✓", "holds"
+		case published.Fails:
+			v.Symbol, v.Class = "✗", "fails"
+		}
+		s.Verdicts = append(s.Verdicts, v)
 	}
 	s.Columns, s.Seeds = seeds(e)
-	return s
-}
-
-// firstBackend is the backend that the first run of an experiment ran on.
-func firstBackend(e reproduce.Experiment, r reproduce.Results) string {
+	backend := r.Environment.Backend.Name
 	if len(e.Records) > 0 {
-		return e.Records[0].Environment.Backend.Name
+		backend = e.Records[0].Environment.Backend.Name
 	}
-	return r.Environment.Backend.Name
-}
-
-// divergedNote names the seeds of e that diverged.
-func divergedNote(e reproduce.Experiment) string {
-	var named []string
-	for _, run := range e.Runs {
-		if run.Diverged != nil {
-			named = append(named, strconv.FormatUint(run.Seed, 10))
-		}
-	}
-	if len(named) == 0 {
-		return ""
-	}
-	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), counted(len(e.Runs), "run"), strings.Join(named, ", "))
+	s.TrainCommand = trainCommand(e.Config, backend)
+	return s
 }
 
 // seeds is the table of the final numbers of each run, the columns between the seed
 // and the folder first.
-func seeds(e reproduce.Experiment) (columns []string, rows []seedView) {
+func seeds(e experiment) (columns []string, rows []seed) {
 	validated := e.Config.Validation > 0
 	columns = []string{"Train accuracy", "Test accuracy", "Train loss", "Test loss", "Seconds"}
 	if validated {
 		columns = append(columns, "Validation accuracy", "Validation loss")
 	}
+	loss := func(x float64) string { return strconv.FormatFloat(x, 'f', 4, 64) }
 	for _, run := range e.Runs {
-		row := seedView{Seed: run.Seed, Folder: filepath.ToSlash(run.Folder)}
-		switch {
-		case run.Diverged != nil:
+		row := seed{Seed: run.Seed, Folder: filepath.ToSlash(run.Folder)}
+		if run.Diverged != nil {
 			row.Diverged = divergedText(*run.Diverged)
-		case len(run.Epochs) == 0:
-			row.Diverged = "no epoch"
-		default:
+		} else {
 			last := run.Epochs[len(run.Epochs)-1]
 			row.Cells = []string{
-				percent(last.TrainAccuracy, 2), percent(last.TestAccuracy, 2), lossText(&last.TrainLoss), lossText(&last.TestLoss),
+				percent(last.TrainAccuracy, 2), percent(last.TestAccuracy, 2), loss(last.TrainLoss), loss(last.TestLoss),
 				strconv.FormatFloat(run.Seconds, 'f', 1, 64),
 			}
 			if validated {
-				accuracy := "none"
-				if last.ValidationAccuracy != nil {
-					accuracy = percent(*last.ValidationAccuracy, 2)
-				}
-				row.Cells = append(row.Cells, accuracy, lossText(last.ValidationLoss))
+				row.Cells = append(row.Cells, percent(*last.ValidationAccuracy, 2), loss(*last.ValidationLoss))
 			}
 		}
 		rows = append(rows, row)
@@ -356,54 +197,39 @@ func seeds(e reproduce.Experiment) (columns []string, rows []seedView) {
 	return columns, rows
 }
 
-func lossText(loss *float64) string {
-	if loss == nil {
-		return "none"
-	}
-	return strconv.FormatFloat(*loss, 'f', 4, 64)
-}
-
 // classes is the table of classes, of all runs that did not diverge.
-func classes(e reproduce.Experiment) []classView {
+func classes(e experiment) []class {
+	sum := func(row []int) (total int) {
+		for _, count := range row {
+			total += count
+		}
+		return total
+	}
 	confusion, _ := e.Confusion()
-	var views []classView
-	for class, row := range confusion {
+	var all []class
+	for number, row := range confusion {
 		var accuracies []float64
 		for _, run := range e.Runs {
-			if run.Diverged == nil && class < len(run.Confusion) {
-				if all := sum(run.Confusion[class]); all > 0 {
-					accuracies = append(accuracies, float64(run.Confusion[class][class])/float64(all))
-				}
+			if run.Diverged == nil && sum(run.Confusion[number]) > 0 {
+				accuracies = append(accuracies, float64(run.Confusion[number][number])/float64(sum(run.Confusion[number])))
 			}
 		}
-		most := -1
-		for predicted, count := range row {
-			if predicted != class && count > 0 && (most < 0 || count > row[most]) {
-				most = predicted
-			}
+		wrong := slices.Clone(row)
+		wrong[number] = 0
+		most, mostly := slices.Max(wrong), "none"
+		if most > 0 {
+			mostly = fmt.Sprintf("%d (%s)", slices.Index(wrong, most), counted(most, "time"))
 		}
-		view := classView{
-			Class: class, Accuracy: accuracyText(published.NewInterval(accuracies)),
-			Wrong: fmt.Sprintf("%s of %s", thousands(sum(row)-row[class]), thousands(sum(row))), Mostly: "none",
-		}
-		if most >= 0 {
-			view.Mostly = fmt.Sprintf("%d (%s)", most, counted(row[most], "time"))
-		}
-		views = append(views, view)
+		all = append(all, class{
+			Class: number, Accuracy: accuracyText(newInterval(accuracies)),
+			Wrong: thousands(sum(wrong)) + " of " + thousands(sum(row)), Mostly: mostly,
+		})
 	}
-	return views
-}
-
-func sum(row []int) int {
-	total := 0
-	for _, count := range row {
-		total += count
-	}
-	return total
+	return all
 }
 
 // facts are what the first run ran on.
-func facts(r reproduce.Results) []fact {
+func facts(r Results) []fact {
 	e := r.Environment
 	all := []fact{
 		{"epochal", strings.TrimSpace(e.Version + " " + e.Revision)},
@@ -416,7 +242,7 @@ func facts(r reproduce.Results) []fact {
 		all = append(all, fact{"Threads of a run", strconv.Itoa(e.Backend.Threads)})
 	}
 	all = append(all, fact{"TF32", strconv.FormatBool(e.Backend.TF32)}, fact{"XLA_FLAGS", e.Backend.XLAFlags})
-	if e.Backend.PluginFile != "" {
+	if e.Backend.PluginFile != "" { // whose folder may tell a name
 		all = append(all, fact{"Plugin", filepath.Base(e.Backend.PluginFile)}, fact{"Plugin’s SHA-256", e.Backend.PluginSHA256})
 	}
 	if len(r.Backends) > 1 {
@@ -425,34 +251,24 @@ func facts(r reproduce.Results) []fact {
 	if !e.Started.IsZero() {
 		all = append(all, fact{"First run began", e.Started.UTC().Format(time.DateTime) + " UTC"})
 	}
-	var known []fact
-	for _, f := range all {
-		if f.Value != "" {
-			known = append(known, f)
-		}
-	}
-	return known
+	return slices.DeleteFunc(all, func(f fact) bool { return f.Value == "" })
 }
 
 var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
 
-// names are the names of experiments as parts of file names and links: letters,
-// digits and hyphens, each once.
-func names(r reproduce.Results) map[string]string {
-	plain := map[string]string{}
-	taken := map[string]bool{}
+// plainNames are the names of experiments as parts of file names and links: letters,
+// digits and hyphens, each once, and short enough for any file system.
+func plainNames(r Results) map[string]string {
+	const longest = 100
+	plain, taken := map[string]string{}, map[string]bool{}
 	for _, e := range r.Experiments {
 		base := strings.Trim(notPlain.ReplaceAllString(strings.ToLower(e.Name), "-"), "-")
-		base = base[:min(len(base), maxPlainName)]
+		base = cmp.Or(base[:min(len(base), longest)], "experiment")
 		name := base
-		for i := 2; name == "" || taken[name]; i++ {
-			name = strings.Trim(base+"-"+strconv.Itoa(i), "-")
+		for i := 2; taken[name]; i++ {
+			name = base + "-" + strconv.Itoa(i)
 		}
-		taken[name] = true
-		plain[e.Name] = name
+		taken[name], plain[e.Name] = true, name
 	}
 	return plain
 }
-
-// maxPlainName keeps file names within what file systems take.
-const maxPlainName = 100

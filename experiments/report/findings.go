@@ -3,37 +3,66 @@ package report
 import (
 	"fmt"
 	"math"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"epochal/experiments"
 	"epochal/experiments/published"
-	"epochal/experiments/reproduce"
 )
 
-// What results say in words and numbers, for the page and for results.md alike.
-
-// pageTitle heads the page and results.md.
-const pageTitle = "The post’s experiments, run again"
-
-// quickNote is the first thing to be read in the results of a smoke test.
-const quickNote = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged, and no number here answers the post."
-
-// intervalNote explains the intervals of tables.
-func intervalNote(r reproduce.Results) string {
-	if len(r.Seeds) < 2 {
-		return "These are the numbers of one seed, which tells no interval."
-	}
-	return "A number after ± is half of the 95% confidence interval of the seeds’ mean (Student’s t). Seeds whose training diverged are left out and named."
+// voice is what the page of the post's experiments says otherwise than that of a
+// user's own.
+type voice struct {
+	Title     string
+	QuickNote string // the first thing to be read in the results of a smoke test
+	Claimed   string // heads the column of what is claimed
+	Default   string // what settings differ from
 }
 
-// twinNote explains the table of twins.
-const twinNote = "The post’s code passes its images through Normalize, which subtracts the mean of all pixels and divides by their deviation. " +
-	"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, and all else alike: the same seeds, weights and orders."
+// voiceOf is that for Results. Where there are experiments of a user's own, the
+// post's are there for comparison only.
+func voiceOf(r Results) voice {
+	var own []string
+	for _, e := range r.Experiments {
+		if isOwn(e) {
+			own = append(own, e.Title)
+		}
+	}
+	const quick = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged"
+	if len(own) == 0 {
+		return voice{"The post’s experiments, run again", quick + ", and no number here answers the post.", "Published", "attempt 1"}
+	}
+	return voice{strings.Join(own, "; "), quick + ".", "Claimed", "the defaults of epochal train"}
+}
+
+// VerdictNote explains the verdicts.
+func (v voice) VerdictNote() string {
+	return "A claim holds if the whole 95% interval of its seeds’ mean lies in the " + strings.ToLower(v.Claimed) +
+		" range, and does not hold if the whole interval lies outside; otherwise it is undecided. " +
+		"Fewer than 3 seeds have no interval and decide only if they lie far off."
+}
+
+// intervalNote explains the intervals of tables.
+func intervalNote(r Results) string {
+	switch len(r.Seeds) {
+	case 0, 1:
+		return "One seed, so no interval."
+	case 2:
+		return "Two seeds: too few seeds for an interval."
+	}
+	return "A number after ± is half of the 95% confidence interval of the seeds’ mean (Student’s t). " +
+		"Seeds whose training diverged are left out and named; fewer than 3 are too few seeds for an interval."
+}
+
+// TwinNote explains the table of twins.
+func (voice) TwinNote() string {
+	return "The post’s code passes its images through Normalize, which subtracts the mean of all pixels and divides by their deviation. " +
+		"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, and all else alike: the same seeds, weights and orders."
+}
 
 // summary is a paragraph on all results.
-func summary(r reproduce.Results) string {
+func summary(r Results) string {
 	text := fmt.Sprintf("%s ran with %s", counted(len(r.Experiments), "experiment"), counted(len(r.Seeds), "seed"))
 	if len(r.Seeds) > 1 {
 		text += " each"
@@ -43,19 +72,10 @@ func summary(r reproduce.Results) string {
 	}
 	text += "."
 	diverged, runs := 0, 0
+	var expected, others tally
 	for _, e := range r.Experiments {
 		diverged += e.Diverged
 		runs += len(e.Runs)
-	}
-	if diverged > 0 {
-		text += fmt.Sprintf(" %d of %s diverged.", diverged, counted(runs, "run"))
-	}
-	if r.Quick {
-		return text
-	}
-
-	var expected, others tally
-	for _, e := range r.Experiments {
 		for _, c := range e.Claims {
 			if c.Expected {
 				expected.add(c.Judgement.Verdict)
@@ -64,18 +84,21 @@ func summary(r reproduce.Results) string {
 			}
 		}
 	}
-	switch {
-	case expected.all()+others.all() == 0:
-		text += " They make no claims."
-	case others.all() == 0:
-		text += fmt.Sprintf(" Of %s %s.", counted(expected.all(), "claim"), expected)
-	case expected.all() == 0:
-		text += fmt.Sprintf(" Of %s not expected to hold, %s.", counted(others.all(), "claim"), others)
-	default:
-		text += fmt.Sprintf(" Of %s expected to hold, %s. Of %s not expected to, %s.",
-			counted(expected.all(), "claim"), expected, thousands(others.all()), others)
+	if diverged > 0 {
+		text += fmt.Sprintf(" %d of %s diverged.", diverged, counted(runs, "run"))
 	}
-	return text
+	switch {
+	case r.Quick:
+		return text
+	case expected.all()+others.all() == 0:
+		return text + " They make no claims."
+	case others.all() == 0:
+		return text + fmt.Sprintf(" Of %s, %s.", counted(expected.all(), "claim"), expected)
+	case expected.all() == 0:
+		return text + fmt.Sprintf(" Of %s not expected to hold, %s.", counted(others.all(), "claim"), others)
+	}
+	return text + fmt.Sprintf(" Of %s expected to hold, %s. Of %s not expected to, %s.",
+		counted(expected.all(), "claim"), expected, thousands(others.all()), others)
 }
 
 // tally counts verdicts.
@@ -106,69 +129,32 @@ func (t tally) String() string {
 		choose(t.undecided, "is undecided", "are undecided"))
 }
 
-// verdictSymbol stands before the word, so that it can be told at a glance and
-// without colours.
-func verdictSymbol(v published.Verdict) string {
-	switch v {
-	case published.Holds:
-		return "✓"
-	case published.Fails:
-		return "✗"
-	default:
-		return "?"
-	}
-}
-
 // finalText is a final accuracy of an experiment.
-func finalText(e reproduce.Experiment, accuracy published.Interval) string {
+func finalText(e experiment, accuracy interval) string {
 	if accuracy.N == 0 && e.Diverged > 0 {
 		return "all diverged"
 	}
 	return accuracyText(accuracy)
 }
 
-// accuracyText is a mean of accuracies with half of its interval: "89.35% ± 0.12".
-func accuracyText(i published.Interval) string {
-	switch i.N {
-	case 0:
-		return "none"
-	case 1:
-		return percent(i.Mean, 2)
-	default:
-		return fmt.Sprintf("%s\u00a0±\u00a0%.2f", percent(i.Mean, 2), 100*(i.High-i.Mean))
-	}
-}
-
-// pointsText is a difference of accuracies in points: "+3.61 ± 0.10".
-func pointsText(i published.Interval) string {
-	switch i.N {
-	case 0:
-		return "–"
-	case 1:
-		return fmt.Sprintf("%+.2f", 100*i.Mean)
-	default:
-		return fmt.Sprintf("%+.2f\u00a0±\u00a0%.2f", 100*i.Mean, 100*(i.High-i.Mean))
-	}
-}
-
 // twins is an experiment beside its twin with normalized inputs.
 type twins struct {
-	Plain, Normalized reproduce.Experiment
-	Difference        published.Interval // of final test accuracy, normalized minus plain, seed by seed
-	Published         float64            // final test accuracy, 0 to 1
-	Claimed           bool               // whether there is a published one
-	nearer            int                // to plain if below 0, to normalized if above; 0 if to neither
+	Plain, Normalized experiment
+	Difference        interval // of final test accuracy, normalized minus plain, seed by seed
+	Published         float64  // final test accuracy, 0 to 1
+	Claimed           bool     // whether there is a published one
+	nearer            int      // to plain if below 0, to normalized if above; 0 if to neither
 }
 
 // allTwins are the experiments of which both forms ran.
-func allTwins(r reproduce.Results) []twins {
+func allTwins(r Results) []twins {
 	var all []twins
 	for _, e := range r.Experiments {
 		other, found := r.Find(e.Twin)
 		if e.Normalized || !found || !other.Normalized {
 			continue
 		}
-		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other))}
+		t := twins{Plain: e, Normalized: other, Difference: newInterval(differences(e, other))}
 		t.Published, t.Claimed = publishedAccuracy(e)
 		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
 			far := math.Abs(t.Published - e.TestAccuracy.Mean)
@@ -187,7 +173,7 @@ func allTwins(r reproduce.Results) []twins {
 
 // differences are those of the final test accuracies of b and a, for each seed with
 // which neither diverged.
-func differences(a, b reproduce.Experiment) []float64 {
+func differences(a, b experiment) []float64 {
 	var values []float64
 	for _, run := range a.Runs {
 		for _, other := range b.Runs {
@@ -200,38 +186,18 @@ func differences(a, b reproduce.Experiment) []float64 {
 }
 
 // finished reports whether a run has a last epoch that counts.
-func finished(r reproduce.RunResult) bool { return r.Diverged == nil && len(r.Epochs) > 0 }
+func finished(r runResult) bool { return r.Diverged == nil }
 
-// finalTestAccuracy is what a claim about it is called.
-var finalTestAccuracy = published.Claim{Kind: published.FinalTestAccuracy}.String()
-
-var leadingPercent = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)%`)
-
-// publishedAccuracy is the final test accuracy that the post has for an experiment.
-func publishedAccuracy(e reproduce.Experiment) (accuracy float64, found bool) {
-	for _, c := range e.Claims {
-		if c.Claim != finalTestAccuracy {
-			continue
-		}
-		if match := leadingPercent.FindStringSubmatch(c.Published); match != nil {
-			if value, err := strconv.ParseFloat(match[1], 64); err == nil {
-				return value / 100, true
-			}
-		}
-	}
-	return 0, false
-}
-
-// PublishedText is the published final test accuracy.
-func (t twins) PublishedText() string {
+// publishedText is the published final test accuracy.
+func (t twins) publishedText() string {
 	if !t.Claimed {
 		return "not stated"
 	}
 	return strconv.FormatFloat(math.Round(t.Published*1e8)/1e6, 'f', -1, 64) + "%"
 }
 
-// NearerText says which form's mean the published number lies nearer to.
-func (t twins) NearerText() string {
+// nearerText says which form's mean the published number lies nearer to.
+func (t twins) nearerText() string {
 	switch {
 	case !t.Claimed:
 		return "–"
@@ -261,14 +227,14 @@ func twinsSentence(all []twins) string {
 	if claimed == 0 {
 		return ""
 	}
-	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, and nearer to the mean with normalized inputs in %d.",
-		claimed, counted(len(all), "such experiment"), counted(plain, "case"), normalized)
+	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, "+
+		"and nearer to the mean with normalized inputs in %d.", claimed, counted(len(all), "such experiment"), counted(plain, "case"), normalized)
 }
 
-// twinsHint says what to run where no experiment ran in both forms, "" if one did or
-// none has two.
-func twinsHint(r reproduce.Results) string {
-	if len(allTwins(r)) > 0 {
+// twinsHint says what to run where none of the post's experiments ran in both forms,
+// "" if one did or there are others.
+func twinsHint(r Results) string {
+	if len(allTwins(r)) > 0 || slices.ContainsFunc(r.Experiments, isOwn) {
 		return ""
 	}
 	for _, e := range r.Experiments {
@@ -277,6 +243,20 @@ func twinsHint(r reproduce.Results) string {
 		}
 	}
 	return ""
+}
+
+// divergedNote names the seeds of e that diverged.
+func divergedNote(e experiment) string {
+	var named []string
+	for _, run := range e.Runs {
+		if run.Diverged != nil {
+			named = append(named, strconv.FormatUint(run.Seed, 10))
+		}
+	}
+	if len(named) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), counted(len(e.Runs), "run"), strings.Join(named, ", "))
 }
 
 // divergedText says where a run diverged.

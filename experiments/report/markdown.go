@@ -1,49 +1,36 @@
 package report
 
 import (
-	"bytes"
-	"fmt"
+	_ "embed"
 	"io"
-	"strconv"
 	"strings"
+	"text/template"
 	"unicode"
-
-	"epochal/experiments"
-	"epochal/experiments/reproduce"
 )
 
 // Markdown writes results.md: the verdicts, the twins with normalized inputs and the
 // settings, as tables of GitHub's Markdown.
-func Markdown(w io.Writer, r reproduce.Results) error {
-	var m markdown
-	m.printf("# %s\n\n", plainText(pageTitle))
-	if r.Quick {
-		m.printf("**%s**\n\n", plainText(quickNote))
+func Markdown(w io.Writer, r Results) error {
+	d, err := newDocument(r, nil)
+	if err != nil {
+		return err
 	}
-	m.printf("%s\n\n", plainText(summary(r)))
-	m.code(r.Command)
-
-	m.verdicts(r)
-	m.twins(r)
-	m.settings(r)
-	_, err := w.Write(m.Bytes())
-	return err
+	return markdownTemplate.Execute(w, d)
 }
 
-// markdown is a text under construction.
-type markdown struct{ bytes.Buffer }
+//go:embed results.md.tmpl
+var markdownText string
 
-func (m *markdown) printf(format string, values ...any) { fmt.Fprintf(m, format, values...) }
+var markdownTemplate = template.Must(template.New("results.md").
+	Funcs(template.FuncMap{"text": plainText, "code": codeBlock, "lower": strings.ToLower}).Parse(markdownText))
 
-// code writes lines as they are. Indented, nothing in them can end the block.
-func (m *markdown) code(text string) {
-	if text == "" {
-		return
-	}
+// codeBlock writes lines as they are. Indented, nothing in them can end the block.
+func codeBlock(text string) string {
+	var block strings.Builder
 	for line := range strings.Lines(text) {
-		m.printf("    %s\n", strings.Map(visible, strings.TrimRight(line, "\r\n")))
+		block.WriteString("    " + strings.Map(visible, strings.TrimRight(line, "\r\n")) + "\n")
 	}
-	m.printf("\n")
+	return block.String()
 }
 
 // visible replaces what a terminal would obey.
@@ -52,94 +39,6 @@ func visible(r rune) rune {
 		return unicode.ReplacementChar
 	}
 	return r
-}
-
-// row writes a row of a table.
-func (m *markdown) row(cells ...string) {
-	for _, cell := range cells {
-		m.printf("| %s ", plainText(cell))
-	}
-	m.printf("|\n")
-}
-
-// head writes the first two rows of a table. Columns whose name ends in ":" have
-// numbers, which stand at the right.
-func (m *markdown) head(names ...string) {
-	rule := ""
-	for i, name := range names {
-		var right bool
-		names[i], right = strings.CutSuffix(name, ":")
-		rule += "| --- "
-		if right {
-			rule = strings.TrimSuffix(rule, " ") + ": "
-		}
-	}
-	m.row(names...)
-	m.printf("%s|\n", rule)
-}
-
-func (m *markdown) verdicts(r reproduce.Results) {
-	var rows markdown
-	for _, e := range r.Experiments {
-		for _, c := range e.Claims {
-			verdict := verdictSymbol(c.Judgement.Verdict) + " " + string(c.Judgement.Verdict)
-			if !c.Expected {
-				verdict += " (not expected to)"
-			}
-			rows.row(e.Name, c.Claim, c.Published, c.Ours, strconv.Itoa(c.Judgement.Interval.N), verdict, c.Judgement.Reason)
-		}
-	}
-	if rows.Len() == 0 {
-		return
-	}
-	m.printf("## Verdicts\n\n")
-	m.head("experiment", "claim", "published", "ours: mean (95% interval)", "n:", "verdict", "reason")
-	m.Write(rows.Bytes())
-	m.printf("\n")
-}
-
-func (m *markdown) twins(r reproduce.Results) {
-	all := allTwins(r)
-	if hint := twinsHint(r); hint != "" {
-		m.printf("## With and without Normalize\n\n%s\n\n", plainText(hint))
-	}
-	if len(all) == 0 {
-		return
-	}
-	m.printf("## With and without Normalize\n\n%s\n\n", plainText(twinNote))
-	columns := []string{"final test accuracy of", "inputs 0 to 1:", "normalized:", "difference in points:", "published:", "published lies nearer to"}
-	if finding := twinsSentence(all); finding != "" {
-		m.printf("%s\n\n", plainText(finding))
-	} else {
-		columns = columns[:4]
-	}
-	m.head(columns...)
-	for _, t := range all {
-		m.row([]string{
-			t.Plain.Name, finalText(t.Plain, t.Plain.TestAccuracy), finalText(t.Normalized, t.Normalized.TestAccuracy), pointsText(t.Difference),
-			t.PublishedText(), t.NearerText(),
-		}[:len(columns)]...)
-	}
-	m.printf("\n%s\n\n", plainText(intervalNote(r)))
-}
-
-func (m *markdown) settings(r reproduce.Results) {
-	m.printf("## Settings\n\n")
-	m.printf("What is not named is as in attempt 1: %s.\n\n", plainText(settingsText(ofExperiments(settings(experiments.Defaults())))))
-	m.head("experiment", "differs from attempt 1", "train accuracy:", "test accuracy:", "n:", "diverged:")
-	for _, e := range r.Experiments {
-		m.row(e.Name, settingsText(deviations(e.Config)), finalText(e, e.TrainAccuracy), finalText(e, e.TestAccuracy),
-			strconv.Itoa(e.TestAccuracy.N), strconv.Itoa(e.Diverged))
-	}
-}
-
-// settingsText is "batch_size 32, learning_rate 0.01".
-func settingsText(all []setting) string {
-	var parts []string
-	for _, s := range all {
-		parts = append(parts, s.Name+" "+s.Value)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // markdownSigns are the characters that mean something to GitHub's Markdown within a line.

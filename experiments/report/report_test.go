@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"encoding/xml"
 	"errors"
+	"flag"
 	"fmt"
 	"image/png"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +30,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
+
+var update = flag.Bool("update", false, "write the golden files anew")
 
 // images is a dataset of 3 classes and 3x5 pixels.
 func images() *dataset.Dataset {
@@ -52,7 +57,8 @@ func run(c experiments.Config, e record.Environment, right int) record.Record {
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		accuracy := float64(right-2*(c.Epochs-epoch)) / 30
 		r.Epochs = append(r.Epochs, experiments.EpochMetrics{
-			Event: "epoch", Epoch: epoch, TrainLoss: 0.5 / float64(epoch), TrainAccuracy: accuracy - 1.0/64, TestLoss: 0.625 / float64(epoch), TestAccuracy: accuracy,
+			Event: "epoch", Epoch: epoch, TrainLoss: 0.5 / float64(epoch), TrainAccuracy: accuracy - 1.0/64,
+			TestLoss: 0.625 / float64(epoch), TestAccuracy: accuracy,
 			TrainSeconds: 1.5, EvalSeconds: 0.5,
 		})
 		r.Seconds += 2
@@ -60,7 +66,9 @@ func run(c experiments.Config, e record.Environment, right int) record.Record {
 	wrong := 30 - right
 	r.Test = record.TestEvaluation{
 		Confusion: [][]int{{10, 0, 0}, {wrong - 1, 10 - wrong, 1}, {0, 0, 10}},
-		Mistakes:  []record.Mistake{{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5}},
+		Mistakes: []record.Mistake{
+			{Image: 4, Label: 1, Predicted: 0, Confidence: 0.75}, {Image: 1, Label: 1, Predicted: 2, Confidence: 0.5},
+		},
 	}
 	return r
 }
@@ -75,10 +83,16 @@ func diverged(c experiments.Config, e record.Environment) record.Record {
 
 // experiment puts runs together, one for each seed.
 func experiment(name string, c experiments.Config, runs ...record.Record) reproduce.Experiment {
-	e := reproduce.Experiment{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []reproduce.ClaimResult{}, Records: runs}
+	e := reproduce.Experiment{
+		Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c,
+		Claims: []reproduce.ClaimResult{}, Records: runs,
+	}
 	var train, test []float64
 	for seed, r := range runs {
-		one := reproduce.RunResult{Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed), Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion}
+		one := reproduce.RunResult{
+			Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed),
+			Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion,
+		}
 		if r.Diverged != nil {
 			metrics := r.Diverged.Metrics()
 			one.Diverged = &metrics
@@ -111,9 +125,13 @@ func interval(values []float64) published.Interval {
 // results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
 func results() reproduce.Results {
 	environment := record.Environment{
-		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
-		Backend: backend.Info{Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32), Threads: 1},
-		Data:    images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),
+		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5",
+		OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
+		Backend: backend.Info{
+			Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", Threads: 1,
+			PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32),
+		},
+		Data: images().Files, Started: time.Date(2025, 11, 23, 17, 1, 2, 0, time.UTC),
 	}
 	config := experiments.Defaults()
 	config.Epochs = 3
@@ -121,56 +139,54 @@ func results() reproduce.Results {
 	normalized.Normalize = true
 	wild.LayerSizes, wild.LearningRate, wild.Activation = []int{}, 12.5, "tanh"
 
-	plain := experiment("first", config, run(config, environment, 25), run(config, environment, 26))
-	twin := experiment("first-normalized", normalized, run(normalized, environment, 27), run(normalized, environment, 28))
+	plain := experiment("attempt-1", config, run(config, environment, 25), run(config, environment, 26))
+	twin := experiment("attempt-1-normalized", normalized, run(normalized, environment, 27), run(normalized, environment, 28))
 	plain.Twin, twin.Twin = twin.Name, plain.Name
 	plain.Claims = []reproduce.ClaimResult{
 		{
 			Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
-			Judgement: published.Judgement{Verdict: published.Holds, Reason: "the interval is within 83% to 86%", Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875}},
+			Judgement: published.Judgement{
+				Verdict: published.Holds, Reason: "the interval is within 83% to 86%",
+				Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875},
+			},
 		},
 		{
 			Claim: "accuracy of digit 1", Published: "97% ± 1", Ours: "55.00% (48.65% to 61.35%)", Expected: true,
-			Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 96% to 98%", Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5}},
+			Judgement: published.Judgement{
+				Verdict: published.Fails, Reason: "the interval is outside 96% to 98%",
+				Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5},
+			},
 		},
 	}
 	twin.Claims = []reproduce.ClaimResult{{
 		Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "91.7%",
-		Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 83% to 86%", Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375}},
+		Judgement: published.Judgement{
+			Verdict: published.Fails, Reason: "the interval is outside 83% to 86%",
+			Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375},
+		},
 	}}
-	mixed := experiment("wild", wild, diverged(wild, environment), run(wild, environment, 24))
+	mixed := experiment("wider", wild, diverged(wild, environment), run(wild, environment, 24))
 	mixed.Claims = []reproduce.ClaimResult{{
-		Claim: "final test accuracy against first", Published: "above first", Ours: "-2.00 points", Source: "slightly better", Expected: true,
-		Judgement: published.Judgement{Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed", Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1},
+		Claim: "final test accuracy against attempt-1", Published: "above attempt-1", Ours: "-2.00 points",
+		Source: "slightly better", Expected: true,
+		Judgement: published.Judgement{
+			Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed",
+			Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1,
+		},
 	}}
-	lost := experiment("lost", wild, diverged(wild, environment), diverged(wild, environment))
+	lost := experiment("narrower", wild, diverged(wild, environment), diverged(wild, environment))
 
 	return reproduce.Results{
-		Schema: reproduce.Schema, Command: "epochal reproduce first first-normalized wild lost --seeds 2", Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
+		Schema: reproduce.Schema, Command: "epochal reproduce attempt-1 attempt-1-normalized wider narrower --seeds 2",
+		Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
 		Environment: environment, Experiments: []reproduce.Experiment{plain, twin, mixed, lost},
 	}
 }
 
-// stub is an SVG of a size.
-func stub(width string) []byte {
-	return []byte(`<?xml version="1.0"?>` + "\n" + `<svg width="` + width + `pt" height="150pt" viewBox="0 0 600 150" xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>`)
-}
-
-// stubs are a figure of each kind.
-func stubs() []report.Figure {
-	return []report.Figure{
-		{Kind: report.ComparisonFigure, SVG: stub("600")},
-		{Kind: report.BatchFigure, SVG: stub("477.5")},
-		{Kind: report.CurvesFigure, Experiment: "first", SVG: stub("800")},
-		{Kind: report.ConfusionFigure, Experiment: "first", SVG: stub("800")},
-		{Kind: report.MistakesFigure, Experiment: "wild", SVG: stub("300")},
-	}
-}
-
-func page(t *testing.T, r reproduce.Results, figures ...report.Figure) string {
+func page(t *testing.T, r reproduce.Results, data *dataset.Dataset) string {
 	t.Helper()
 	var out bytes.Buffer
-	if err := report.Page(&out, r, figures...); err != nil {
+	if err := report.Page(&out, r, data); err != nil {
 		t.Fatal(err)
 	}
 	checkPage(t, out.String())
@@ -285,11 +301,12 @@ func checkGolden(t *testing.T, name, found string) {
 }
 
 func TestPage(t *testing.T) {
-	found := page(t, results(), stubs()...)
+	found := page(t, results(), nil)
 	checkGolden(t, "report.html", found)
 	for _, expected := range []string{
 		`<span class="verdict holds"><span aria-hidden="true">✓</span> holds</span>`,
-		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. Of 1 not expected to, 0 hold, 1 does not and 0 are undecided.",
+		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. " +
+			"Of 1 not expected to, 0 hold, 1 does not and 0 are undecided.",
 		"1 of 2 runs diverged: seed 0.", "2 of 2 runs diverged: seed 0, 1.", "diverged: the loss was NaN at step 7 of epoch 2",
 		"epochal train --layer-sizes &#39;&#39; --activation tanh --epochs 3 --learning-rate 12.5 --seed 0 --backend xla:cpu",
 		"nearer to the mean with inputs from 0 to 1 in 1 case", "plugin.so",
@@ -324,7 +341,7 @@ func TestJSON(t *testing.T) {
 		t.Errorf("differs once read (-expected +found):\n%s", diff)
 	}
 	// The page needs no more than that.
-	if diff := cmp.Diff(page(t, results()), page(t, read)); diff != "" {
+	if diff := cmp.Diff(page(t, results(), nil), page(t, read, nil)); diff != "" {
 		t.Errorf("the page differs once read (-expected +found):\n%s", diff)
 	}
 }
@@ -340,7 +357,6 @@ func TestHostile(t *testing.T) {
 	r.Backends = []string{hostile}
 	r.Environment.Version, r.Environment.Backend.Device, r.Environment.Backend.Name = hostile, hostile, hostile
 	r.Environment.Data = []dataset.File{{Name: hostile, SHA256: hostile}}
-	var figures []report.Figure
 	for i := range r.Experiments {
 		e := &r.Experiments[i]
 		e.Name, e.Title, e.Why = hostile+strings.Repeat("'", i), hostile, hostile
@@ -355,10 +371,9 @@ func TestHostile(t *testing.T) {
 				e.Runs[j].Diverged.Loss = hostile
 			}
 		}
-		figures = append(figures, report.Figure{Kind: report.CurvesFigure, Experiment: e.Name, SVG: stub("600")})
 	}
 	r.Experiments[0].Twin, r.Experiments[1].Twin = r.Experiments[1].Name, r.Experiments[0].Name
-	found := page(t, r, figures...)
+	found := page(t, r, images())
 	if strings.Count(found, "</style>") != 1 {
 		t.Error("found that the style sheet ends twice")
 	}
@@ -406,7 +421,7 @@ func TestQuick(t *testing.T) {
 	for i := range r.Experiments {
 		r.Experiments[i].Claims = []reproduce.ClaimResult{}
 	}
-	for name, found := range map[string]string{"page": page(t, r), "Markdown": markdown(t, r)} {
+	for name, found := range map[string]string{"page": page(t, r, nil), "Markdown": markdown(t, r)} {
 		if !strings.Contains(found, "Smoke test: one seed and a few epochs") {
 			t.Errorf("%s: found no mark of a smoke test", name)
 		}
@@ -416,7 +431,7 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
-	if found := page(t, results()); strings.Contains(found, "Smoke test") {
+	if found := page(t, results(), nil); strings.Contains(found, "Smoke test") {
 		t.Error("found that all is a smoke test")
 	}
 }
@@ -427,8 +442,10 @@ func TestOneSeed(t *testing.T) {
 	for i, e := range r.Experiments {
 		r.Experiments[i] = experiment(e.Name, e.Config, e.Records[0])
 	}
-	found := page(t, r)
-	for _, expected := range []string{"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "which tells no interval", "all diverged"} {
+	found := page(t, r, nil)
+	for _, expected := range []string{
+		"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "One seed, so no interval.", "all diverged",
+	} {
 		if !strings.Contains(found, expected) {
 			t.Errorf("found no %q", expected)
 		}
@@ -443,8 +460,8 @@ func TestOneSeed(t *testing.T) {
 func TestOneOfTwins(t *testing.T) {
 	r := results()
 	r.Experiments = r.Experiments[:1]
-	const expected = "No experiment ran in both forms. To compare them: epochal reproduce first first-normalized"
-	for name, found := range map[string]string{"page": page(t, r), "Markdown": markdown(t, r)} {
+	const expected = "No experiment ran in both forms. To compare them: epochal reproduce attempt-1 attempt-1-normalized"
+	for name, found := range map[string]string{"page": page(t, r, nil), "Markdown": markdown(t, r)} {
 		if !strings.Contains(found, expected) {
 			t.Errorf("%s: found no %q", name, expected)
 		}
@@ -452,36 +469,41 @@ func TestOneOfTwins(t *testing.T) {
 }
 
 func TestNothing(t *testing.T) {
-	found := page(t, reproduce.Results{})
+	found := page(t, reproduce.Results{}, nil)
 	if !strings.Contains(found, "0 experiments ran with 0 seeds. They make no claims.") {
 		t.Error("found no word on there being nothing")
 	}
 	markdown(t, reproduce.Results{})
 }
 
-func TestPageErrors(t *testing.T) {
-	for name, figure := range map[string]report.Figure{
-		"no SVG":             {Kind: report.BatchFigure, SVG: []byte("<svg>")},
-		"a size of no sense": {Kind: report.BatchFigure, SVG: stub("1.2.3")},
-		"another experiment": {Kind: report.CurvesFigure, Experiment: "second", SVG: stub("600")},
-		"another kind":       {Kind: "portrait", Experiment: "first", SVG: stub("600")},
+func TestWritersErrors(t *testing.T) {
+	for name, write := range map[string]func(io.Writer) error{
+		"page":     func(w io.Writer) error { return report.Page(w, results(), nil) },
+		"Markdown": func(w io.Writer) error { return report.Markdown(w, results()) },
+		"JSON":     func(w io.Writer) error { return report.JSON(w, results()) },
 	} {
-		var out bytes.Buffer
-		if err := report.Page(&out, results(), figure); err == nil || out.Len() > 0 {
-			t.Errorf("%s: found %d bytes and the error %v, expected none and an error", name, out.Len(), err)
+		if err := write(fullDisk{}); !errors.Is(err, errFullDisk) {
+			t.Errorf("%s: found %v, expected the writer's own error", name, err)
 		}
-	}
-	if err := report.Page(failing{}, results()); !errors.Is(err, errFull) {
-		t.Errorf("found %v, expected the writer's own error", err)
 	}
 }
 
-var errFull = errors.New("full")
+type fullDisk struct{}
 
-// failing takes no byte.
-type failing struct{}
+var errFullDisk = errors.New("no space left")
 
-func (failing) Write([]byte) (int, error) { return 0, errFull }
+func (fullDisk) Write([]byte) (int, error) { return 0, errFullDisk }
+
+func expectError(t *testing.T, expected string, draw func(io.Writer) error) {
+	t.Helper()
+	var out bytes.Buffer
+	if err := draw(&out); err == nil || err.Error() != expected {
+		t.Errorf("found the error %v, expected %q", err, expected)
+	}
+	if out.Len() > 0 {
+		t.Errorf("%s: found %d bytes written", expected, out.Len())
+	}
+}
 
 func TestWrite(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "new", "results")
@@ -495,8 +517,9 @@ func TestWrite(t *testing.T) {
 	}
 	expected := []string{"results.json", "results.md", "report.html"}
 	for _, figure := range []string{
-		"batch", "comparison", "first-confusion", "first-curves", "first-mistakes", "first-normalized-confusion", "first-normalized-curves", "first-normalized-mistakes",
-		"lost-curves", "wild-confusion", "wild-curves", "wild-mistakes",
+		"batch", "comparison", "attempt-1-confusion", "attempt-1-curves", "attempt-1-mistakes",
+		"attempt-1-normalized-confusion", "attempt-1-normalized-curves", "attempt-1-normalized-mistakes",
+		"narrower-curves", "wider-confusion", "wider-curves", "wider-mistakes",
 	} {
 		expected = append(expected, "figures/"+figure+".png", "figures/"+figure+".svg")
 	}
@@ -507,7 +530,7 @@ func TestWrite(t *testing.T) {
 	if found := strings.Count(first["report.html"], "<img "); found != 12 {
 		t.Errorf("found %d figures in the page, expected 12", found)
 	}
-	if _, err := png.Decode(strings.NewReader(first["figures/wild-mistakes.png"])); err != nil {
+	if _, err := png.Decode(strings.NewReader(first["figures/wider-mistakes.png"])); err != nil {
 		t.Error(err)
 	}
 
@@ -538,10 +561,54 @@ func contents(t *testing.T, folder string) map[string]string {
 	return files
 }
 
-// TestWriteOtherData has no figure of mistakes where the images are not those that
-// were mistaken.
-func TestWriteOtherData(t *testing.T) {
+// An experiment of one's own has its own title and none of the post's words.
+func TestOwnExperiment(t *testing.T) {
+	r := results()
+	r.Experiments = r.Experiments[2:3]
+	r.Experiments[0].Name, r.Experiments[0].Twin = "mine", ""
+	for name, found := range map[string]string{"page": page(t, r, images()), "Markdown": markdown(t, r)} {
+		if !strings.Contains(found, "About wider") {
+			t.Errorf("%s: found no title of the experiment", name)
+		}
+		for _, unexpected := range []string{"post", "ublished", "attempt 1", "Normalize"} {
+			if strings.Contains(found, unexpected) {
+				t.Errorf("%s: found %q", name, unexpected)
+			}
+		}
+	}
+}
+
+// Below 3 seeds there is no interval, and none leaves 0 to 100%.
+func TestIntervals(t *testing.T) {
+	r := results()
+	for seeds, expected := range map[int]string{
+		1: "test 83.30%, n = 1", 2: "test 84.96%, n = 2", 3: "test 98.44% (96.88 to 100.00), n = 3", 4: "test 84.96%\u00a0±\u00a00.78, n = 4",
+	} {
+		e := experiment("attempt-1", r.Experiments[0].Config)
+		e.TestAccuracy = published.Interval{N: seeds, Mean: 0.849609375, Low: 0.841796875, High: 0.857421875}
+		switch seeds {
+		case 1:
+			e.TestAccuracy.Mean = 0.833
+		case 3:
+			e.TestAccuracy = published.Interval{N: seeds, Mean: 0.984375, Low: 0.96875, High: 1.015625}
+		}
+		r.Experiments = []reproduce.Experiment{e}
+		if found := page(t, r, nil); !strings.Contains(found, expected) {
+			t.Errorf("%d seeds: found no %q", seeds, expected)
+		}
+	}
+}
+
+// A figure of mistakes needs the images that were mistaken. What an earlier report
+// wrote and this one does not is removed, what the user put there is not.
+func TestWriteAgainWithLess(t *testing.T) {
 	folder := t.TempDir()
+	if err := report.Write(folder, results(), images()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "figures", "mine.png"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	r := results()
 	r.Experiments = r.Experiments[:1]
 	other := images()
@@ -549,17 +616,47 @@ func TestWriteOtherData(t *testing.T) {
 	if err := report.Write(folder, r, other); err != nil {
 		t.Fatal(err)
 	}
-	for name := range contents(t, folder) {
-		if strings.Contains(name, "mistakes") {
-			t.Errorf("found %s", name)
+	expected := []string{"results.json", "results.md", "report.html", "figures/mine.png"}
+	for _, figure := range []string{"batch", "comparison", "attempt-1-confusion", "attempt-1-curves"} {
+		expected = append(expected, "figures/"+figure+".png", "figures/"+figure+".svg")
+	}
+	found := slices.Collect(maps.Keys(contents(t, folder)))
+	if diff := cmp.Diff(expected, found, cmpopts.SortSlices(strings.Compare)); diff != "" {
+		t.Errorf("found other files (-expected +found):\n%s", diff)
+	}
+}
+
+// Seeds and experiments are never left out, however many there are.
+func TestManyRuns(t *testing.T) {
+	r := results()
+	one := r.Experiments[0]
+	runs := slices.Repeat(one.Records[:1], 300)
+	for i := range runs {
+		runs[i].Config.Seed = uint64(i)
+	}
+	r.Experiments = []reproduce.Experiment{experiment("attempt-1", one.Config, runs...)}
+	for i := range 120 {
+		r.Experiments = append(r.Experiments, experiment(fmt.Sprint("mine-", i), one.Config, runs[0]))
+		r.Experiments[1+i].Records = nil // so that there are no figures of it
+	}
+	folder := t.TempDir()
+	if err := report.Write(folder, r, images()); err != nil {
+		t.Fatal(err)
+	}
+	files := contents(t, folder)
+	for file, expected := range map[string]string{
+		"figures/attempt-1-curves.svg": "Bold: mean of 300 seeds. Band: from the lowest to the highest.", "figures/comparison.svg": "mine-119",
+		"report.html": ">mine-119<", "results.md": "mine-119",
+	} {
+		if !strings.Contains(files[file], expected) {
+			t.Errorf("%s: found no %q", file, expected)
 		}
 	}
 }
 
 func TestWriteFails(t *testing.T) {
-	little, impossible := results(), results()
+	little := results()
 	little.Experiments = little.Experiments[2:3] // few figures
-	impossible.Experiments[2].Records[1].Epochs[0].TestAccuracy = 2
 	for name, test := range map[string]struct {
 		file    string // in the way
 		folder  string
@@ -568,8 +665,7 @@ func TestWriteFails(t *testing.T) {
 		"the folder is a file":        {"results", "results", little},
 		"its parent is a file":        {"parent", "parent/results", little},
 		"figures is a file":           {"results/figures", "results", little},
-		"a figure cannot be drawn":    {"other", "results", impossible},
-		"a figure's name is a folder": {"results/figures/wild-curves.svg/x", "results", little},
+		"a figure's name is a folder": {"results/figures/wider-curves.svg/x", "results", little},
 	} {
 		t.Run(name, func(t *testing.T) {
 			parent := t.TempDir()

@@ -10,7 +10,8 @@ import (
 
 func TestTrainCommand(t *testing.T) {
 	all := experiments.Config{
-		LayerSizes: []int{1024, 512}, Activation: "tanh", Epochs: 2, LearningRate: 1e-5, BatchSize: 32, Normalize: true, Shuffle: false, Seed: 18446744073709551615,
+		LayerSizes: []int{1024, 512}, Activation: "tanh", Epochs: 2, LearningRate: 1e-5,
+		BatchSize: 32, Normalize: true, Shuffle: false, Seed: 18446744073709551615,
 		Data: "my data's", Validation: 100, Init: "start;rm", Backend: "auto", TF32: true, StepsPerCall: 3,
 	}
 	for _, test := range []struct {
@@ -18,7 +19,8 @@ func TestTrainCommand(t *testing.T) {
 		backend, expected string
 	}{
 		{experiments.Defaults(), "go", "epochal train --seed 0 --backend go"},
-		{all, "xla:cuda", `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 --normalize --shuffle=false ` +
+		{all, "xla:cuda", `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
+			`--normalize --shuffle=false ` +
 			`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 --steps-per-call 3`},
 	} {
 		if found := trainCommand(test.config, test.backend); found != test.expected {
@@ -51,7 +53,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("found %v, which are chosen by who runs an experiment", found)
 	}
 	other.LayerSizes = []int{}
-	if found := settingsText(deviations(other)); found != "layer_sizes []" {
-		t.Errorf("found %s, expected layer_sizes []", found)
+	if found := deviations(other); len(found) != 1 || found[0].Name+" "+found[0].Value != "layer_sizes []" {
+		t.Errorf("found %+v, expected layer_sizes []", found)
 	}
 }

@@ -2,20 +2,18 @@ package report
 
 import (
 	"bytes"
+	_ "embed"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"sync"
+	"regexp"
 
 	"epochal/dataset"
-	"epochal/experiments/reproduce"
-
-	"github.com/google/renameio/v2"
+	"epochal/dataset/regular"
+	"epochal/experiments/report/figures"
 )
 
 // The files that [Write] makes in a results folder.
@@ -28,61 +26,105 @@ const (
 
 // Write writes the report of a reproduction into its results folder: results.json,
 // results.md, report.html, and the figures of the page, each as PNG and as SVG, in
-// figures. It makes the folder if need be.
+// figures. It makes the folder if need be, and removes figures of an earlier report
+// that this one has none for.
 //
-// Each file is written whole or not at all, and none before all of them are drawn:
-// where a figure cannot be drawn, or the folder is none, nothing is left behind. The
-// page comes last. Files of an earlier report that this one has none for stay.
+// Each file is written whole or not at all, and none before all of them are drawn. It
+// is an error if one would replace what is no regular file. The page comes last.
 //
 // r needs its Records. data is the dataset of the random batch, and of the mistakes of
 // those experiments whose first run had the same files; the others have no figure of
 // their mistakes.
-func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
-	figures := plannedFigures(r, data)
-	if err := drawAll(figures); err != nil {
+func Write(folder string, r Results, data *dataset.Dataset) error {
+	d, err := newDocument(r, data)
+	if err != nil {
 		return err
 	}
-	var svgs []Figure
-	for _, f := range figures {
-		svgs = append(svgs, f.Figure)
-	}
-	var results, markdown, page bytes.Buffer
-	if err := JSON(&results, r); err != nil {
+	var numbers, markdown, page bytes.Buffer
+	if err := JSON(&numbers, r); err != nil {
 		return err
 	}
-	if err := Markdown(&markdown, r); err != nil {
-		return err
+	if err := markdownTemplate.Execute(&markdown, d); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
-	if err := Page(&page, r, svgs...); err != nil {
-		return err
+	if err := pageTemplate.Execute(&page, d); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 
 	if err := os.MkdirAll(filepath.Join(folder, FiguresFolder), 0o755); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
-	write := func(name string, text []byte) error {
-		if err := renameio.WriteFile(filepath.Join(folder, name), text, 0o644); err != nil {
+	written := map[string]bool{}
+	write := func(content []byte, name ...string) error {
+		written[filepath.Join(name...)] = true
+		if err := regular.Write(filepath.Join(append([]string{folder}, name...)...), content); err != nil {
 			return fmt.Errorf("report: %w", err)
 		}
 		return nil
 	}
-	for _, f := range figures {
-		name := filepath.Join(FiguresFolder, f.file)
-		if err := write(name+"."+SVG, f.SVG); err != nil {
+	for _, f := range d.figures() {
+		if err := write(f.svg, FiguresFolder, f.file+"."+figures.SVG); err != nil {
 			return err
 		}
-		if err := write(name+"."+PNG, f.png); err != nil {
+		if err := write(f.png, FiguresFolder, f.file+"."+figures.PNG); err != nil {
 			return err
 		}
 	}
-	if err := write(ResultsFile, results.Bytes()); err != nil {
+	if err := write(numbers.Bytes(), ResultsFile); err != nil {
 		return err
 	}
-	if err := write(MarkdownFile, markdown.Bytes()); err != nil {
+	if err := write(markdown.Bytes(), MarkdownFile); err != nil {
 		return err
 	}
-	return write(PageFile, page.Bytes())
+	if err := write(page.Bytes(), PageFile); err != nil {
+		return err
+	}
+	return removeStale(folder, written)
 }
+
+// figureFile is what the figures of all reports are called.
+var figureFile = regexp.MustCompile(`^(batch|comparison|[a-z0-9-]+-(curves|confusion|mistakes))\.(png|svg)$`)
+
+// removeStale removes the figures of an earlier report from a folder. Files of any
+// other name are the user's.
+func removeStale(folder string, written map[string]bool) error {
+	entries, err := os.ReadDir(filepath.Join(folder, FiguresFolder))
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	for _, entry := range entries {
+		name := filepath.Join(FiguresFolder, entry.Name())
+		if !written[name] && entry.Type().IsRegular() && figureFile.MatchString(entry.Name()) {
+			if err := os.Remove(filepath.Join(folder, name)); err != nil {
+				return fmt.Errorf("report: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// Page writes report.html: the results of a reproduction on one page, which needs no
+// network, no script and no other file, on a phone, on paper, light or dark.
+//
+// It needs of r what results.json holds. Figures are drawn of its Records and of data,
+// as [Write] does; there are none if data is nil.
+func Page(w io.Writer, r Results, data *dataset.Dataset) error {
+	d, err := newDocument(r, data)
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer // so that the writer gets nothing where the template fails
+	if err := pageTemplate.Execute(&page, d); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	_, err = w.Write(page.Bytes())
+	return err
+}
+
+//go:embed document.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 // JSON writes results.json: r, indented, equal bytes for equal results.
 //
@@ -110,152 +152,11 @@ func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
 //
 // Accuracies are from 0 to 1 and times in seconds. Times and the environment are all
 // that differs when the same command is run again on the same backend.
-func JSON(w io.Writer, r reproduce.Results) error {
+func JSON(w io.Writer, r Results) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	_, err = w.Write(append(text, '\n'))
 	return err
-}
-
-// plannedFigure is a figure of the report, drawn or still to be drawn.
-type plannedFigure struct {
-	Figure
-	file string // in the folder of figures, without its extension
-	png  []byte
-	draw func(w io.Writer, format string) error
-}
-
-// Limits on the figures of a report.
-const (
-	batchCount  = 64  // images of the random batch, at most
-	titleLength = 200 // characters of a title that come from an experiment, at most
-)
-
-// plannedFigures are all figures that can be drawn of r.
-func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure {
-	var all []plannedFigure
-	add := func(kind FigureKind, experiment, file string, draw func(w io.Writer, format string) error) {
-		if file != "" {
-			file += "-"
-		}
-		all = append(all, plannedFigure{Figure: Figure{Kind: kind, Experiment: experiment}, file: file + string(kind), draw: draw})
-	}
-
-	var compared []Compared
-	for _, e := range r.Experiments {
-		compared = append(compared, comparedOf(e))
-	}
-	if len(compared) > 0 && len(compared) <= MaxCompared {
-		add(ComparisonFigure, "", "", func(w io.Writer, format string) error {
-			return Comparison(w, format, "Final test accuracy", compared)
-		})
-	}
-
-	plain := names(r)
-	for _, e := range r.Experiments {
-		records := e.Records[:min(len(e.Records), MaxRuns)]
-		title := shortened(e.Title)
-		if len(records) > 0 {
-			add(CurvesFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Curves(w, format, title, records)
-			})
-		}
-		if confusion, runs := e.Confusion(); len(confusion) > 0 {
-			add(ConfusionFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Confusion(w, format, title, confusion, runs)
-			})
-		}
-		run, found := firstFinished(e)
-		if !found || run >= len(e.Records) || !slices.Equal(e.Records[run].Environment.Data, data.Files) {
-			continue
-		}
-		if mistakes := e.Records[run].Test.Mistakes; len(mistakes) > 0 {
-			title := fmt.Sprintf("%s: most confident mistakes, seed %d", title, e.Runs[run].Seed)
-			add(MistakesFigure, e.Name, plain[e.Name], func(w io.Writer, format string) error {
-				return Mistakes(w, format, title, data.Test, mistakes)
-			})
-		}
-	}
-
-	var seed uint64
-	if len(r.Seeds) > 0 {
-		seed = r.Seeds[0]
-	}
-	rows := dataset.Order(seed, 1, data.Train.Len())
-	rows = rows[:min(len(rows), batchCount)]
-	add(BatchFigure, "", "", func(w io.Writer, format string) error {
-		return Batch(w, format, data.Train, rows, fmt.Sprintf("%s: a random batch of %d training images (seed %d)", shortened(data.Name), len(rows), seed))
-	})
-	return all
-}
-
-// comparedOf is an experiment as a line of the figure of all.
-func comparedOf(e reproduce.Experiment) Compared {
-	c := Compared{
-		Name: shortened(e.Name), Low: math.NaN(), Mean: e.TestAccuracy.Mean, High: math.NaN(),
-		Seconds: e.Seconds, Values: []float64{},
-	}
-	if e.TestAccuracy.N > 1 {
-		c.Low, c.High = e.TestAccuracy.Low, e.TestAccuracy.High
-	}
-	for _, run := range e.Runs {
-		if finished(run) {
-			c.Values = append(c.Values, run.Epochs[len(run.Epochs)-1].TestAccuracy)
-		}
-	}
-	if e.Diverged > 0 {
-		c.Note = fmt.Sprintf("%d of %d diverged", e.Diverged, len(e.Runs))
-	}
-	return c
-}
-
-// shortened cuts a text that a user wrote to what a figure has room for.
-func shortened(text string) string {
-	if characters := []rune(text); len(characters) > titleLength {
-		return string(characters[:titleLength-1]) + "…"
-	}
-	return text
-}
-
-// drawAll draws figures, as many side by side as there are cores.
-func drawAll(figures []plannedFigure) error {
-	next := make(chan *plannedFigure)
-	errs := make(chan error, len(figures))
-	var group sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(figures)) {
-		group.Go(func() {
-			for figure := range next {
-				errs <- figure.drawBoth()
-			}
-		})
-	}
-	for i := range figures {
-		next <- &figures[i]
-	}
-	close(next)
-	group.Wait()
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drawBoth draws a figure in both formats.
-func (f *plannedFigure) drawBoth() error {
-	var svg, png bytes.Buffer
-	for format, out := range map[string]*bytes.Buffer{SVG: &svg, PNG: &png} {
-		if err := f.draw(out, format); err != nil {
-			if f.Experiment != "" {
-				return fmt.Errorf("report: %s of %s: %w", f.Kind, f.Experiment, err)
-			}
-			return fmt.Errorf("report: %s: %w", f.Kind, err)
-		}
-	}
-	f.SVG, f.png = svg.Bytes(), png.Bytes()
-	return nil
 }

@@ -1,0 +1,197 @@
+package report
+
+import (
+	"bytes"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"epochal/dataset"
+	"epochal/experiments/record"
+	"epochal/experiments/report/figures"
+)
+
+// figure is a figure of the document, and what says the same in words.
+type figure struct {
+	Alt, Caption string
+	file         string // in the folder of figures, without its extension
+	drawing      figures.Figure
+	svg, png     []byte // once it is drawn
+}
+
+// Width and Height are in pixels of a style sheet, of which 96 make an inch.
+func (f *figure) Width() int  { return int(f.drawing.Width*96/72 + 0.5) }
+func (f *figure) Height() int { return int(f.drawing.Height*96/72 + 0.5) }
+
+// Source is the figure as an address. In an image, nothing in it can reach the page or run.
+func (f *figure) Source() template.URL {
+	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(f.svg))
+}
+
+// plan places all figures that can be made with data in the document. ids are the
+// experiments' parts of file names.
+func (d *document) plan(data *dataset.Dataset, ids map[string]string) {
+	var compared []figures.Compared
+	for i := range d.Sections {
+		s := &d.Sections[i]
+		compared = append(compared, comparedOf(s.experiment))
+		if len(s.Records) > 0 {
+			s.plan(data, ids[s.Name])
+		}
+	}
+	if len(compared) > 0 {
+		d.Comparison = &figure{
+			Alt:     "The final test accuracy of each experiment, and its training time. The numbers stand in the sections of the experiments.",
+			Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time of a run.",
+			file:    "comparison", drawing: figures.Comparison("Final test accuracy", compared),
+		}
+	}
+	var first uint64
+	if len(d.Results.Seeds) > 0 {
+		first = d.Results.Seeds[0]
+	}
+	const most = 64
+	rows := dataset.Order(first, 1, data.Train.Len())
+	rows = rows[:min(len(rows), most)]
+	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", data.Name, len(rows), first)
+	d.Batch = &figure{
+		Alt:     "Images of the training set in a grid, each with its label.",
+		Caption: "Images of the training set in a random order, each with its label.",
+		file:    "batch", drawing: figures.Batch(title, data.Train, rows),
+	}
+}
+
+// plan places the figures of an experiment, whose part of file names is id.
+func (s *section) plan(data *dataset.Dataset, id string) {
+	title := fmt.Sprintf("%s (%s)", s.Title, network(s.experiment, data))
+	s.Curves = &figure{
+		Alt: fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.",
+			s.Name, s.Train, s.Test),
+		Caption: "Accuracy and loss on the train and the test set after each epoch: each seed, and their mean.",
+		file:    id + "-curves", drawing: figures.Curves(title, runsOf(s.Records)),
+	}
+	if confusion, runs := s.Confusion(); len(confusion) > 0 {
+		s.Matrix = &figure{
+			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes says the most of it in numbers.", s.Name),
+			Caption: "Confusion matrix of the test set after the last epoch, summed over " + counted(runs, "seed") + ".",
+			file:    id + "-confusion", drawing: figures.Confusion(title, confusion, runs),
+		}
+	}
+	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
+	if run < 0 || !slices.Equal(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
+		return
+	}
+	var mistakes []figures.Mistake
+	for _, m := range s.Records[run].Test.Mistakes {
+		mistakes = append(mistakes, figures.Mistake(m))
+	}
+	number := s.Runs[run].Seed
+	s.Mistakes = &figure{
+		Alt: fmt.Sprintf("Test images that %s took for another class, "+
+			"each with its true class, the predicted one and the confidence in it.", s.Name),
+		Caption: fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", number),
+		file:    id + "-mistakes",
+		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, mistakes),
+	}
+}
+
+// network is the widths of all layers, "784-512-512-10", or of the hidden ones where
+// data is not what the experiment was trained on.
+func network(e experiment, data *dataset.Dataset) string {
+	widths := e.Config.LayerSizes
+	if slices.Equal(e.Records[0].Environment.Data, data.Files) {
+		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
+	}
+	text := make([]string, len(widths))
+	for i, width := range widths {
+		text[i] = strconv.Itoa(width)
+	}
+	return strings.Join(text, "-")
+}
+
+func runsOf(records []record.Record) []figures.Run {
+	runs := make([]figures.Run, len(records))
+	for i, record := range records {
+		runs[i].Seed = record.Config.Seed
+		if record.Diverged != nil {
+			runs[i].Diverged = record.Diverged.Epoch
+		}
+		for _, e := range record.Epochs {
+			runs[i].Epochs = append(runs[i].Epochs, figures.Epoch{
+				TrainAccuracy: e.TrainAccuracy, TestAccuracy: e.TestAccuracy, TrainLoss: e.TrainLoss, TestLoss: e.TestLoss,
+			})
+		}
+	}
+	return runs
+}
+
+// comparedOf is an experiment as a row of the figure of all.
+func comparedOf(e experiment) figures.Compared {
+	c := figures.Compared{
+		Name: e.Name, Kind: "inputs 0 to 1", Seconds: e.Seconds,
+		Mean: e.TestAccuracy.Mean, Low: e.TestAccuracy.Mean, High: e.TestAccuracy.Mean,
+	}
+	if e.Normalized {
+		c.Kind = "normalized inputs"
+	}
+	if e.TestAccuracy.N >= fewestSeeds {
+		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
+	}
+	for _, run := range e.Runs {
+		if finished(run) {
+			c.Values = append(c.Values, run.Epochs[len(run.Epochs)-1].TestAccuracy)
+		}
+	}
+	if e.Diverged > 0 {
+		c.Note = fmt.Sprintf("%d of %d diverged", e.Diverged, len(e.Runs))
+	}
+	return c
+}
+
+// figures are those of the whole document.
+func (d *document) figures() []*figure {
+	all := []*figure{d.Comparison, d.Batch}
+	for _, s := range d.Sections {
+		all = append(all, s.Curves, s.Matrix, s.Mistakes)
+	}
+	return slices.DeleteFunc(all, func(f *figure) bool { return f == nil })
+}
+
+// draw draws all figures in both formats, as many side by side as there are cores.
+func (d *document) draw() error {
+	all := d.figures()
+	errs := make([]error, len(all))
+	var group sync.WaitGroup
+	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	for i, f := range all {
+		slots <- struct{}{}
+		group.Go(func() {
+			errs[i] = f.draw()
+			<-slots
+		})
+	}
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *figure) draw() error {
+	var svg, png bytes.Buffer
+	if err := f.drawing.Write(&svg, figures.SVG); err != nil {
+		return fmt.Errorf("report: %s: %w", f.file, err)
+	}
+	if err := f.drawing.Write(&png, figures.PNG); err != nil {
+		return fmt.Errorf("report: %s: %w", f.file, err)
+	}
+	f.svg, f.png = svg.Bytes(), png.Bytes()
+	return nil
+}

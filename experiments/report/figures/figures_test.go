@@ -1,0 +1,315 @@
+package figures_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"flag"
+	"fmt"
+	"image/color"
+	"image/png"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"epochal/dataset"
+	"epochal/experiments/report/figures"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// run is a seed that ends at a train and a test accuracy.
+func run(seed uint64, epochs int, train, test float64) figures.Run {
+	r := figures.Run{Seed: seed}
+	for i := range epochs {
+		missing := 0.5 / float64(i+1) * (1 - float64(i+1)/float64(epochs))
+		r.Epochs = append(r.Epochs, figures.Epoch{
+			TrainAccuracy: train - missing, TestAccuracy: test - 0.9*missing, TrainLoss: 3*missing + 0.25, TestLoss: 2.9*missing + 0.375,
+		})
+	}
+	return r
+}
+
+// diverged is a seed that came to its end after some epochs.
+func diverged(seed uint64, epochs int) figures.Run {
+	r := run(seed, epochs, 0.9, 0.9)
+	r.Diverged = epochs + 1
+	return r
+}
+
+func seeds(count int) []figures.Run {
+	var all []figures.Run
+	for i := range count {
+		all = append(all, run(uint64(i), 20, 0.97+float64(i%7)/1000, 0.965))
+	}
+	return all
+}
+
+func matrix(classes int) [][]int {
+	all := make([][]int, classes)
+	for label := range all {
+		all[label] = make([]int, classes)
+		all[label][(label+1)%classes] = 100 - label%9
+		all[label][label] = 900 + label%9
+	}
+	return all
+}
+
+// digits are images of 3x5 pixels.
+func digits(count int) dataset.Set {
+	set := dataset.Set{Rows: 3, Columns: 5}
+	for i := range count {
+		set.Labels = append(set.Labels, byte(i))
+		for j := range 15 {
+			set.Pixels = append(set.Pixels, byte(37*(15*i+j)))
+		}
+	}
+	return set
+}
+
+func compared(count int) []figures.Compared {
+	all := []figures.Compared{
+		{Name: "attempt-1", Kind: "inputs 0 to 1", Low: 0.892, Mean: 0.894, High: 0.896, Values: []float64{0.893, 0.894, 0.895}, Seconds: 17.25},
+		{
+			Name: "attempt-1-normalized", Kind: "normalized inputs", Low: 0.925, Mean: 0.929, High: 0.933,
+			Values: []float64{0.927, 0.931, 0.929}, Seconds: 1234.5, Note: "1 of 4 diverged",
+		},
+		{Name: "<one> & alone", Kind: "inputs 0 to 1", Low: 0.974, Mean: 0.974, High: 0.974, Values: []float64{0.974}},
+		{Name: "lost", Note: "3 of 3 diverged", Seconds: 2},
+	}
+	for i := len(all); i < count; i++ {
+		all = append(all, figures.Compared{
+			Name: fmt.Sprint("experiment-", i), Low: 0.9, Mean: 0.9, High: 0.9, Values: []float64{0.9}, Seconds: 1,
+		})
+	}
+	return all[:count]
+}
+
+// settings are panels of backends, each half as fast as the one before.
+func settings(panels, backends int, widths ...float64) []figures.Setting {
+	all := make([]figures.Setting, panels)
+	for i := range all {
+		all[i].Name = fmt.Sprintf("batch %d, 2 hidden layers", 16<<i)
+		for j := range backends {
+			b := figures.Backend{Name: fmt.Sprint("backend-", j)}
+			for _, width := range widths {
+				images := 1e6 / width / float64(int(1)<<j)
+				b.Points = append(b.Points, figures.Point{Width: width, Images: images, Low: images * 0.9, High: images * 1.1})
+			}
+			all[i].Backends = append(all[i].Backends, b)
+		}
+	}
+	return all
+}
+
+var title = `a <title> & "quoted"`
+
+// Every figure is drawn for usual and unusual inputs, says in its text what it must,
+// and is a valid file of at most 720 points.
+func TestFigures(t *testing.T) {
+	large := dataset.Set{Rows: 900, Columns: 4000, Labels: []byte{0, 1}, Pixels: make([]byte, 2*900*4000)}
+	for _, test := range []struct {
+		name   string
+		figure figures.Figure
+		texts  string // separated by |
+	}{
+		{
+			"one seed", figures.Curves("784-512-512-10", seeds(1)),
+			"784-512-512-10, test 96.5%|accuracy|loss|epoch|80%|train 97.0%|test 96.5%|train 0.25|test 0.375",
+		},
+		{
+			"seeds", figures.Curves("net", append(seeds(3), diverged(7, 4))),
+			"Bold: mean of 3 seeds. Thin: each of them. Train accuracy stays above test accuracy from epoch|" +
+				"Accuracies below 80% are off|Diverged (×) and not in the mean: seed 7.",
+		},
+		{"1,000 seeds", figures.Curves("net", seeds(1000)), "Bold: mean of 1,000 seeds. Band: from the lowest to the highest."},
+		{"one epoch", figures.Curves("net", []figures.Run{run(0, 1, 0.9, 0.8)}), "net, test 80.0%|0%"},
+		{"1,000 epochs", figures.Curves("net", []figures.Run{run(0, 1000, 0.99, 0.98)}), "net, test 98.0%|1000"},
+		{"all diverged", figures.Curves("net", []figures.Run{diverged(3, 2), diverged(4, 0)}), "net, all diverged|seed 3, 4.|train|test"},
+		{"2 classes", figures.Confusion("net", matrix(2), 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
+		{
+			"10 classes", figures.Confusion("net", matrix(10), 5),
+			"5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class",
+		},
+		{"26 classes", figures.Confusion("net", matrix(26), 1), "25|908|Cells are too small for percentages"},
+		{"256 classes", figures.Confusion("net", matrix(256), 1), "240|Cells are too small for numbers"},
+		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, 1), "0 of 0 images correct"},
+		{"batch", figures.Batch(title, digits(3), []int32{2, 0, 1}), title + "|2|0|1"},
+		{"256 images", figures.Batch("", digits(256), dataset.FileOrder(256)), "255"},
+		{"large images", figures.Batch("", large, []int32{1, 0}), "1|0"},
+		{
+			"mistakes", figures.Mistakes(title, digits(9), []figures.Mistake{{Image: 8, Label: 8, Predicted: 3, Confidence: 0.99999}}),
+			"8 → 3|>99.9%|True → predicted class",
+		},
+		{
+			"comparison", figures.Comparison(title, compared(4)),
+			"attempt-1|1 of 4 diverged|<one> & alone|89.40 ± 0.20%|97.40%|none|17.2|" +
+				"1234.5|normalized inputs: mean with its 95% interval (from 3 seeds on)",
+		},
+		{"150 experiments", figures.Comparison(title, compared(150)), "experiment-149|experiment-4"},
+		{
+			"throughput", figures.Throughput(title, "a note", settings(2, 3, 32, 128, 1024)),
+			"batch 16, 2 hidden layers|batch 32, 2 hidden layers|images/s|width of the hidden layers|32|1024|backend-2|10k|a note",
+		},
+		{"one width", figures.Throughput("", "", settings(1, 1, 64)), "64|backend-0"},
+		{"21 backends", figures.Throughput("", "", settings(7, 21, 33, 34, 4096)), "batch 1024, 2 hidden layers|backend-20|4096"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			all := strings.Join(textsOf(t, draw(t, test.figure, figures.SVG)), " ")
+			for expected := range strings.SplitSeq(test.texts, "|") {
+				if !strings.Contains(" "+all+" ", expected) {
+					t.Errorf("found no text %q in %q", expected, all)
+				}
+			}
+			if strings.Contains(all, "NaN") || strings.Contains(all, "Inf") {
+				t.Errorf("found NaN or Inf in %q", all)
+			}
+			picture, err := png.Decode(bytes.NewReader(draw(t, test.figure, figures.PNG)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := picture.Bounds().Size()
+			if size.X != 2*int(test.figure.Width) || size.Y != 2*int(test.figure.Height) || test.figure.Width > 720 {
+				t.Errorf("found %v dots for %v x %v points, expected 2 dots for each of at most 720", size, test.figure.Width, test.figure.Height)
+			}
+		})
+	}
+}
+
+func draw(t *testing.T, f figures.Figure, format string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := f.Write(&out, format); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// textsOf returns the texts of an SVG, with the lines of wrapped ones joined.
+func textsOf(t *testing.T, svg []byte) []string {
+	t.Helper()
+	var texts []string
+	for decoder := xml.NewDecoder(bytes.NewReader(svg)); ; {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if text, ok := token.(xml.CharData); ok && len(bytes.TrimSpace(text)) > 0 {
+			texts = append(texts, string(text))
+		}
+	}
+}
+
+// Equal input gives equal bytes, those of the golden file.
+func TestFigureIsStable(t *testing.T) {
+	f := figures.Curves(title, append(seeds(3), diverged(7, 4)))
+	checkGolden(t, "curves.svg", draw(t, f, figures.SVG))
+	for _, format := range []string{figures.SVG, figures.PNG} {
+		again := figures.Curves(title, append(seeds(3), diverged(7, 4)))
+		if first := draw(t, f, format); !bytes.Equal(first, draw(t, f, format)) || !bytes.Equal(first, draw(t, again, format)) {
+			t.Errorf("%s: found other bytes the second time", format)
+		}
+	}
+}
+
+// The figure of the README is what five seeds of the post's first attempt gave.
+func TestREADMEFigure(t *testing.T) {
+	text, err := os.ReadFile("testdata/attempt-1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var recorded struct {
+		Command, Environment, Network string
+		Runs                          []figures.Run
+		Confusion                     [][]int
+	}
+	if err := json.Unmarshal(text, &recorded); err != nil {
+		t.Fatal(err)
+	}
+	curves := figures.Curves(recorded.Network, recorded.Runs)
+	confusion := figures.Confusion(recorded.Network, recorded.Confusion, len(recorded.Runs))
+	checkGolden(t, "attempt-1.svg", draw(t, figures.Stack(curves, confusion), figures.SVG))
+}
+
+func checkGolden(t *testing.T, name string, found []byte) {
+	t.Helper()
+	path := "testdata/" + name
+	if *update {
+		if err := os.WriteFile(path, found, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expected, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(expected, found) {
+		t.Errorf("found another figure than %s; go test -update writes it anew", path)
+	}
+}
+
+// Each pixel of an image is a square of dots of exactly its value: nothing is blurred.
+func TestBatchKeepsPixels(t *testing.T) {
+	set := digits(3)
+	picture, err := png.Decode(bytes.NewReader(draw(t, figures.Batch("", set, []int32{2}), figures.PNG)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []byte
+	const side, left, top = 44, 32, 32 + 2*17 // 224 dots / 5 pixels; a margin; and a caption
+	for y := range 3 {
+		for x := range 5 {
+			at := func(dx, dy int) byte {
+				return color.GrayModel.Convert(picture.At(left+x*side+dx, top+y*side+dy)).(color.Gray).Y
+			}
+			for _, corner := range []byte{at(side-1, 0), at(0, side-1), at(side-1, side-1)} {
+				if corner != at(0, 0) {
+					t.Fatalf("found %d and %d in the square of pixel %d,%d, expected one value", corner, at(0, 0), x, y)
+				}
+			}
+			found = append(found, at(0, 0))
+		}
+	}
+	if !slices.Equal(found, set.Image(2)) {
+		t.Errorf("found %v, expected %v", found, set.Image(2))
+	}
+}
+
+type fullDisk struct{}
+
+var errFullDisk = errors.New("no space left")
+
+func (fullDisk) Write([]byte) (int, error) { return 0, errFullDisk }
+
+func TestWriteErrors(t *testing.T) {
+	f := figures.Batch("", digits(1), []int32{0})
+	for _, format := range []string{figures.SVG, figures.PNG} {
+		if err := f.Write(fullDisk{}, format); !errors.Is(err, errFullDisk) {
+			t.Errorf("%s: found the error %v, expected %v", format, err, errFullDisk)
+		}
+	}
+	if err := f.Write(io.Discard, "pdf"); err == nil || err.Error() != `found the format "pdf", expected png or svg` {
+		t.Errorf("found the error %v", err)
+	}
+}
+
+func TestFormatOf(t *testing.T) {
+	for _, test := range []struct{ name, format, expected string }{
+		{"batch.png", "png", ""},
+		{"runs/a.b/batch.SVG", "svg", ""},
+		{"batch.png.gz", "", `batch.png.gz: found the extension ".gz", expected .png or .svg`},
+		{"runs.png/batch", "", `runs.png/batch: found no extension, expected .png or .svg`},
+	} {
+		format, err := figures.FormatOf(test.name)
+		if format != test.format || err != nil && err.Error() != test.expected || err == nil && test.expected != "" {
+			t.Errorf("FormatOf(%q) = %q and the error %v, expected %q and %q", test.name, format, err, test.format, test.expected)
+		}
+	}
+}

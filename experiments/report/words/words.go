@@ -1,0 +1,79 @@
+// Package words writes numbers and text for people: in tables, pages and figures.
+// It measures, trains and draws nothing.
+package words
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Printable returns text on one line, with "�" for what no font can show.
+func Printable(text string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.IsGraphic(r) || unicode.IsSpace(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)), " ")
+}
+
+// Wrap breaks text into lines that measure says are no wider than limit: at spaces,
+// and within words that are wider by themselves, such as paths. A single character
+// may still be wider. There are no lines of an empty text.
+func Wrap(text string, limit int, measure func(string) int) []string {
+	var lines []string
+	for text != "" {
+		end, space := 0, 0 // of the longest line that fits, and of its last whole word
+		for i, r := range text {
+			next := i + utf8.RuneLen(r)
+			if i > 0 && measure(text[:next]) > limit {
+				break
+			}
+			end = next
+			if end == len(text) || text[end] == ' ' {
+				space = end
+			}
+		}
+		if space > 0 {
+			end = space
+		}
+		lines = append(lines, text[:end])
+		text = strings.TrimPrefix(text[end:], " ")
+	}
+	return lines
+}
+
+// Counted writes a number of things: "1 seed", "1,000 seeds".
+func Counted(count int, thing string) string {
+	if count != 1 {
+		thing += "s"
+	}
+	return Thousands(count) + " " + thing
+}
+
+// Thousands writes a number of at least 0 with a comma between thousands.
+func Thousands(number int) string {
+	text := strconv.Itoa(number)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
+	}
+	return text
+}
+
+// Percent writes a share with some decimals, and never as none or all where it is
+// only nearly so: "<0.1%", ">99.9%".
+func Percent(share float64, decimals int) string {
+	write := func(x float64) string { return strconv.FormatFloat(x, 'f', decimals, 64) }
+	least := math.Pow10(-decimals)
+	switch text := write(share * 100); {
+	case share > 0 && text == write(0):
+		return "<" + write(least) + "%"
+	case share < 1 && text == write(100):
+		return ">" + write(100-least) + "%"
+	default:
+		return text + "%"
+	}
+}
