@@ -41,7 +41,7 @@ type Config struct {
 	Init         string  `json:"init"`           // safetensors file with the initial weights, "" to draw them from Seed
 	Backend      string  `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
 	TF32         bool    `json:"tf32"`           // matrix products in TF32 on CUDA
-	StepsPerCall int     `json:"steps_per_call"` // SGD steps per call of the device, 0 for as many as take CallSeconds; changes speed, never results
+	StepsPerCall int     `json:"steps_per_call"` // SGD steps per call, 0 for as many as take CallSeconds; changes speed, never results
 }
 
 // Defaults is the post's first attempt, as published: inputs from 0 to 1.

@@ -177,7 +177,8 @@ func (r *Run) make(path string, e Environment) (err error) {
 
 // temporary are the names of files that a killed process was about to rename, or
 // of its attempts to make one.
-var temporary = regexp.MustCompile(`^\.(((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)|epochal-probe-)[0-9]+$`)
+var temporary = regexp.MustCompile(
+	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors|epochal-probe-)[0-9]+$`)
 
 // sweep removes what killed processes left.
 func (r *Run) sweep() error {

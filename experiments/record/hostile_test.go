@@ -31,8 +31,8 @@ func recordFiles() map[string]string {
 		record.MetricsFile: `{"event":"step","epoch":1,"step":0,"samples":64,"loss":2.3}
 {"event":"epoch","epoch":1,"train_loss":1.5,"train_accuracy":0.5,"test_loss":1.25,"test_accuracy":0.75,"train_seconds":1,"eval_seconds":2}
 {"event":"step","epoch":2,"step":0,"samples":64,"loss":1.1}
-{"event":"epoch","epoch":2,"train_loss":1,"train_accuracy":0.5,"validation_loss":1,"validation_accuracy":1,"test_loss":1,"test_accuracy":0.75,"train_seconds":1,"eval_seconds":2}
-`,
+{"event":"epoch","epoch":2,"train_loss":1,"train_accuracy":0.5,"validation_loss":1,"validation_accuracy":1,` +
+			`"test_loss":1,"test_accuracy":0.75,"train_seconds":1,"eval_seconds":2}` + "\n",
 		record.EvaluationFile: `{"confusion":[[2,1],[0,1]],"mistakes":[{"image":3,"label":0,"predicted":1,"confidence":0.75}]}`,
 		record.WeightsFile:    "only its being there counts",
 	}
@@ -66,40 +66,57 @@ func TestReadRefuses(t *testing.T) {
 		want             string // of the error, after the file's path
 	}{
 		{"no epochs", config, edit(config, `"epochs":2`, `"epochs":0`), ": epochs: found 0, expected 1 to 1000000"},
-		{"endless epochs", config, edit(config, `"epochs":2`, `"epochs":9223372036854775807`), ": epochs: found 9223372036854775807, expected 1 to 1000000"},
+		{"endless epochs", config, edit(config, `"epochs":2`, `"epochs":9223372036854775807`),
+			": epochs: found 9223372036854775807, expected 1 to 1000000"},
 		{"an unknown setting", config, edit(config, `"epochs"`, `"epoch"`), `: json: unknown field "epoch"`},
 		{"config twice", config, good[config] + "{}", ": found more after the JSON value, expected the end"},
 		{"config is a list", config, "[]", ": json: cannot unmarshal array into Go value of type experiments.Config"},
 		{"deep objects", config, strings.Repeat(`{"layer_sizes":`, 60_000), ": invalid character '{' exceeded max depth"},
 		{"a deep config", config, strings.Repeat("[", 500_000), ": invalid character"},
-		{"a long config", config, good[config] + strings.Repeat(" ", record.MaxConfigBytes), ": found more than 1048576 bytes, expected at most that"},
-		{"a long environment", record.EnvironmentFile, `{"version":"` + strings.Repeat("x", record.MaxEnvironment) + `"}`, ": found more than 1048576 bytes, expected at most that"},
+		{"a long config", config, good[config] + strings.Repeat(" ", record.MaxConfigBytes),
+			": found more than 1048576 bytes, expected at most that"},
+		{"a long environment", record.EnvironmentFile, `{"version":"` + strings.Repeat("x", record.MaxEnvironment) + `"}`,
+			": found more than 1048576 bytes, expected at most that"},
 
-		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", record.MaxMetricsLine) + "}\n", ":3: found a line of more than 4096 bytes, expected at most that"},
+		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", record.MaxMetricsLine) + "}\n",
+			":3: found a line of more than 4096 bytes, expected at most that"},
 		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected at most that"},
-		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n", ":5: found epoch 3, expected at most 2 as the config says"},
+		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n",
+			":5: found epoch 3, expected at most 2 as the config says"},
 		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2"},
 		{"half a line", metrics, good[metrics] + `{"ev`, ":5: found an incomplete line: the run is unfinished"},
 		{"another event", metrics, good[metrics] + "{}\n", ":5: found neither a step, an epoch nor a diverged event"},
-		{"accuracy above 1", metrics, edit(metrics, `"test_accuracy":0.75`, `"test_accuracy":75`), ":2: test_accuracy: found 75, expected 0 to 1"},
-		{"validation accuracy below 0", metrics, edit(metrics, `"validation_accuracy":1`, `"validation_accuracy":-1`), ":4: validation_accuracy: found -1, expected 0 to 1"},
-		{"a loss no network has", metrics, edit(metrics, `"train_loss":1.5`, `"train_loss":1e308`), ":2: train_loss: found 1e+308, expected 0 to 3.4028234663852886e+38"},
+		{"accuracy above 1", metrics, edit(metrics, `"test_accuracy":0.75`, `"test_accuracy":75`),
+			":2: test_accuracy: found 75, expected 0 to 1"},
+		{"validation accuracy below 0", metrics, edit(metrics, `"validation_accuracy":1`, `"validation_accuracy":-1`),
+			":4: validation_accuracy: found -1, expected 0 to 1"},
+		{"a loss no network has", metrics, edit(metrics, `"train_loss":1.5`, `"train_loss":1e308`),
+			":2: train_loss: found 1e+308, expected 0 to 3.4028234663852886e+38"},
 		{"negative time", metrics, edit(metrics, `"eval_seconds":2`, `"eval_seconds":-2`), ":2: eval_seconds: found -2, expected 0 to 1e+10"},
 		{"more after it diverged", metrics, divergedLine + divergedLine, ":2: found a line after the run diverged, expected the end"},
-		{"diverged at epoch 3 of 2", metrics, strings.Replace(divergedLine, `"epoch":1`, `"epoch":3`, 1), ":1: epoch: found 3, expected 1 to 2 as the config says"},
+		{"diverged at epoch 3 of 2", metrics, strings.Replace(divergedLine, `"epoch":1`, `"epoch":3`, 1),
+			":1: epoch: found 3, expected 1 to 2 as the config says"},
 		{"diverged at step -2", metrics, strings.Replace(divergedLine, `"step":3`, `"step":-2`, 1), ":1: step: found -2, expected -1 to 1999999"},
-		{"diverged at a finite loss", metrics, strings.Replace(divergedLine, `NaN`, `1.5`, 1), ":1: loss: found 1.5, expected NaN or an infinite one"},
+		{"diverged at a finite loss", metrics, strings.Replace(divergedLine, `NaN`, `1.5`, 1),
+			":1: loss: found 1.5, expected NaN or an infinite one"},
 
 		{"no classes", evaluation, `{"confusion":[],"mistakes":[]}`, ": confusion: found 0 classes, expected 2 to 256"},
 		{"257 classes", evaluation, `{"confusion":[` + strings.Repeat("[],", 256) + `[]]}`, ": confusion: found 257 classes, expected 2 to 256"},
 		{"a ragged matrix", evaluation, `{"confusion":[[1,2],[3]]}`, ": confusion: found 1 columns in row 1, expected 2"},
-		{"fewer than no images", evaluation, `{"confusion":[[1,2],[3,-1]]}`, ": confusion: found -1 images of class 1 in one place, expected 0 to 2000000"},
+		{"fewer than no images", evaluation, `{"confusion":[[1,2],[3,-1]]}`,
+			": confusion: found -1 images of class 1 in one place, expected 0 to 2000000"},
 		{"too many images", evaluation, `{"confusion":[[2000000,2000000],[0,0]]}`, ": confusion: found 4000000 images, expected 1 to 2000000"},
 		{"no images", evaluation, `{"confusion":[[0,0],[0,0]]}`, ": confusion: found 0 images, expected 1 to 2000000"},
-		{"too many mistakes", evaluation, `{"confusion":[[2,1],[0,1]],"mistakes":[` + strings.Repeat("{},", 64) + `{}]}`, ": mistakes: found 65, expected at most 64"},
-		{"a mistake of another image", evaluation, edit(evaluation, `"image":3`, `"image":4`), ": mistakes: found {Image:4 Label:0 Predicted:1 Confidence:0.75} at position 0, expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
-		{"a mistake of another class", evaluation, edit(evaluation, `"predicted":1`, `"predicted":2`), ": mistakes: found {Image:3 Label:0 Predicted:2 Confidence:0.75} at position 0, expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
-		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxEvaluationBytes), ": found more than 2097152 bytes, expected at most that"},
+		{"too many mistakes", evaluation, `{"confusion":[[2,1],[0,1]],"mistakes":[` + strings.Repeat("{},", 64) + `{}]}`,
+			": mistakes: found 65, expected at most 64"},
+		{"a mistake of another image", evaluation, edit(evaluation, `"image":3`, `"image":4`),
+			": mistakes: found {Image:4 Label:0 Predicted:1 Confidence:0.75} at position 0, " +
+				"expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
+		{"a mistake of another class", evaluation, edit(evaluation, `"predicted":1`, `"predicted":2`),
+			": mistakes: found {Image:3 Label:0 Predicted:2 Confidence:0.75} at position 0, " +
+				"expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
+		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxEvaluationBytes),
+			": found more than 2097152 bytes, expected at most that"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()

@@ -129,7 +129,8 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 		return nil, err
 	}
 	if c.Position != at || c.Step > steps {
-		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected what the name says and at most %d steps", checkpointFile(at), c.Step, c.Epoch, steps)
+		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected what the name says and at most %d steps",
+			checkpointFile(at), c.Step, c.Epoch, steps)
 	}
 	record, err := r.readMetrics(c.MetricsBytes)
 	if err == nil && (len(record.Epochs) != c.Epoch-1 || record.Diverged != nil) {
@@ -204,7 +205,8 @@ func (r *Run) goOn(now Environment) error {
 		return err
 	}
 	if before := r.environment.LastBackend(); !sameBackend(before, now.Backend) {
-		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and continues on %s (%s), tf32 %t: its numbers may differ from those of a run on one backend",
+		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and continues on %s (%s), tf32 %t: "+
+			"its numbers may differ from those of a run on one backend",
 			before.Name, before.Device, before.TF32, now.Backend.Name, now.Backend.Device, now.Backend.TF32))
 	}
 	r.environment.Identity = now.Identity

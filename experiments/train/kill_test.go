@@ -181,7 +181,8 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 			t.Fatalf("after %d kills, in round %d", killed, rounds)
 		}
 	}
-	t.Logf("%d kills, %d of them in a run, and %d SIGTERM in %d runs of %v each", killed, between, terminated, rounds, life.Round(time.Millisecond))
+	t.Logf("%d kills, %d of them in a run, and %d SIGTERM in %d runs of %v each",
+		killed, between, terminated, rounds, life.Round(time.Millisecond))
 	if between < kills/3 {
 		t.Errorf("found %d of %d kills between the beginning and the end of a run, expected at least a third", between, killed)
 	}

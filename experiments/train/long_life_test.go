@@ -117,7 +117,8 @@ func (u *usage) check(t *testing.T, resident bool) {
 			continue
 		}
 		if grown := c.last - c.first; grown > c.most {
-			t.Errorf("%s: found %d after round %d and %d more after round %d, expected at most %d more", c.name, c.first, u.from, grown, u.to, c.most)
+			t.Errorf("%s: found %d after round %d and %d more after round %d, expected at most %d more",
+				c.name, c.first, u.from, grown, u.to, c.most)
 		}
 	}
 	t.Logf("rounds %d to %d: %d buffers, %d threads; heap %+d, resident %+d bytes",

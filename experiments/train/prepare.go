@@ -112,7 +112,8 @@ func (r *run) compile() (err error) {
 	uploaded := make(chan error, 1)
 	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
-	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
+	program := model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
+	r.network, err = r.device.network(program, model.Sizes{
 		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
 		Epoch:   r.trainCount,
 		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),

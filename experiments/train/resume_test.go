@@ -18,6 +18,9 @@ import (
 	"epochal/model/backend"
 )
 
+// started tells whether the first epoch begins.
+func started(e experiments.Event) bool { _, ok := e.(experiments.RunStarted); return ok }
+
 // Stopped anywhere, on any backend, with any number of steps per call before and
 // after, a run goes on to the same bytes.
 func TestResumedRunIsTheSameRun(t *testing.T) {
@@ -31,7 +34,7 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 			at   func(experiments.Event) bool
 			want experiments.Position
 		}{
-			{"before the first step", func(e experiments.Event) bool { _, ok := e.(experiments.RunStarted); return ok }, experiments.Position{Epoch: 1}},
+			{"before the first step", started, experiments.Position{Epoch: 1}},
 			{"in an epoch", step(2, 50), experiments.Position{Epoch: 2, Step: 56}},
 			{"in the evaluation", step(3, 105), experiments.Position{Epoch: 3, Step: 105}},
 			{"in the last evaluation", step(4, 105), experiments.Position{Epoch: 4, Step: 105}},
@@ -54,10 +57,11 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 					t.Errorf("found the start %+v and the warnings %q", resumed.started, resumed.warnings)
 				}
 				sameFiles(t, out, alone, filepath.Join(record.CheckpointsFolder, record.BestFile))
-				a, b := resumed.result, want.result
-				a.Folder, b.Folder = "", ""
-				if fmt.Sprint(a.Confusion, a.Images, a.BestEpoch, a.Final.TestLoss) != fmt.Sprint(b.Confusion, b.Images, b.BestEpoch, b.Final.TestLoss) {
-					t.Errorf("found the result %+v, expected %+v", a, b)
+				numbers := func(r experiments.Result) string {
+					return fmt.Sprint(r.Confusion, r.Images, r.BestEpoch, r.Final.TestLoss)
+				}
+				if a, b := numbers(resumed.result), numbers(want.result); a != b {
+					t.Errorf("found the result %s, expected %s", a, b)
 				}
 			})
 		}
@@ -165,12 +169,13 @@ func TestBackendMayChangeWithAWarning(t *testing.T) {
 	name := filepath.Join(out, record.EnvironmentFile)
 	write(t, name, bytes.Replace(read(t, name), []byte(`"name": "go"`), []byte(`"name": "xla:cuda"`), 1))
 	resumed := mustTrain(t, c, train.Options{Folder: out, Resume: true})
-	if len(resumed.warnings) != 1 || !strings.HasPrefix(resumed.warnings[0], "the run was on xla:cuda (") || !strings.Contains(resumed.warnings[0], "may differ") {
+	warnings := fmt.Sprint(resumed.warnings)
+	if !strings.HasPrefix(warnings, "[the run was on xla:cuda (") || !strings.Contains(warnings, "may differ") {
 		t.Errorf("found the warnings %q", resumed.warnings)
 	}
 	var environment record.Environment
 	readJSON(t, name, &environment)
-	if n := len(environment.Resumed); n != 1 || environment.Resumed[0].Backend.Name != "go" || environment.Resumed[0].Epoch != 2 || environment.Resumed[0].Step == 0 {
+	if all := environment.Resumed; len(all) != 1 || all[0].Backend.Name != "go" || all[0].Epoch != 2 || all[0].Step == 0 {
 		t.Errorf("found %+v in %s", environment.Resumed, record.EnvironmentFile)
 	}
 }
@@ -323,7 +328,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 	header := int(binary.LittleEndian.Uint64(good))
 	data := 8 + header
 	boundaries := []int{0, 7, 8, 8 + len(`{"__metadata__":{"sha256":"`), 8 + len(`{"__metadata__":{"sha256":"`) + 64, data - 1, data}
-	regions := map[string]int{"length": 3, "header": 8 + header/2, "checksum": 8 + 40, "metadata": bytes.Index(good, []byte(`"epoch":"`)) + 9, "padding or end of header": data - 1}
+	regions := map[string]int{"length": 3, "header": 8 + header/2, "checksum": 8 + 40,
+		"metadata": bytes.Index(good, []byte(`"epoch":"`)) + 9, "padding or end of header": data - 1}
 	end := data
 	for i, size := range []int{8 * 12, 8, 3 * 8, 3} { // the tensors
 		regions[fmt.Sprint("tensor ", i)] = end + 2*size
@@ -335,7 +341,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 	}
 	other := model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}
 	var otherWeights bytes.Buffer
-	if err := model.WriteCheckpoint(&otherWeights, other, model.Initialize(other, 0), metadata("1", "3", "56", "0", "0", "last", "0", "0")); err != nil {
+	made := metadata("1", "3", "56", "0", "0", "last", "0", "0")
+	if err := model.WriteCheckpoint(&otherWeights, other, model.Initialize(other, 0), made); err != nil {
 		t.Fatal(err)
 	}
 	damages := map[string]func(path string) error{
@@ -362,7 +369,10 @@ func TestDamagedCheckpoint(t *testing.T) {
 	for _, at := range boundaries {
 		damages[fmt.Sprint("cut at ", at)] = func(path string) error { return os.Truncate(path, int64(at)) }
 	}
-	for key, value := range map[string]string{"checkpoint_version": "2", "epoch": "4", "step": "57", "metrics_bytes": "3", "epoch_seconds": "NaN", "best_loss": "-1", "best_epoch": "x", "keep": "all", "config_sha256": "00"} {
+	for key, value := range map[string]string{
+		"checkpoint_version": "2", "epoch": "4", "step": "57", "metrics_bytes": "3",
+		"epoch_seconds": "NaN", "best_loss": "-1", "best_epoch": "x", "keep": "all", "config_sha256": "00",
+	} {
 		damages["metadata "+key+" "+value] = func(path string) error { return os.WriteFile(path, resealed(t, good, c, key, value), 0o644) }
 	}
 	for name, damage := range damages {
@@ -376,7 +386,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 				!strings.Contains(resumed.warnings[0], newest) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
-			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], `found "2", expected at most 1; it was written by a newer epochal`) {
+			newer := `found "2", expected at most 1; it was written by a newer epochal`
+			if name == "metadata checkpoint_version 2" && !strings.Contains(resumed.warnings[0], newer) {
 				t.Errorf("found the warnings %q", resumed.warnings)
 			}
 			if resumed.started.At != (experiments.Position{Epoch: 3}) {
@@ -416,7 +427,8 @@ func metadata(version, epoch, step, metrics, seconds, keep, best, loss string) m
 func TestKeepBest(t *testing.T) {
 	for _, validation := range []int{0, 100} {
 		c := small(t, backend.Go)
-		c.Epochs, c.Validation, c.LearningRate, c.BatchSize, c.LayerSizes = 8, validation, 1, 2, []int{32} // a rate at which the loss goes up and down
+		c.Epochs, c.Validation, c.BatchSize, c.LayerSizes = 8, validation, 2, []int{32}
+		c.LearningRate = 1 // at which the loss goes up and down
 		out := filepath.Join(t.TempDir(), "run")
 		run := mustTrain(t, c, train.Options{Folder: out, Keep: record.KeepBest})
 		var losses []float64
@@ -450,7 +462,11 @@ func TestKeepBest(t *testing.T) {
 func TestCheckpointEvery(t *testing.T) {
 	c := small(t, backend.Go)
 	c.Epochs = 7
-	for every, want := range map[int][]string{0: nil, 1: {"epoch-00006-step-00000", "epoch-00007-step-00000"}, 3: {"epoch-00004-step-00000", "epoch-00007-step-00000"}} {
+	for every, want := range map[int][]string{
+		0: nil,
+		1: {"epoch-00006-step-00000", "epoch-00007-step-00000"},
+		3: {"epoch-00004-step-00000", "epoch-00007-step-00000"},
+	} {
 		out := filepath.Join(t.TempDir(), "run")
 		var found []string
 		mustTrain(t, c, train.Options{Folder: out, CheckpointEvery: every, Observer: func(e experiments.Event) {
@@ -497,7 +513,8 @@ func FuzzReadCheckpoint(f *testing.F) {
 	f.Add("2", "-1", "1e9", "9223372036854775807", "NaN", "best", "x", "+Inf")
 	f.Fuzz(func(t *testing.T, version, epoch, step, metrics, seconds, keep, best, loss string) {
 		var file bytes.Buffer
-		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), metadata(version, epoch, step, metrics, seconds, keep, best, loss)); err != nil {
+		made := metadata(version, epoch, step, metrics, seconds, keep, best, loss)
+		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), made); err != nil {
 			t.Fatal(err)
 		}
 		c, weights, err := record.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)

@@ -34,7 +34,8 @@ func (o Options) problems() (problems experiments.Problems) {
 			Expected: fmt.Sprintf("0 (only on interrupt and at the end) to %d", experiments.MaxEpochs)})
 	}
 	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
-		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep), Expected: record.KeepLast + " or " + record.KeepBest})
+		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep),
+			Expected: record.KeepLast + " or " + record.KeepBest})
 	}
 	return problems
 }

@@ -94,7 +94,10 @@ func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	if err != nil {
 		t.Fatal(err)
 	}
-	topology := model.Topology{Inputs: data.Train.Rows * data.Train.Columns, Hidden: c.LayerSizes, Classes: data.Classes, Activation: model.Activation(c.Activation)}
+	topology, err := c.Topology(data.Train.Rows, data.Train.Columns, data.Classes)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var weights bytes.Buffer
 	if err := model.WriteWeights(&weights, topology, model.Initialize(topology, c.Seed)); err != nil {
 		t.Fatal(err)
