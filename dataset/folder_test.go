@@ -46,6 +46,15 @@ func with(files map[string][]byte, changes map[string][]byte) map[string][]byte 
 	return files
 }
 
+// read loads a set with its pixels.
+func read(fsys fs.FS, name string) (*dataset.Dataset, error) {
+	loading, err := dataset.Load(fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	return loading.Wait()
+}
+
 func folder(files map[string][]byte) fstest.MapFS {
 	fsys := fstest.MapFS{}
 	for name, content := range files {
@@ -119,13 +128,6 @@ func TestOpen(t *testing.T) {
 			if diff := cmp.Diff(want, got, exportedOnly); diff != "" {
 				t.Errorf("Wait (-expected +found):\n%s", diff)
 			}
-			opened, err := dataset.Open(fsys, "sets/small")
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(want, opened, exportedOnly); diff != "" {
-				t.Errorf("Open (-expected +found):\n%s", diff)
-			}
 		})
 	}
 }
@@ -147,7 +149,7 @@ func TestOpenClasses(t *testing.T) {
 		"the most":         {[]byte{0, 255, 1, 2, 3, 4, 5}, dataset.MaxClasses},
 	} {
 		files := with(small(), map[string][]byte{trainLabels: labelsFile(c.labels...), testLabels: labelsFile(c.labels[0], c.labels[1])})
-		d, err := dataset.Open(folder(files), "small")
+		d, err := read(folder(files), "small")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else if d.Classes != c.want {
@@ -158,7 +160,7 @@ func TestOpenClasses(t *testing.T) {
 
 func TestOpenConstantImages(t *testing.T) {
 	files := with(small(), map[string][]byte{trainImages: imagesFile(7, 3, 5, bytes.Repeat([]byte{51}, 105))})
-	d, err := dataset.Open(folder(files), "small")
+	d, err := read(folder(files), "small")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +262,7 @@ func TestOpenRefuses(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d, err := dataset.Open(folder(with(small(), c.changes)), "small")
+			d, err := read(folder(with(small(), c.changes)), "small")
 			if d != nil {
 				t.Errorf("found a dataset beside the error")
 			}
@@ -275,7 +277,7 @@ func TestOpenFileSystemErrors(t *testing.T) {
 		trainLabels: "train-labels-idx1-ubyte: open train-labels-idx1-ubyte: permission denied",
 		testImages:  "t10k-images-idx3-ubyte: open t10k-images-idx3-ubyte: permission denied",
 	} {
-		_, err := dataset.Open(unreadable{folder(small()), denied}, "small")
+		_, err := read(unreadable{folder(small()), denied}, "small")
 		checkError(t, err, want)
 		if !errors.Is(err, fs.ErrPermission) {
 			t.Errorf("%s: the error does not wrap its cause", denied)
@@ -297,7 +299,7 @@ func (u unreadable) Open(name string) (fs.File, error) {
 }
 
 func TestSetImage(t *testing.T) {
-	d, err := dataset.Open(folder(small()), "small")
+	d, err := read(folder(small()), "small")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -325,7 +327,7 @@ func TestOpenPrefersThePlainFile(t *testing.T) {
 	for name := range small() {
 		files[name+".gz"] = []byte("not even gzip")
 	}
-	d, err := dataset.Open(folder(files), "small")
+	d, err := read(folder(files), "small")
 	if err != nil {
 		t.Fatal(err)
 	}

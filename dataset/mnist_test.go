@@ -16,7 +16,7 @@ import (
 
 func loadMNIST(t testing.TB) *dataset.Dataset {
 	t.Helper()
-	d, err := dataset.MNIST()
+	d, err := dataset.Read(dataset.MNIST)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,13 +80,13 @@ func TestMNISTContent(t *testing.T) {
 }
 
 func TestMNISTFacts(t *testing.T) {
-	loading, err := dataset.LoadMNIST()
+	loading, err := dataset.Open(dataset.MNIST)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shape := dataset.Loading{Name: "mnist", TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
 	if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
-		t.Errorf("LoadMNIST (-expected +found):\n%s", diff)
+		t.Errorf("Open (-expected +found):\n%s", diff)
 	}
 
 	d := loadMNIST(t)

@@ -121,8 +121,8 @@ func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
 
 // ReadCheckpoint reads a checkpoint of a network and verifies its checksum. name
 // is the file's, for errors.
-func ReadCheckpoint(r io.ReadSeeker, name string, t model.Topology) (c Checkpoint, weights model.Weights, err error) {
-	weights, err = model.ReadCheckpoint(r, name, t, func(metadata map[string]string) (err error) {
+func ReadCheckpoint(r io.ReadSeeker, name string, t model.FullyConnected) (c Checkpoint, weights model.Weights, err error) {
+	weights, err = model.ReadCheckpoint(r, name, t.Parameters(), func(metadata map[string]string) (err error) {
 		c, err = parseCheckpoint(metadata)
 		return err
 	})
@@ -141,9 +141,9 @@ func (c Config) fixedSHA256() (string, error) {
 
 // writeCheckpoint writes a checkpoint under the given name below the run folder.
 // What metrics.jsonl holds by then is on the disk before.
-func (f *folder) writeCheckpoint(name string, c Checkpoint, t model.Topology, weights model.Weights) error {
+func (f *folder) writeCheckpoint(name string, c Checkpoint, t model.FullyConnected, weights model.Weights) error {
 	var file bytes.Buffer
-	if err := model.WriteCheckpoint(&file, t, weights, c.metadata()); err != nil {
+	if err := model.WriteCheckpoint(&file, t.Parameters(), weights, c.metadata()); err != nil {
 		return err
 	}
 	if err := f.metrics.Sync(); err != nil {
@@ -191,7 +191,7 @@ func (f *folder) prune(keep int) error {
 
 // readCheckpoint reads one checkpoint of the folder, which must be the position
 // that its name tells, if it is not the best.
-func (f *folder) readCheckpoint(name string, t model.Topology, configSHA256 string) (Checkpoint, model.Weights, error) {
+func (f *folder) readCheckpoint(name string, t model.FullyConnected, configSHA256 string) (Checkpoint, model.Weights, error) {
 	// What is no file could keep the reader waiting for ever, see regular.Open.
 	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"epochal/dataset"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -24,7 +25,7 @@ const (
 const CallSeconds = 0.25
 
 // MNIST is the Data that means the embedded dataset.
-const MNIST = "mnist"
+const MNIST = dataset.MNIST
 
 // Config is everything that decides a run. The zero value is not valid; start
 // from [Defaults]. Its JSON form is the run folder's config.json.
@@ -173,8 +174,8 @@ func FormatFloat(x float64) string {
 }
 
 // topology is the network of c for images of the given size and classes.
-func (c Config) topology(inputs, classes int) (model.Topology, error) {
-	t := model.Topology{Inputs: inputs, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+func (c Config) topology(rows, columns, classes int) (model.FullyConnected, error) {
+	t := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
 	if err := t.Validate(); err != nil {
 		return t, Problem{Field: "layer_sizes", Reason: err}
 	}

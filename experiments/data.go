@@ -2,26 +2,13 @@ package experiments
 
 import (
 	"fmt"
-	"os"
 
 	"epochal/dataset"
 )
 
 // loadData starts to read the dataset of that name: MNIST, or a folder.
 func loadData(name string) (*dataset.Loading, error) {
-	loading, err := func() (*dataset.Loading, error) {
-		if name == MNIST {
-			return dataset.LoadMNIST()
-		}
-		info, err := os.Stat(name)
-		if err != nil {
-			return nil, err
-		}
-		if !info.IsDir() {
-			return nil, fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
-		}
-		return dataset.Load(os.DirFS(name), name)
-	}()
+	loading, err := dataset.Open(name)
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
@@ -31,11 +18,7 @@ func loadData(name string) (*dataset.Loading, error) {
 // OpenData reads the dataset of that name: MNIST, or a folder with four IDX
 // files. Errors name the file.
 func OpenData(name string) (*dataset.Dataset, error) {
-	loading, err := loadData(name)
-	if err != nil {
-		return nil, err
-	}
-	d, err := loading.Wait()
+	d, err := dataset.Read(name)
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}

@@ -36,8 +36,8 @@ type DeviceOptions struct {
 type networkKey struct {
 	topology string // as printed, which says all of it
 	batch    int
-	single   bool // steps
-	sizes    model.Sizes
+	single   bool   // steps
+	counts   string // of images, as printed
 }
 
 // imagesKey is what the resident images depend on.
@@ -91,8 +91,8 @@ func (d *Device) Close() {
 }
 
 // network returns a compiled network; the weights it has are another run's.
-func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, error) {
-	key := networkKey{p.Topology.String(), p.BatchSize, p.SingleSteps, sizes}
+func (d *Device) network(p model.Program, counts []int) (*model.Network, error) {
+	key := networkKey{p.Architecture.String(), p.BatchSize, p.SingleSteps, fmt.Sprint(counts)}
 	if network, ok := d.networks[key]; ok {
 		return network, nil
 	}
@@ -102,7 +102,7 @@ func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, er
 			delete(d.networks, key)
 		}
 	}
-	network, err := model.Compile(d.backend, p, sizes)
+	network, err := model.Compile(d.backend, p, counts...)
 	if err == nil {
 		d.networks[key] = network
 	}
@@ -140,7 +140,7 @@ func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) 
 		d.resident = residentImages{images, model.Normalization{Mean: data.Mean, Deviation: data.Deviation}}
 	}
 	if c.Normalize {
-		return d.resident.images.Normalized(d.resident.normalization)
+		return d.resident.images.Normalized(d.resident.normalization), nil
 	}
 	return d.resident.images, nil
 }

@@ -22,7 +22,7 @@ type Warning struct{ Text string }
 // RunStarted comes when everything is ready and the first epoch begins.
 type RunStarted struct {
 	Config   Config
-	Topology model.Topology
+	Topology model.FullyConnected
 	Backend  backend.Info
 	Train    int    // images
 	Test     int    // images

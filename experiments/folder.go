@@ -301,12 +301,12 @@ func (f *folder) append(line any) error {
 
 // finish writes what is known when the last epoch is over. model.safetensors
 // comes last: a folder that has it is complete.
-func (f *folder) finish(test TestEvaluation, t model.Topology, weights model.Weights) error {
+func (f *folder) finish(test TestEvaluation, t model.FullyConnected, weights model.Weights) error {
 	if f == nil {
 		return nil
 	}
 	var file bytes.Buffer
-	if err := model.WriteWeights(&file, t, weights); err != nil {
+	if err := model.WriteWeights(&file, t.Parameters(), weights); err != nil {
 		return err
 	}
 	err := f.metrics.Sync()

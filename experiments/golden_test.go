@@ -31,7 +31,7 @@ func TestRunFollowsPyTorch(t *testing.T) {
 	var wantSteps [][]float64
 	readJSON(t, "testdata/golden/step_losses.json", &wantSteps)
 	wantEpochs := readLines[experiments.EpochMetrics](t, "testdata/golden/epochs.jsonl")
-	topology := model.Topology{Inputs: 784, Hidden: golden().LayerSizes, Classes: 10, Activation: model.ActivationReLU}
+	topology := model.FullyConnected{Rows: 28, Columns: 28, Hidden: golden().LayerSizes, Classes: 10, Activation: model.ActivationReLU}
 	wantWeights := readWeights(t, "testdata/golden/final.safetensors", topology)
 
 	onEveryBackend(t, func(t *testing.T, backend string) {
@@ -63,10 +63,10 @@ func TestRunFollowsPyTorch(t *testing.T) {
 		}
 		weights := readWeights(t, filepath.Join(out, experiments.WeightsFile), topology)
 		for i := range weights {
-			for j, value := range append(weights[i].Weight, weights[i].Bias...) {
-				want := append(wantWeights[i].Weight, wantWeights[i].Bias...)[j]
+			for j, value := range weights[i] {
+				want := wantWeights[i][j]
 				if math.Abs(float64(value-want)) > 1e-4 {
-					t.Fatalf("layer %d, parameter %d: found %v, expected %v", i, j, value, want)
+					t.Fatalf("parameter %d, value %d: found %v, expected %v", i, j, value, want)
 				}
 			}
 		}
@@ -130,14 +130,14 @@ func readMetrics(t *testing.T, path string) (steps []experiments.StepMetrics, ep
 	return steps, epochs
 }
 
-func readWeights(t *testing.T, path string, topology model.Topology) model.Weights {
+func readWeights(t *testing.T, path string, topology model.FullyConnected) model.Weights {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	weights, err := model.ReadWeights(file, path, topology)
+	weights, err := model.ReadWeights(file, path, topology.Parameters())
 	if err != nil {
 		t.Fatal(err)
 	}

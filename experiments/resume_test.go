@@ -399,15 +399,15 @@ func copyFolder(t *testing.T, from string) string {
 // checksum that belongs to it.
 func resealed(t *testing.T, file []byte, c experiments.Config, key, value string) []byte {
 	t.Helper()
-	topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
+	topology := model.FullyConnected{Rows: 3, Columns: 4, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
 	var metadata map[string]string
-	weights, err := model.ReadCheckpoint(bytes.NewReader(file), "c", topology, func(m map[string]string) error { metadata = m; return nil })
+	weights, err := model.ReadCheckpoint(bytes.NewReader(file), "c", topology.Parameters(), func(m map[string]string) error { metadata = m; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	metadata[key] = value
 	var out bytes.Buffer
-	if err := model.WriteCheckpoint(&out, topology, weights, metadata); err != nil {
+	if err := model.WriteCheckpoint(&out, topology.Parameters(), weights, metadata); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -437,8 +437,8 @@ func TestDamagedCheckpoint(t *testing.T) {
 		t.Fatalf("found %d bytes, expected %d", len(good), end)
 	}
 	var otherWeights bytes.Buffer
-	if err := model.WriteCheckpoint(&otherWeights, model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU},
-		model.Initialize(model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}, 0),
+	if err := model.WriteCheckpoint(&otherWeights, model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}.Parameters(),
+		model.Initialize(model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}.Parameters(), 0),
 		map[string]string{"checkpoint_version": "1", "epoch": "3", "step": "56", "metrics_bytes": "0", "epoch_seconds": "0", "keep": "last", "best_epoch": "0", "best_loss": "0"}); err != nil {
 		t.Fatal(err)
 	}
@@ -554,7 +554,7 @@ func TestKeepBest(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer file.Close()
-		topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
+		topology := model.FullyConnected{Rows: 3, Columns: 4, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
 		checkpoint, weights, err := experiments.ReadCheckpoint(file, "best", topology)
 		if err != nil || checkpoint.BestEpoch != best+1 || checkpoint.BestLoss != losses[best] {
 			t.Fatalf("found %+v and error %v", checkpoint, err)
@@ -562,7 +562,7 @@ func TestKeepBest(t *testing.T) {
 		c.Epochs = best + 1
 		want, _ := runBytes(t, c)
 		var found bytes.Buffer
-		if err := model.WriteWeights(&found, topology, weights); err != nil || !bytes.Equal(found.Bytes(), want) {
+		if err := model.WriteWeights(&found, topology.Parameters(), weights); err != nil || !bytes.Equal(found.Bytes(), want) {
 			t.Errorf("validation %d: found other weights than after epoch %d (%v)", validation, best+1, err)
 		}
 	}
@@ -617,12 +617,12 @@ func TestAbandonedFolderIsTaken(t *testing.T) {
 }
 
 func FuzzReadCheckpoint(f *testing.F) {
-	topology := model.Topology{Inputs: 2, Hidden: nil, Classes: 2, Activation: model.ActivationReLU}
+	topology := model.FullyConnected{Rows: 1, Columns: 2, Hidden: nil, Classes: 2, Activation: model.ActivationReLU}
 	f.Add("1", "3", "56", "0", "0", "last", "0", "0.5")
 	f.Add("2", "-1", "1e9", "9223372036854775807", "NaN", "best", "x", "+Inf")
 	f.Fuzz(func(t *testing.T, version, epoch, step, metrics, seconds, keep, best, loss string) {
 		var file bytes.Buffer
-		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), map[string]string{
+		if err := model.WriteCheckpoint(&file, topology.Parameters(), model.Initialize(topology.Parameters(), 0), map[string]string{
 			"checkpoint_version": version, "epoch": epoch, "step": step, "metrics_bytes": metrics,
 			"epoch_seconds": seconds, "keep": keep, "best_epoch": best, "best_loss": loss,
 		}); err != nil {

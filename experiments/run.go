@@ -111,7 +111,7 @@ type run struct {
 	options Options
 
 	loading  *dataset.Loading
-	topology model.Topology
+	topology model.FullyConnected
 	weights  model.Weights
 	device   *Device
 	network  *model.Network // the device's
@@ -202,9 +202,7 @@ func (r *run) train(ctx context.Context) error {
 			return err
 		}
 		defer epoch.Close()
-		if err := epoch.Seek(r.at.Step); err != nil {
-			return err
-		}
+		epoch.Seek(r.at.Step)
 		r.epochSeconds += r.options.Now().Sub(start).Seconds()
 		before := r.result.TrainSeconds
 		for epoch.Step() < epoch.Steps() {
@@ -355,11 +353,7 @@ func (r *run) prepare(ctx context.Context) error {
 	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	var err error
-	r.network, err = r.device.network(model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, model.Sizes{
-		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
-		Epoch:   r.trainCount,
-		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
-	})
+	r.network, err = r.device.network(model.Program{Architecture: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}, counts)
 	compiled := r.options.Now()
 	uploadErr := <-uploaded
 	if err != nil {
@@ -413,11 +407,11 @@ func (r *run) load() (err error) {
 		return Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
 			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
 	}
-	if r.topology, err = c.topology(r.loading.Rows*r.loading.Columns, r.loading.Classes); err != nil {
+	if r.topology, err = c.topology(r.loading.Rows, r.loading.Columns, r.loading.Classes); err != nil {
 		return err
 	}
 	if c.Init == "" {
-		r.weights = model.Initialize(r.topology, c.Seed)
+		r.weights = model.Initialize(r.topology.Parameters(), c.Seed)
 		return nil
 	}
 	file, err := regular.Open(r.resolve(c.Init))
@@ -426,7 +420,7 @@ func (r *run) load() (err error) {
 	}
 	defer file.Close()
 	hash := sha256.New()
-	if r.weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology); err != nil {
+	if r.weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology.Parameters()); err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
 	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))

@@ -93,9 +93,9 @@ func record(t *testing.T, c experiments.Config) sequence {
 	if err != nil {
 		t.Fatal(err)
 	}
-	topology := model.Topology{Inputs: data.Train.Rows * data.Train.Columns, Hidden: c.LayerSizes, Classes: data.Classes, Activation: model.Activation(c.Activation)}
+	topology := model.FullyConnected{Rows: data.Train.Rows, Columns: data.Train.Columns, Hidden: c.LayerSizes, Classes: data.Classes, Activation: model.Activation(c.Activation)}
 	var weights bytes.Buffer
-	if err := model.WriteWeights(&weights, topology, model.Initialize(topology, c.Seed)); err != nil {
+	if err := model.WriteWeights(&weights, topology.Parameters(), model.Initialize(topology.Parameters(), c.Seed)); err != nil {
 		t.Fatal(err)
 	}
 	if err := data.Split(c.Validation, c.Seed); err != nil {

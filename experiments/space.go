@@ -18,7 +18,7 @@ const recordBytes = 1 << 20
 
 // checkSpace reports a file system without room for the checkpoints of a network.
 // folder exists.
-func checkSpace(folder string, t model.Topology) error {
+func checkSpace(folder string, t model.FullyConnected) error {
 	var system unix.Statfs_t
 	if err := unix.Statfs(folder, &system); err != nil {
 		return fmt.Errorf("out: %s: %w", folder, err)
@@ -27,7 +27,7 @@ func checkSpace(folder string, t model.Topology) error {
 		return nil // a file system that does not say
 	}
 	free := uint64(system.Bavail) * uint64(system.Bsize)
-	need := uint64(checkpointsAtOnce*4*t.ParameterCount() + recordBytes)
+	need := uint64(checkpointsAtOnce*4*model.ParameterCount(t.Parameters()) + recordBytes)
 	if free < need {
 		return full{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", folder, free, need)}
 	}

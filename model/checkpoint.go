@@ -32,7 +32,7 @@ const maxCheckpoint = 8 + MaxHeader + 4*MaxParameters
 
 // WriteCheckpoint writes weights and metadata as one safetensors file that
 // PyTorch opens like any other. The same weights and metadata give the same bytes.
-func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[string]string) error {
+func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, metadata map[string]string) error {
 	if _, found := metadata[checksumName]; found {
 		return fmt.Errorf("metadata: found %s, which is the name of the checksum", checksumName)
 	}
@@ -50,7 +50,7 @@ func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[stri
 		fmt.Fprintf(&first, ",%s:%s", key, value)
 	}
 	first.WriteString("},")
-	file, err := encodeWeights(t, weights, first.String())
+	file, err := encodeWeights(parameters, weights, first.String())
 	if err != nil {
 		return err
 	}
@@ -64,18 +64,15 @@ func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[stri
 // for errors. The checksum is verified first; then accept is shown the metadata,
 // before any weight is read, and its error, if any, is returned. Like
 // [ReadWeights] it allocates no more than twice what t needs.
-func ReadCheckpoint(r io.ReadSeeker, name string, t Topology, accept func(metadata map[string]string) error) (Weights, error) {
-	if err := t.Validate(); err != nil {
-		return nil, err
-	}
-	weights, err := readCheckpoint(r, t, accept)
+func ReadCheckpoint(r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error) (Weights, error) {
+	weights, err := readCheckpoint(r, parameters, accept)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return weights, nil
 }
 
-func readCheckpoint(r io.ReadSeeker, t Topology, accept func(map[string]string) error) (Weights, error) {
+func readCheckpoint(r io.ReadSeeker, parameters []ParameterSpec, accept func(map[string]string) error) (Weights, error) {
 	if err := verifyChecksum(r); err != nil {
 		return nil, err
 	}
@@ -90,7 +87,7 @@ func readCheckpoint(r io.ReadSeeker, t Topology, accept func(map[string]string) 
 	if err := accept(metadata); err != nil {
 		return nil, err
 	}
-	return readTensors(r, tensors, t)
+	return readTensors(r, tensors, parameters)
 }
 
 // verifyChecksum reads r to its end and compares.

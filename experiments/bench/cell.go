@@ -122,10 +122,10 @@ func (r *cellRun) seconds(f func() error) (float64, error) {
 
 // prepare makes what is no part of any measurement.
 func (r *cellRun) prepare(context.Context) (err error) {
-	if r.data, err = dataset.MNIST(); err != nil {
+	if r.data, err = dataset.Read(dataset.MNIST); err != nil {
 		return err
 	}
-	r.weights = model.Initialize(r.task.Cell.Topology(), 0)
+	r.weights = model.Initialize(r.task.Cell.Topology().Parameters(), 0)
 	r.order = dataset.Order(0, 1, TrainImages)
 	return nil
 }
@@ -150,16 +150,15 @@ func (r *cellRun) upload(context.Context) (err error) {
 
 func (r *cellRun) compile(context.Context) (err error) {
 	c := r.task.Cell
-	program := model.Program{Topology: c.Topology(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
-	sizes := model.Sizes{Rows: model.ResidentRows(program.Topology.Inputs, TrainImages, TestImages), Epoch: TrainImages, Largest: TrainImages}
+	program := model.Program{Architecture: c.Topology(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	r.m.Compile, err = r.seconds(func() (err error) {
 		if c.Feed == FeedHost {
-			if r.hostFed, err = model.CompileHostFed(r.device, program, sizes); err == nil {
+			if r.hostFed, err = model.CompileHostFed(r.device, program, TrainImages, TestImages); err == nil {
 				r.network = r.hostFed.Network()
 			}
 			return err
 		}
-		r.network, err = model.Compile(r.device, program, sizes)
+		r.network, err = model.Compile(r.device, program, TrainImages, TestImages)
 		return err
 	})
 	return err
@@ -210,10 +209,7 @@ func (r *cellRun) trajectory(ctx context.Context) (*Trajectory, error) {
 			break
 		}
 	}
-	some, err := r.images.First(testSection, evaluatedFirst)
-	if err != nil {
-		return nil, err
-	}
+	some := r.images.First(testSection, evaluatedFirst)
 	evaluation, err := r.network.Evaluate(ctx, some, testSection)
 	if err != nil {
 		return nil, err
@@ -295,10 +291,7 @@ func (r *cellRun) epoch(ctx context.Context) error {
 // evaluate measures the evaluation of both sets, or where that takes long of
 // the first test images.
 func (r *cellRun) evaluate(ctx context.Context) error {
-	some, err := r.images.First(testSection, evaluatedFirst)
-	if err != nil {
-		return err
-	}
+	some := r.images.First(testSection, evaluatedFirst)
 	evaluateSome := func() error {
 		_, err := r.network.Evaluate(ctx, some, testSection)
 		return err
@@ -333,7 +326,7 @@ func (r *cellRun) evaluate(ctx context.Context) error {
 
 // products measures the step's matrix products alone.
 func (r *cellRun) products(ctx context.Context) error {
-	limit, err := model.CompileProducts(r.device, r.task.Cell.Topology(), r.task.Cell.BatchSize)
+	limit, err := model.CompileRoofline(r.device, r.task.Cell.Topology(), r.task.Cell.BatchSize)
 	if err != nil {
 		return err
 	}
@@ -349,7 +342,7 @@ func (r *cellRun) peak(ctx context.Context) error {
 	if isCUDA(r.task.Cell.Backend) {
 		size = 8192
 	}
-	limit, err := model.CompileSquareProduct(r.device, size)
+	limit, err := model.CompileSquareRoofline(r.device, size)
 	if err != nil {
 		return err
 	}
@@ -365,7 +358,7 @@ func (r *cellRun) peak(ctx context.Context) error {
 const limitWindows = 3
 
 // repetition is the seconds of one repetition of a limit, after a burn-in.
-func (r *cellRun) repetition(ctx context.Context, limit *model.Limit) (float64, error) {
+func (r *cellRun) repetition(ctx context.Context, limit *model.Roofline) (float64, error) {
 	count, burnIn := 1, limitShare*burnInShare*r.task.Seconds
 	for spent := 0.0; spent < burnIn; {
 		seconds, err := r.seconds(func() error { return limit.Run(ctx, count) })

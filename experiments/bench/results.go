@@ -34,8 +34,8 @@ type Cell struct {
 }
 
 // Topology is the cell's network, on MNIST.
-func (c Cell) Topology() model.Topology {
-	return model.Topology{Inputs: 784, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
+func (c Cell) Topology() model.FullyConnected {
+	return model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
 }
 
 // Measurement is what one round found of a cell. Times are in seconds; what was
@@ -95,7 +95,7 @@ func (c Cell) ImagesPerSecond(m Measurement) float64 { return TrainImages / m.Ep
 // FLOPS is the floating point operations of the matrix products per second of
 // steady training.
 func (c Cell) FLOPS(m Measurement) float64 {
-	return c.Topology().TrainFLOPs() * float64(c.BatchSize) / m.Step
+	return model.TrainFLOPs(c.Topology()) * float64(c.BatchSize) / m.Step
 }
 
 // TrainImages and TestImages are the sizes of MNIST's sets.

@@ -27,7 +27,7 @@ var validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // The size of MNIST, which is known before any data is read.
 const (
-	mnistPixels = 28 * 28
+	mnistSide   = 28
 	mnistDigits = 10
 )
 
@@ -167,7 +167,7 @@ func (n node) settings() (experiments.Config, error) {
 		return c, n.errorAt(places[problems[0].Field], "%v", problems[0])
 	}
 	if err == nil && c.Data == experiments.MNIST {
-		network := model.Topology{Inputs: mnistPixels, Hidden: c.LayerSizes, Classes: mnistDigits, Activation: model.Activation(c.Activation)}
+		network := model.FullyConnected{Rows: mnistSide, Columns: mnistSide, Hidden: c.LayerSizes, Classes: mnistDigits, Activation: model.Activation(c.Activation)}
 		err = network.Validate()
 	}
 	if err != nil {

@@ -43,7 +43,7 @@ func draw(t *testing.T, format string, set dataset.Set, rows []int32, title stri
 }
 
 func TestBatchPNG(t *testing.T) {
-	mnist, err := dataset.MNIST()
+	mnist, err := dataset.Read(dataset.MNIST)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,7 +235,7 @@ func TestFormatOf(t *testing.T) {
 }
 
 func BenchmarkBatch(b *testing.B) {
-	mnist, err := dataset.MNIST()
+	mnist, err := dataset.Read(dataset.MNIST)
 	if err != nil {
 		b.Fatal(err)
 	}
