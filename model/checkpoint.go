@@ -1,15 +1,12 @@
 package model
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -31,26 +28,18 @@ const checksumDigits = 2 * sha256.Size
 const maxCheckpoint = 8 + MaxHeader + 4*MaxParameters
 
 // WriteCheckpoint writes weights and metadata as one safetensors file that
-// PyTorch opens like any other. The same weights and metadata give the same bytes.
+// PyTorch opens like any other. The same weights and metadata give the same
+// bytes. The name sha256 in the metadata is the checksum's own.
 func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, metadata map[string]string) error {
-	if _, found := metadata[checksumName]; found {
-		return fmt.Errorf("metadata: found %s, which is the name of the checksum", checksumName)
-	}
-	var first bytes.Buffer
-	first.WriteString(checkpointStart[1:] + strings.Repeat("0", checksumDigits) + `"`)
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		key, err := json.Marshal(name)
+	first := checkpointStart[1:] + strings.Repeat("0", checksumDigits) + `"`
+	if len(metadata) > 0 {
+		text, err := json.Marshal(metadata) // sorted by name
 		if err != nil {
 			return fmt.Errorf("metadata: %w", err)
 		}
-		value, err := json.Marshal(metadata[name])
-		if err != nil {
-			return fmt.Errorf("metadata: %s: %w", name, err)
-		}
-		fmt.Fprintf(&first, ",%s:%s", key, value)
+		first += "," + string(text[1:len(text)-1])
 	}
-	first.WriteString("},")
-	file, err := encodeWeights(parameters, weights, first.String())
+	file, err := encodeWeights(parameters, weights, first+"},")
 	if err != nil {
 		return err
 	}

@@ -120,9 +120,6 @@ func TestReadCheckpointRefuses(t *testing.T) {
 	if !errors.Is(err, refused) {
 		t.Errorf("found error %v, expected that of accept, before a tensor is looked at", err)
 	}
-	if err := model.WriteCheckpoint(new(bytes.Buffer), small, model.Initialize(small, 1), map[string]string{"sha256": ""}); err == nil {
-		t.Error("found no error for metadata with a checksum of its own")
-	}
 }
 
 func FuzzReadCheckpoint(f *testing.F) {

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"epochal/dataset"
+
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
@@ -38,11 +40,7 @@ func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Ev
 		return Evaluation{}, err
 	}
 	where := images.sections[section]
-	evaluate := n.evaluateChunks
-	if n.backend.StepLoops() {
-		evaluate = n.evaluateLoop
-	}
-	results, err := evaluate(ctx, images, where.first, ceilDivide(len(where.labels), evaluationChunk(n.program.inputs())))
+	results, err := n.evaluate(ctx, images, where)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("evaluating set %d: %w", section, err)
 	}
@@ -59,22 +57,23 @@ type perImage struct {
 	predictions         []uint8
 }
 
-// evaluateLoop evaluates chunks from the row first on, all in one call.
-func (n *Network) evaluateLoop(_ context.Context, images *Images, first, chunks int) (perImage, error) {
-	return n.evaluateCall(images, map[string]any{"first": int32(first), "chunks": int32(chunks)})
-}
-
-// evaluateChunks evaluates the same chunks one call at a time.
-func (n *Network) evaluateChunks(ctx context.Context, images *Images, first, chunks int) (all perImage, err error) {
-	rows := make([]int32, evaluationChunk(n.program.inputs()))
-	for chunk := range chunks {
+// evaluate evaluates a section, all of its chunks in one call where the device
+// has loops, else in a call each.
+func (n *Network) evaluate(ctx context.Context, images *Images, where section) (all perImage, err error) {
+	chunk := evaluationChunk(n.program.inputs())
+	chunks := dataset.BatchCount(len(where.labels), chunk)
+	if n.backend.StepLoops() {
+		return n.evaluateCall(images, map[string]any{"first": int32(where.first), "chunks": int32(chunks)})
+	}
+	rows := make([]int32, chunk)
+	for number := range chunks {
 		if err := ctx.Err(); err != nil {
 			return perImage{}, err
 		}
 		for i := range rows {
-			rows[i] = int32(first + chunk*len(rows) + i)
+			rows[i] = int32(where.first + number*chunk + i)
 		}
-		batch, err := toDevice(n.backend, rows, len(rows))
+		batch, err := toDevice(n.backend, rows, chunk)
 		if err != nil {
 			return perImage{}, err
 		}
@@ -117,7 +116,7 @@ func summarize(results perImage, labels []uint8, p Program) Evaluation {
 	for class := range e.Confusion {
 		e.Confusion[class] = make([]int, len(e.Confusion))
 	}
-	batches := ceilDivide(count, p.BatchSize)
+	batches := dataset.BatchCount(count, p.BatchSize)
 	for batch := range batches {
 		from, to := batch*p.BatchSize, min((batch+1)*p.BatchSize, count)
 		sum := 0.0

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
@@ -27,47 +28,45 @@ const (
 	ActivationTanh    Activation = "tanh"
 )
 
+// activations defines each activation, the default first.
+var activations = []struct {
+	name   Activation
+	module string // PyTorch's, as its summary prints it
+	apply  func(x *Node) *Node
+}{
+	{ActivationReLU, "ReLU", relu},
+	{ActivationSigmoid, "Sigmoid", Logistic},
+	{ActivationTanh, "Tanh", Tanh},
+}
+
+func relu(x *Node) *Node {
+	// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch. And
+	// less-or-equal, not greater: a NaN stays one, so that divergence shows.
+	return Where(LessOrEqual(x, ZerosLike(x)), ZerosLike(x), x)
+}
+
 // Activations lists the valid values, the default first.
 func Activations() []Activation {
-	return []Activation{ActivationReLU, ActivationSigmoid, ActivationTanh}
+	var names []Activation
+	for _, activation := range activations {
+		names = append(names, activation.name)
+	}
+	return names
 }
+
+// index is the place of a among activations.
+func (a Activation) index() int { return slices.Index(Activations(), a) }
 
 // Validate reports an unknown activation with the valid ones.
 func (a Activation) Validate() error {
 	var names []string
-	for _, known := range Activations() {
-		if a == known {
+	for _, known := range activations {
+		if a == known.name {
 			return nil
 		}
-		names = append(names, string(known))
+		names = append(names, string(known.name))
 	}
 	return fmt.Errorf("activation: found %q, expected one of %s", string(a), strings.Join(names, ", "))
-}
-
-// module is the name of PyTorch's module for a, as its summary prints it.
-func (a Activation) module() string {
-	switch a {
-	case ActivationSigmoid:
-		return "Sigmoid"
-	case ActivationTanh:
-		return "Tanh"
-	default:
-		return "ReLU"
-	}
-}
-
-// apply applies a to every value of x.
-func (a Activation) apply(x *Node) *Node {
-	switch a {
-	case ActivationSigmoid:
-		return Logistic(x)
-	case ActivationTanh:
-		return Tanh(x)
-	default:
-		// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch. And
-		// less-or-equal, not greater: a NaN stays one, so that divergence shows.
-		return Where(LessOrEqual(x, ZerosLike(x)), ZerosLike(x), x)
-	}
 }
 
 // FullyConnected is the post's network: the image as a row of pixels, any number
@@ -145,7 +144,7 @@ func (n FullyConnected) Logits(images *Node, parameters []*Node) *Node {
 	for len(parameters) > 0 {
 		x = linear(x, parameters[0], parameters[1])
 		if parameters = parameters[2:]; len(parameters) > 0 {
-			x = n.Activation.apply(x)
+			x = activations[n.Activation.index()].apply(x)
 		}
 	}
 	return x
@@ -157,7 +156,7 @@ func (n FullyConnected) String() string {
 	b.WriteString("Sequential(\n")
 	for i, layer := range n.Products() {
 		if i > 0 {
-			fmt.Fprintf(&b, "  (%d): %s()\n", 2*i-1, n.Activation.module())
+			fmt.Fprintf(&b, "  (%d): %s()\n", 2*i-1, activations[n.Activation.index()].module)
 		}
 		fmt.Fprintf(&b, "  (%d): Linear(in_features=%d, out_features=%d, bias=True)\n", 2*i, layer.In, layer.Out)
 	}

@@ -48,7 +48,7 @@ type section struct {
 func residentRows(inputs int, counts []int) int {
 	first, rows, chunk := 0, 0, evaluationChunk(inputs)
 	for _, count := range counts {
-		rows = max(rows, first+ceilDivide(count, chunk)*chunk)
+		rows = max(rows, first+dataset.BatchCount(count, chunk)*chunk)
 		first += count
 	}
 	return rows

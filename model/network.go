@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"epochal/dataset"
 	"epochal/model/backend"
 
 	"github.com/gomlx/compute"
@@ -46,14 +47,14 @@ func compile(b *backend.Backend, p Program, counts []int, build func(n *Network)
 		program: p,
 		backend: b,
 		rows:    residentRows(p.inputs(), counts),
-		steps:   ceilDivide(counts[0], p.BatchSize),
+		steps:   dataset.BatchCount(counts[0], p.BatchSize),
 	}
 	var trainingErr, evaluationErr error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if b.StepLoops() {
-			chunks := ceilDivide(slices.Max(counts), evaluationChunk(p.inputs()))
+			chunks := dataset.BatchCount(slices.Max(counts), evaluationChunk(p.inputs()))
 			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, n.rows, chunks)
 		} else {
 			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, n.rows)
@@ -67,8 +68,6 @@ func compile(b *backend.Backend, p Program, counts []int, build func(n *Network)
 	}
 	return n, nil
 }
-
-func ceilDivide(a, b int) int { return (a + b - 1) / b }
 
 // Close frees the parameters and programs. The backend stays open.
 func (n *Network) Close() {

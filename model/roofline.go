@@ -34,136 +34,115 @@ type Roofline struct {
 // size, as in a fully connected network, and else a matrix of its own.
 func CompileRoofline(b *backend.Backend, a Architecture, batch int) (*Roofline, error) {
 	products := a.Products()
-	var operands []ParameterSpec
-	var results [][]int // in the order of stepProducts
-	for i, p := range slices.Backward(products) {
-		weight := []int{p.Out, p.In}
-		operands = append(operands, ParameterSpec{Name: weightName(i), Dims: weight, FanIn: p.In})
-		results = append(results, weight)
+	var operands, results []ParameterSpec
+	for i, p := range products {
+		operands = append(operands, matrix("weight", i, p.Out, p.In))
+		results = append(results, matrix("gradient", i, p.Out, p.In))
 		if i > 0 && products[i-1].Rows == p.Rows && products[i-1].Out == p.In {
 			continue
 		}
-		input := []int{batch * p.Rows, p.In}
-		operands = append(operands, ParameterSpec{Name: inputName(i), Dims: input, FanIn: 1})
+		operands = append(operands, matrix("input", i, batch*p.Rows, p.In))
 		if i > 0 {
-			results = append(results, input)
+			results = append(results, matrix("input gradient", i, batch*p.Rows, p.In))
 		}
 	}
-	return compileRoofline(b, "matrix products", TrainFLOPs(a)*float64(batch), operands, results, func(v values) []*Node {
-		return stepProducts(v, len(products))
+	return compileRoofline(b, "matrix products", TrainFLOPs(a)*float64(batch), operands, results, func(v values) {
+		stepProducts(v, len(products))
 	})
 }
-
-func inputName(i int) string  { return fmt.Sprintf("input%d", i) }
-func weightName(i int) string { return fmt.Sprintf("weight%d", i) }
 
 // CompileSquareRoofline compiles the product of two square matrices of that size,
-// 1 to MaxWidth, alone.
+// at least 1, alone.
 func CompileSquareRoofline(b *backend.Backend, size int) (*Roofline, error) {
 	n := float64(size)
-	square := []int{size, size}
-	operands := []ParameterSpec{{Name: inputName(0), Dims: square, FanIn: 1}, {Name: weightName(0), Dims: square, FanIn: size}}
-	return compileRoofline(b, "matrix product", 2*n*n*n, operands, [][]int{square}, func(v values) []*Node {
-		return []*Node{DotGeneral(v[inputName(0)], []int{1}, nil, v[weightName(0)], []int{0}, nil)}
+	operands := []ParameterSpec{matrix("weight", 0, size, size), matrix("input", 0, size, size)}
+	result := []ParameterSpec{matrix("product", 0, size, size)}
+	return compileRoofline(b, "matrix product", 2*n*n*n, operands, result, func(v values) {
+		v["product 0"] = DotGeneral(v["input 0"], []int{1}, nil, v["weight 0"], []int{0}, nil)
 	})
 }
 
-// stepProducts builds that many products of a training step and their
-// gradients. It returns what no other product takes: from the last product to
-// the first, the gradient of its weight and, where its input is a matrix of its
-// own, that of the input.
-func stepProducts(v values, count int) (results []*Node) {
+// matrix describes an operand or a result of product number i. Values drawn as a
+// weight's are so small that no number of products in a row overflows.
+func matrix(kind string, i, rows, columns int) ParameterSpec {
+	return ParameterSpec{Name: nameOf(kind, i), Dims: []int{rows, columns}, FanIn: columns}
+}
+
+func nameOf(kind string, i int) string { return fmt.Sprintf("%s %d", kind, i) }
+
+// stepProducts builds that many products of a training step and their gradients
+// in v, from the operands there. It leaves there what no other product takes: the
+// gradient of each weight and of each input that is a matrix of its own.
+func stepProducts(v values, count int) {
 	inputs, outputs := make([]*Node, count), make([]*Node, count)
 	for i := range count {
-		if inputs[i] = v[inputName(i)]; inputs[i] == nil {
+		if inputs[i] = v[nameOf("input", i)]; inputs[i] == nil {
 			inputs[i] = outputs[i-1]
 		}
-		outputs[i] = DotGeneral(inputs[i], []int{1}, nil, v[weightName(i)], []int{1}, nil)
+		outputs[i] = DotGeneral(inputs[i], []int{1}, nil, v[nameOf("weight", i)], []int{1}, nil)
 	}
-	var gradient *Node // of the output
+	gradient := outputs[count-1] // stands for the gradient of the loss
 	for i := count - 1; i >= 0; i-- {
-		if gradient == nil {
-			gradient = outputs[i] // stands for it
-		}
-		results = append(results, weightGradient(gradient, inputs[i]))
+		v[nameOf("gradient", i)] = weightGradient(gradient, inputs[i])
 		if i == 0 {
 			break
 		}
-		gradient = DotGeneral(gradient, []int{1}, nil, v[weightName(i)], []int{0}, nil)
-		if v[inputName(i)] != nil {
-			results, gradient = append(results, gradient), nil
+		gradient = DotGeneral(gradient, []int{1}, nil, v[nameOf("weight", i)], []int{0}, nil)
+		if v[nameOf("input", i)] != nil {
+			v[nameOf("input gradient", i)], gradient = gradient, outputs[i-1]
 		}
 	}
-	return results
 }
 
-// fenceOf is one number that depends on every result: reading it waits for all.
-func fenceOf(results []*Node) *Node {
-	var sum *Node
-	for _, result := range results {
-		corner := Reshape(Slice(result, AxisElem(0), AxisElem(0)))
-		if sum == nil {
-			sum = corner
-		} else {
-			sum = Add(sum, corner)
-		}
-	}
-	return sum
-}
-
-// compileRoofline compiles what compute makes of operands into results of the
-// sizes given:
+// compileRoofline compiles what compute makes of operands, all by name:
 //
-//	end, operands...  ->  fence, results...    with loops: repetitions 0 to end-1
+//	operands..., end  ->  fence, results...    with loops: repetitions 0 to end-1
 //	operands...       ->  fence, results...    without: one repetition
 //
 // With loops, the first element of every input is the number of the repetition
 // divided by 2^20: written in place, it costs nothing and makes each repetition's
 // products its own. All results are kept. So a compiler can neither hoist nor
-// drop any product.
-func compileRoofline(b *backend.Backend, name string, flops float64, operands []ParameterSpec, results [][]int, compute func(values) []*Node) (*Roofline, error) {
-	r := &Roofline{backend: b, flops: flops, operands: map[string]*tensors.Tensor{}}
+// drop any product. The fence is one number that depends on every result.
+func compileRoofline(b *backend.Backend, name string, flops float64, operands, results []ParameterSpec, compute func(values)) (*Roofline, error) {
 	onDevice, err := parametersToDevice(b, operands, Initialize(operands, 0))
 	if err != nil {
 		return nil, err
 	}
+	r := &Roofline{backend: b, flops: flops, operands: map[string]*tensors.Tensor{}}
 	for i, operand := range operands {
 		r.operands[operand.Name] = onDevice[i]
 	}
 	r.program, err = build(b.Backend, name, func(s *state) []*Node {
-		if b.StepLoops() {
-			s.input("end", dtypes.Int32)
-		}
 		for _, operand := range operands {
 			s.input(operand.Name, dtypes.Float32, operand.Dims...)
 		}
-		if !b.StepLoops() {
-			found := compute(s.values)
-			return append([]*Node{fenceOf(found)}, found...)
-		}
-		s.add("repetition", Const(s.graph, int32(0)))
-		var found []*Node
-		for i, dimensions := range results {
-			s.add(fmt.Sprint("result", i), zeros[float32](s.graph, dimensions...))
-		}
-		s.loop(func(v values) *Node { return LessThan(v["repetition"], v["end"]) }, func(v values) {
-			g := v["repetition"].Graph()
-			zero := Const(g, int32(0))
-			mark := Mul(ConvertDType(v["repetition"], dtypes.Float32), Const(g, float32(1.0/(1<<20))))
-			for i := range operands {
-				if input := v[inputName(i)]; input != nil {
-					v[inputName(i)] = DynamicUpdateSlice(input, Reshape(mark, 1, 1), []*Node{zero, zero})
+		if b.StepLoops() {
+			s.input("end", dtypes.Int32)
+			s.add("repetition", Const(s.graph, int32(0)))
+			for _, result := range results {
+				s.add(result.Name, zeros[float32](s.graph, result.Dims...))
+			}
+			s.loop(func(v values) *Node { return LessThan(v["repetition"], v["end"]) }, func(v values) {
+				g := v["repetition"].Graph()
+				zero := Const(g, int32(0))
+				mark := Mul(ConvertDType(v["repetition"], dtypes.Float32), Const(g, float32(1.0/(1<<20))))
+				for i := range operands {
+					if input := v[nameOf("input", i)]; input != nil {
+						v[nameOf("input", i)] = DynamicUpdateSlice(input, Reshape(mark, 1, 1), []*Node{zero, zero})
+					}
 				}
-			}
-			for i, result := range compute(v) {
-				v[fmt.Sprint("result", i)] = result
-			}
-			v["repetition"] = Add(v["repetition"], Const(g, int32(1)))
-		})
-		for i := range results {
-			found = append(found, s.values[fmt.Sprint("result", i)])
+				compute(v)
+				v["repetition"] = Add(v["repetition"], Const(g, int32(1)))
+			})
+		} else {
+			compute(s.values)
 		}
-		return append([]*Node{fenceOf(found)}, found...)
+		all := s.values.of(results)
+		fence := Const(s.graph, float32(0))
+		for _, result := range all {
+			fence = Add(fence, Reshape(Slice(result, AxisElem(0), AxisElem(0))))
+		}
+		return append([]*Node{fence}, all...)
 	})
 	if err != nil {
 		r.Close()

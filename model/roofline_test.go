@@ -117,15 +117,14 @@ func TestTheRooflineIsTheStepsOwnProducts(t *testing.T) {
 		if want := 2.0 * 114 * batch; r.FLOPs() != want {
 			t.Errorf("found %v operations, expected %v", r.FLOPs(), want)
 		}
-		o := operands(ParameterSpec{"weight2", []int{5, 2}, 2}, ParameterSpec{"weight1", []int{2, 6}, 6},
-			ParameterSpec{"weight0", []int{6, 4}, 4}, ParameterSpec{"input0", []int{batch, 4}, 1})
-		x0 := marked(b, o["input0"], repetitions)
-		x1 := product64(x0, transposed(o["weight0"]))
-		x2 := product64(x1, transposed(o["weight1"]))
-		d3 := product64(x2, transposed(o["weight2"]))
-		d2 := product64(d3, o["weight2"])
-		d1 := product64(d2, o["weight1"])
-		compare(t, r, repetitions, product64(transposed(d3), x2), product64(transposed(d2), x1), product64(transposed(d1), x0))
+		o := operands(matrix("weight", 0, 6, 4), matrix("input", 0, batch, 4), matrix("weight", 1, 2, 6), matrix("weight", 2, 5, 2))
+		x0 := marked(b, o["input 0"], repetitions)
+		x1 := product64(x0, transposed(o["weight 0"]))
+		x2 := product64(x1, transposed(o["weight 1"]))
+		d3 := product64(x2, transposed(o["weight 2"]))
+		d2 := product64(d3, o["weight 2"])
+		d1 := product64(d2, o["weight 1"])
+		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(transposed(d3), x2))
 	})
 	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
 		r, err := CompileRoofline(b, apart{}, batch)
@@ -136,11 +135,10 @@ func TestTheRooflineIsTheStepsOwnProducts(t *testing.T) {
 		if want := 2.0 * (2*2*4*6 + 3*6*5) * batch; r.FLOPs() != want {
 			t.Errorf("found %v operations, expected %v", r.FLOPs(), want)
 		}
-		o := operands(ParameterSpec{"weight1", []int{5, 6}, 6}, ParameterSpec{"input1", []int{batch, 6}, 1},
-			ParameterSpec{"weight0", []int{6, 4}, 4}, ParameterSpec{"input0", []int{2 * batch, 4}, 1})
-		x0, x1 := marked(b, o["input0"], repetitions), marked(b, o["input1"], repetitions)
-		d1, d2 := product64(x0, transposed(o["weight0"])), product64(x1, transposed(o["weight1"]))
-		compare(t, r, repetitions, product64(transposed(d2), x1), product64(d2, o["weight1"]), product64(transposed(d1), x0))
+		o := operands(matrix("weight", 0, 6, 4), matrix("input", 0, 2*batch, 4), matrix("weight", 1, 5, 6), matrix("input", 1, batch, 6))
+		x0, x1 := marked(b, o["input 0"], repetitions), marked(b, o["input 1"], repetitions)
+		d1, d2 := product64(x0, transposed(o["weight 0"])), product64(x1, transposed(o["weight 1"]))
+		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(d2, o["weight 1"]))
 	})
 }
 
@@ -155,8 +153,8 @@ func TestTheSquareRoofline(t *testing.T) {
 		if r.FLOPs() != 250 {
 			t.Errorf("found %v operations, expected 250", r.FLOPs())
 		}
-		o := operands(ParameterSpec{"input0", []int{size, size}, 1}, ParameterSpec{"weight0", []int{size, size}, size})
-		compare(t, r, repetitions, product64(marked(b, o["input0"], repetitions), o["weight0"]))
+		o := operands(matrix("weight", 0, size, size), matrix("input", 0, size, size))
+		compare(t, r, repetitions, product64(marked(b, o["input 0"], repetitions), o["weight 0"]))
 	})
 }
 

@@ -28,7 +28,7 @@ const metadataName = "__metadata__"
 // tensorHeader describes one tensor of the file.
 type tensorHeader struct {
 	DType   string  `json:"dtype"`
-	Shape   []int64 `json:"shape"`
+	Shape   []int   `json:"shape"`
 	Offsets []int64 `json:"data_offsets"` // first and end, from the end of the header, in bytes
 }
 
@@ -59,7 +59,7 @@ func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([
 		}
 		start := end
 		end += 4 * int64(parameter.Size())
-		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: parameter.shape(), Offsets: []int64{start, end}})
+		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: parameter.Dims, Offsets: []int64{start, end}})
 		if err != nil {
 			return nil, err
 		}
@@ -79,15 +79,6 @@ func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([
 		}
 	}
 	return file, nil
-}
-
-// shape is the parameter's in a header.
-func (p ParameterSpec) shape() []int64 {
-	var shape []int64
-	for _, dimension := range p.Dims {
-		shape = append(shape, int64(dimension))
-	}
-	return shape
 }
 
 // ReadWeights reads the values of parameters from safetensors as [WriteWeights]
@@ -112,10 +103,10 @@ func readTensors(r io.Reader, tensors map[string]tensorHeader, parameters []Para
 	var problems []error
 	for _, parameter := range parameters {
 		found, ok := tensors[parameter.Name]
-		if shape := parameter.shape(); !ok {
-			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", parameter.Name, shape))
-		} else if found.DType != "F32" || !slices.Equal(found.Shape, shape) {
-			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", parameter.Name, found.DType, found.Shape, shape))
+		if !ok {
+			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", parameter.Name, parameter.Dims))
+		} else if found.DType != "F32" || !slices.Equal(found.Shape, parameter.Dims) {
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", parameter.Name, found.DType, found.Shape, parameter.Dims))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {

@@ -63,22 +63,30 @@ func (e *Epoch) Samples() int { return min(e.next*e.network.program.BatchSize, e
 // a call of its own, ctx ends the training between two of them, with its error
 // and the losses so far.
 func (e *Epoch) Train(ctx context.Context, steps int, learningRate float64) ([]float32, error) {
-	start, end := e.next, min(e.next+steps, e.Steps())
-	if start >= end {
-		return nil, nil
-	}
 	var losses []float32
-	var err error
-	if e.order != nil {
-		losses, err = e.trainLoop(start, end, float32(learningRate))
-	} else {
-		losses, err = e.trainSteps(ctx, start, end, float32(learningRate))
+	for end := min(e.next+steps, e.Steps()); e.next < end; {
+		if err := ctx.Err(); err != nil {
+			return losses, err
+		}
+		inputs := e.images.inputs(map[string]any{
+			"step": int32(e.next), "count": int32(e.count), "rate": float32(learningRate),
+		})
+		if e.order != nil {
+			inputs["end"], inputs["order"] = int32(end), e.order
+		} else {
+			inputs["batch"] = e.batches[e.next]
+		}
+		found, err := e.network.train(inputs)
+		if err != nil {
+			return losses, fmt.Errorf("training from step %d: %w", e.next, err)
+		}
+		if e.order != nil {
+			found = found[e.next:end] // of all steps of the epoch
+		}
+		losses = append(losses, found...)
+		e.next += len(found)
 	}
-	e.next += len(losses)
-	if err != nil && ctx.Err() == nil {
-		err = fmt.Errorf("training steps %d to %d: %w", start, end-1, err)
-	}
-	return losses, err
+	return losses, nil
 }
 
 // Close frees the order on the device.
@@ -86,33 +94,4 @@ func (e *Epoch) Close() {
 	finalize(e.order)
 	finalize(e.batches...)
 	e.order, e.batches = nil, nil
-}
-
-// trainLoop runs steps start to end-1 in one call.
-func (e *Epoch) trainLoop(start, end int, rate float32) ([]float32, error) {
-	losses, err := e.network.train(e.images.inputs(map[string]any{
-		"step": int32(start), "end": int32(end), "count": int32(e.count), "rate": rate, "order": e.order,
-	}))
-	if err != nil {
-		return nil, err
-	}
-	return losses[start:end], nil
-}
-
-// trainSteps runs the same steps one call at a time.
-func (e *Epoch) trainSteps(ctx context.Context, start, end int, rate float32) ([]float32, error) {
-	losses := make([]float32, 0, end-start)
-	for step := start; step < end; step++ {
-		if err := ctx.Err(); err != nil {
-			return losses, err
-		}
-		loss, err := e.network.train(e.images.inputs(map[string]any{
-			"step": int32(step), "count": int32(e.count), "rate": rate, "batch": e.batches[step],
-		}))
-		if err != nil {
-			return losses, err
-		}
-		losses = append(losses, loss...)
-	}
-	return losses, nil
 }
