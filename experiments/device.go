@@ -125,9 +125,7 @@ func (d *Device) images(data *dataset.Dataset, c Config) (*model.Images, error) 
 	}
 	if d.resident.images == nil || d.key != key {
 		d.evict()
-		if err := data.Split(c.Validation, c.Seed); err != nil {
-			return nil, fmt.Errorf("validation: %w", err)
-		}
+		data.Split(c.Validation, c.Seed)
 		sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
 		if c.Validation > 0 {
 			sets = append(sets, data.Validation)
