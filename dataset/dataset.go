@@ -20,14 +20,11 @@ func (s Set) Image(i int) []byte {
 }
 
 // ClassCounts returns the number of images of each class, [classes].
-// Labels from classes upwards are not counted.
 func (s Set) ClassCounts(classes int) []int {
-	var all [MaxClasses]int
-	for _, label := range s.Labels {
-		all[label]++
-	}
 	counts := make([]int, classes)
-	copy(counts, all[:])
+	for _, label := range s.Labels {
+		counts[label]++
+	}
 	return counts
 }
 

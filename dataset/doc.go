@@ -6,9 +6,9 @@
 //
 // # Where to start
 //
-// [MNIST] or [Open] give a [Dataset]. [LoadMNIST] and [Load] give its shape at
-// once and its pixels later, so that a program can be compiled while they
-// inflate. [Order] and [Batches] say which images each training step sees.
+// [Read] gives a [Dataset] by its name: [MNIST], or a folder. [Open] gives its
+// shape at once and its pixels later, so that a program can be compiled while
+// they inflate. [Order] and [Batches] say which images each training step sees.
 //
 // # Stance
 //

@@ -28,7 +28,10 @@ var partEndings = [parts][]string{
 	testLabels:  {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte"},
 }
 
-// Open reads the set of the four IDX files that lie directly in fsys.
+// Load reads the set of the four IDX files that lie directly in fsys: the files
+// of labels and the headers of the files of images. It goes on to decode the
+// pixels on goroutines of its own, which end with the files, also if nobody
+// calls Wait.
 //
 // Each file is found by how its name ends: train-images-idx3-ubyte,
 // train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;
@@ -42,14 +45,10 @@ var partEndings = [parts][]string{
 // [ReadImages]), if a set has not as many labels as images, if the test images
 // have another size than the train images, or if a test label is above all
 // train labels. All files at fault are told, in the order train images, train
-// labels, test images, test labels; but pixels are read only when labels and
-// headers are sound.
-func Open(fsys fs.FS, name string) (*Dataset, error) {
-	loading, err := Load(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	return loading.Wait()
+// labels, test images, test labels; but pixels are read, and what is wrong with
+// them is told by Wait, only when labels and headers are sound.
+func Load(fsys fs.FS, name string) (*Loading, error) {
+	return load(fsys, name, nil)
 }
 
 // findParts returns the names of the four files in the root of fsys.

@@ -108,7 +108,7 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 			if err := make(filepath.Join(folder, part)); err != nil {
 				t.Skip(err)
 			}
-			_, err := dataset.Open(os.DirFS(folder), "small")
+			_, err := read(os.DirFS(folder), "small")
 			checkError(t, err, fmt.Sprintf("%s: found %s, expected a file", part, kind))
 		}
 	}

@@ -119,16 +119,13 @@ func TestReadImagesRefuses(t *testing.T) {
 	}{
 		"empty":                   {nil, "header bytes: found 0, expected 16"},
 		"cut in the magic number": {good[:3], "header bytes: found 3, expected 16"},
-		"cut in the header":       {good[:15], "header bytes: found 15, expected 16"},
 		"cut after the header":    {good[:16], "pixel bytes: found 0, expected 105"},
 		"cut in the body":         {good[:120], "pixel bytes: found 104, expected 105"},
 		"one byte more":           {join(good, []byte{0}), "bytes after the pixels: found at least 1, expected 0"},
 
 		"bit of the type":       {flip(good, 2, 0x01), "magic number: found 0x00000903, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		"bit of the dimensions": {flip(good, 3, 0x02), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"bit of the zeros":      {flip(good, 0, 0x80), "magic number: found 0x80000803, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		"labels":                {labelsFile(1, 2, 3), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"little-endian":         {encode(0x03080000, []uint32{7, 3, 5}, nil), "magic number: found 0x03080000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		"HTML":                  {[]byte(page), "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
 		"HTML after blanks":     {[]byte("\ufeff\r\n <html>" + page), "magic number: found 0xefbbbf0d, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
 		"HTML packed":           {pack([]byte(page)), "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
@@ -136,11 +133,8 @@ func TestReadImagesRefuses(t *testing.T) {
 
 		"no images":             {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
 		"too many images":       {dimensions(2_000_001, 3, 5), "images: found 2000001, expected 1 to 2000000"},
-		"negative images":       {dimensions(0xffffffff, 3, 5), "images: found 4294967295, expected 1 to 2000000"},
-		"no rows":               {dimensions(7, 0, 5), "rows: found 0, expected 1 to 4096"},
 		"too many rows":         {dimensions(7, 4097, 5), "rows: found 4097, expected 1 to 4096"},
 		"no columns":            {dimensions(7, 3, 0), "columns: found 0, expected 1 to 4096"},
-		"too many columns":      {dimensions(7, 3, 4097), "columns: found 4097, expected 1 to 4096"},
 		"too many pixels":       {dimensions(2_000_000, 4096, 4096), "pixels: found 2000000 images of 4096x4096, 33554432000000 bytes, expected at most 4294967296"},
 		"one image too many":    {dimensions(257, 4096, 4096), "pixels: found 257 images of 4096x4096, 4311744512 bytes, expected at most 4294967296"},
 		"the most, undelivered": {dimensions(256, 4096, 4096), "pixel bytes: found 4, expected 4294967296"},
@@ -151,10 +145,7 @@ func TestReadImagesRefuses(t *testing.T) {
 		"gz, cut in the body":     {packStored(imagesFile(1, 300, 300, pattern(90_000)))[:80_000], "pixel bytes: found 79964, expected 90000: decompress: unexpected EOF"},
 		"gz, cut in the checksum": {pack(good)[:len(pack(good))-5], "decompress: unexpected EOF"},
 		"gz, bit of the checksum": {flip(pack(good), -8, 0x10), "decompress: gzip: invalid checksum"},
-		"gz, bit of the size":     {flip(pack(good), -1, 0x10), "decompress: gzip: invalid checksum"},
 		"gz, bit of the data":     {flip(packStored(good), 40, 0x10), "decompress: gzip: invalid checksum"},
-		"gz, of a short file":     {pack(good[:120]), "pixel bytes: found 104, expected 105"},
-		"gz, of a long file":      {pack(join(good, []byte("more"))), "bytes after the pixels: found at least 1, expected 0"},
 		"gz and a byte":           {join(pack(good), []byte{0}), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz and an empty gz":      {join(pack(good), pack(nil)), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz in two members":       {join(pack(good[:50]), pack(good[50:])), "pixel bytes: found 34, expected 105"},
@@ -170,32 +161,26 @@ func TestReadImagesRefuses(t *testing.T) {
 	}
 }
 
+// Labels are read as images are; this is what differs.
 func TestReadLabelsRefuses(t *testing.T) {
 	good := labelsFile(5, 0, 4, 1)
 	for name, c := range map[string]struct {
 		file []byte
 		want string
 	}{
-		"empty":                   {nil, "header bytes: found 0, expected 8"},
 		"cut in the header":       {good[:7], "header bytes: found 7, expected 8"},
 		"cut in the body":         {good[:11], "label bytes: found 3, expected 4"},
 		"one byte more":           {join(good, []byte{0}), "bytes after the labels: found at least 1, expected 0"},
-		"bit of the type":         {flip(good, 2, 0x04), "magic number: found 0x00000c01, expected 0x00000801 (unsigned bytes, 1 dimension)"},
 		"images":                  {imagesFile(1, 1, 1, []byte{0}), "magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)"},
-		"HTML":                    {[]byte(page), "magic number: found 0x3c21444f, expected 0x00000801 (unsigned bytes, 1 dimension): this looks like an HTML page, not IDX data"},
 		"no labels":               {labelsFile(), "labels: found 0, expected 1 to 2000000"},
 		"too many labels":         {encode(0x801, []uint32{2_000_001}, nil), "labels: found 2000001, expected 1 to 2000000"},
-		"gz, only its magic":      {pack(good)[:2], "decompress: unexpected EOF"},
 		"gz, bit of the checksum": {flip(pack(good), -8, 0x01), "decompress: gzip: invalid checksum"},
-		"gz and a byte":           {join(pack(good), []byte("x")), "bytes after the gzip member: found at least 1, expected 0"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			labels, err := dataset.ReadLabels(bytes.NewReader(c.file), "t10k-labels-idx1-ubyte.gz")
-			if labels != nil {
-				t.Errorf("found labels %v beside the error", labels)
-			}
-			checkError(t, err, "t10k-labels-idx1-ubyte.gz: "+c.want)
-		})
+		labels, err := dataset.ReadLabels(bytes.NewReader(c.file), name)
+		if labels != nil {
+			t.Errorf("%s: found labels %v beside the error", name, labels)
+		}
+		checkError(t, err, name+": "+c.want)
 	}
 }
 

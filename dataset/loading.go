@@ -8,6 +8,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"os"
 	"slices"
 	"sync"
 
@@ -40,11 +41,30 @@ type published struct {
 	mean, deviation float64
 }
 
-// Load reads both files of labels and the headers of both files of images, as
-// [Open] does and with its errors, and goes on to decode the pixels on
-// goroutines of its own. They end with the files, also if nobody calls Wait.
-func Load(fsys fs.FS, name string) (*Loading, error) {
-	return load(fsys, name, nil)
+// Open begins to read the dataset of that name: MNIST, which is decoded once per
+// process, or else a folder as described at [Load]. It returns within
+// milliseconds, while the pixels are decoded in the background.
+func Open(name string) (*Loading, error) {
+	if name == MNIST {
+		return mnist()
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		return nil, fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
+	}
+	return Load(os.DirFS(name), name)
+}
+
+// Read is [Open] and Wait in one.
+func Read(name string) (*Dataset, error) {
+	loading, err := Open(name)
+	if err != nil {
+		return nil, err
+	}
+	return loading.Wait()
 }
 
 // Wait returns the dataset when all of its pixels are decoded, or the errors of

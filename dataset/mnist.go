@@ -7,6 +7,10 @@ import (
 	"sync"
 )
 
+// MNIST is the name of the MNIST database, which the binary carries: 60,000 train
+// and 10,000 test images of 28x28 pixels in 10 classes.
+const MNIST = "mnist"
+
 // Mean and standard deviation of MNIST's train pixels as everybody rounds them,
 // so that a normalized run can be compared with others.
 const (
@@ -22,37 +26,12 @@ var mnistChecksums string
 
 // mnist is decoded once per process and then kept: 55 MB.
 var mnist = sync.OnceValues(func() (*Loading, error) {
-	return load(MNISTFiles(), "mnist", &published{
+	return load(MNISTFiles(), MNIST, &published{
 		checksums: parseChecksums(mnistChecksums),
 		mean:      mnistMean,
 		deviation: mnistDeviation,
 	})
 })
-
-// MNIST returns the MNIST database that the binary carries: 60,000 train and
-// 10,000 test images of 28x28 pixels in 10 classes.
-//
-// It is decoded once per process. Each call returns a Dataset value of its own
-// whose arrays are shared and must not be written to. Errors are as for [Open],
-// though the embedded files give none.
-func MNIST() (*Dataset, error) {
-	loading, err := LoadMNIST()
-	if err != nil {
-		return nil, err
-	}
-	return loading.Wait()
-}
-
-// LoadMNIST is to [MNIST] what [Load] is to [Open]: it returns within
-// milliseconds, while the pixels are decoded in the background.
-func LoadMNIST() (*Loading, error) {
-	loading, err := mnist()
-	if err != nil {
-		return nil, err
-	}
-	l := *loading
-	return &l, nil
-}
 
 // MNISTFiles returns the four files of MNIST as this package carries them, IDX
 // in gzip, for programs that read them themselves.

@@ -2,7 +2,8 @@ package dataset_test
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
+	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"slices"
@@ -16,77 +17,64 @@ import (
 
 func loadMNIST(t testing.TB) *dataset.Dataset {
 	t.Helper()
-	d, err := dataset.MNIST()
+	d, err := dataset.Read(dataset.MNIST)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// checksums reads a list as sha256sum writes it: hex digits by file name.
-func checksums(t *testing.T, name string) map[string]string {
-	t.Helper()
-	list, err := os.ReadFile("mnist/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	sums := make(map[string]string)
-	for line := range strings.Lines(string(list)) {
-		sum, file, ok := strings.Cut(strings.TrimSpace(line), "  ")
-		if !ok {
-			t.Fatalf("%s: found line %q", name, line)
-		}
-		sums[file] = sum
-	}
-	return sums
-}
-
-func sha256Hex(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
-
-func TestMNISTFiles(t *testing.T) {
-	want := checksums(t, "SHA256SUMS")
-	got := make(map[string]string)
-	for _, file := range loadMNIST(t).Files {
-		got[file.Name] = file.SHA256
-		stored, err := os.ReadFile("mnist/" + file.Name)
+// The embedded files, and what they decode to, have the checksums of MNIST.
+func TestMNISTChecksums(t *testing.T) {
+	d := loadMNIST(t)
+	found := map[string]string{}
+	for _, file := range d.Files {
+		stored, err := fs.ReadFile(dataset.MNISTFiles(), file.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if sum := sha256Hex(stored); sum != want[file.Name] {
-			t.Errorf("%s: found checksum %s, expected %s", file.Name, sum, want[file.Name])
+		if found[file.Name] = fmt.Sprintf("%x", sha256.Sum256(stored)); found[file.Name] != file.SHA256 {
+			t.Errorf("%s: found checksum %s, expected %s", file.Name, file.SHA256, found[file.Name])
 		}
 	}
-	if diff := cmp.Diff(want, got); diff != "" || len(got) != 4 {
-		t.Errorf("Files (-expected +found):\n%s", diff)
+	checkSums(t, "SHA256SUMS", found)
+	decoded := map[string]string{}
+	for name, content := range map[string][]byte{
+		trainImages: imagesFile(60_000, 28, 28, d.Train.Pixels),
+		trainLabels: labelsFile(d.Train.Labels...),
+		testImages:  imagesFile(10_000, 28, 28, d.Test.Pixels),
+		testLabels:  labelsFile(d.Test.Labels...),
+	} {
+		decoded[name] = fmt.Sprintf("%x", sha256.Sum256(content))
 	}
+	checkSums(t, "SHA256SUMS.raw", decoded)
 }
 
-func TestMNISTContent(t *testing.T) {
-	d := loadMNIST(t)
-	for name, content := range map[string][]byte{
-		"train-images-idx3-ubyte": imagesFile(60_000, 28, 28, d.Train.Pixels),
-		"train-labels-idx1-ubyte": labelsFile(d.Train.Labels...),
-		"t10k-images-idx3-ubyte":  imagesFile(10_000, 28, 28, d.Test.Pixels),
-		"t10k-labels-idx1-ubyte":  labelsFile(d.Test.Labels...),
-	} {
-		want := checksums(t, "SHA256SUMS.raw")[name]
-		if sum := sha256Hex(content); sum != want {
-			t.Errorf("%s: found checksum %s, expected %s", name, sum, want)
-		}
+// checkSums compares checksums by name with a list as sha256sum writes it.
+func checkSums(t *testing.T, list string, found map[string]string) {
+	t.Helper()
+	content, err := os.ReadFile("mnist/" + list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := make(map[string]string)
+	for line := range strings.Lines(string(content)) {
+		sum, name, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		want[name] = sum
+	}
+	if diff := cmp.Diff(want, found); diff != "" || len(found) != 4 {
+		t.Errorf("%s (-expected +found):\n%s", list, diff)
 	}
 }
 
 func TestMNISTFacts(t *testing.T) {
-	loading, err := dataset.LoadMNIST()
+	loading, err := dataset.Open(dataset.MNIST)
 	if err != nil {
 		t.Fatal(err)
 	}
 	shape := dataset.Loading{Name: "mnist", TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
 	if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
-		t.Errorf("LoadMNIST (-expected +found):\n%s", diff)
+		t.Errorf("Open (-expected +found):\n%s", diff)
 	}
 
 	d := loadMNIST(t)
@@ -113,14 +101,22 @@ func TestMNISTValuesAreSeparate(t *testing.T) {
 	if one == other || &one.Train.Pixels[0] != &other.Train.Pixels[0] {
 		t.Fatal("expected two values with the same pixels")
 	}
-	if err := one.Split(1000, 1); err != nil {
-		t.Fatal(err)
-	}
+	one.Split(1000, 1)
 	one.Name = "changed"
 	if again := loadMNIST(t); again.Name != "mnist" || again.Train.Len() != 60_000 || again.Validation.Len() != 0 {
 		t.Errorf("a split of one value changed another")
 	}
 	if one.Mean != 0.1307 || one.Deviation != 0.3081 {
 		t.Errorf("found mean %v and deviation %v after a split, expected 0.1307 and 0.3081", one.Mean, one.Deviation)
+	}
+}
+
+// BenchmarkMNIST decodes the embedded files as any folder's.
+func BenchmarkMNIST(b *testing.B) {
+	b.SetBytes(70_000 * 28 * 28)
+	for b.Loop() {
+		if _, err := read(dataset.MNISTFiles(), dataset.MNIST); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

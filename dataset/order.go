@@ -1,6 +1,9 @@
 package dataset
 
-import "math/rand/v2"
+import (
+	"iter"
+	"math/rand/v2"
+)
 
 // Order returns the order in which an epoch visits the images: a permutation of
 // 0..count-1 that depends on seed, epoch and count alone, on every machine and
@@ -19,4 +22,37 @@ func FileOrder(count int) []int32 {
 		order[i] = int32(i)
 	}
 	return order
+}
+
+// Batch is what one training step sees.
+type Batch struct {
+	Step int     // of the epoch, from 0
+	Rows []int32 // [size, or less in the last batch] rows of the set; a view of the order
+}
+
+// Batches yields consecutive runs of order, size rows each, and at last those
+// that remain. A size below 1 yields nothing.
+func Batches(order []int32, size int) iter.Seq[Batch] {
+	return func(yield func(Batch) bool) {
+		for step := range BatchCount(len(order), size) {
+			first := step * size
+			end := first + min(size, len(order)-first)
+			if !yield(Batch{Step: step, Rows: order[first:end:end]}) {
+				return
+			}
+		}
+	}
+}
+
+// BatchCount returns the number of batches that [Batches] yields for count
+// rows: count/size rounded up, 0 for a size below 1.
+func BatchCount(count, size int) int {
+	if size < 1 {
+		return 0
+	}
+	batches := count / size
+	if count%size > 0 {
+		batches++
+	}
+	return batches
 }

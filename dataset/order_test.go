@@ -1,10 +1,14 @@
 package dataset_test
 
 import (
+	"fmt"
+	"math"
 	"slices"
 	"testing"
 
 	"epochal/dataset"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // The values are what every recorded run was trained with. If this test fails,
@@ -26,6 +30,9 @@ func TestOrderNeverChanges(t *testing.T) {
 }
 
 func TestOrderIsPermutation(t *testing.T) {
+	if order := dataset.FileOrder(4); !slices.Equal(order, []int32{0, 1, 2, 3}) {
+		t.Errorf("found the order of the file %v", order)
+	}
 	for _, count := range []int{0, 1, 2, 3, 10, 1000, 60_000} {
 		order := dataset.Order(7, 1, count)
 		slices.Sort(order)
@@ -36,28 +43,20 @@ func TestOrderIsPermutation(t *testing.T) {
 }
 
 func TestOrderDependsOnSeedAndEpoch(t *testing.T) {
-	orders := make(map[string][2]uint64)
+	orders := make(map[string]string)
 	for seed := range uint64(20) {
 		for epoch := range 20 {
-			order := dataset.Order(seed, epoch, 50)
-			key := string(bytesOf(order))
-			if earlier, ok := orders[key]; ok {
-				t.Errorf("seed %d, epoch %d: same order as seed %d, epoch %d", seed, epoch, earlier[0], earlier[1])
+			order := fmt.Sprint(dataset.Order(seed, epoch, 50))
+			name := fmt.Sprintf("seed %d, epoch %d", seed, epoch)
+			if earlier, ok := orders[order]; ok {
+				t.Errorf("%s: same order as %s", name, earlier)
 			}
-			orders[key] = [2]uint64{seed, uint64(epoch)}
-			if !slices.Equal(order, dataset.Order(seed, epoch, 50)) {
-				t.Errorf("seed %d, epoch %d: another order at the second call", seed, epoch)
+			orders[order] = name
+			if again := fmt.Sprint(dataset.Order(seed, epoch, 50)); again != order {
+				t.Errorf("%s: another order at the second call", name)
 			}
 		}
 	}
-}
-
-func bytesOf(order []int32) []byte {
-	values := make([]byte, len(order))
-	for i, row := range order {
-		values[i] = byte(row)
-	}
-	return values
 }
 
 // Over many seeds each row is as often first as any other.
@@ -75,8 +74,46 @@ func TestOrderIsEven(t *testing.T) {
 	}
 }
 
-func TestFileOrder(t *testing.T) {
-	if order := dataset.FileOrder(4); !slices.Equal(order, []int32{0, 1, 2, 3}) {
-		t.Errorf("found %v", order)
+func TestBatches(t *testing.T) {
+	order := []int32{6, 2, 4, 0, 5, 1, 3}
+	for _, c := range []struct {
+		count, size int
+		want        []dataset.Batch
+	}{
+		{7, 3, []dataset.Batch{{Step: 0, Rows: []int32{6, 2, 4}}, {Step: 1, Rows: []int32{0, 5, 1}}, {Step: 2, Rows: []int32{3}}}},
+		{6, 3, []dataset.Batch{{Step: 0, Rows: []int32{6, 2, 4}}, {Step: 1, Rows: []int32{0, 5, 1}}}},
+		{2, 1, []dataset.Batch{{Step: 0, Rows: []int32{6}}, {Step: 1, Rows: []int32{2}}}},
+		{7, 7, []dataset.Batch{{Step: 0, Rows: order}}},
+		{7, math.MaxInt, []dataset.Batch{{Step: 0, Rows: order}}},
+		{0, 3, nil},
+		{7, 0, nil},
+		{7, -1, nil},
+	} {
+		got := slices.Collect(dataset.Batches(order[:c.count], c.size))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%d rows, size %d (-expected +found):\n%s", c.count, c.size, diff)
+		}
+		if count := dataset.BatchCount(c.count, c.size); count != len(c.want) {
+			t.Errorf("%d rows, size %d: found a count of %d batches, expected %d", c.count, c.size, count, len(c.want))
+		}
 	}
+	for batch := range dataset.Batches(order, 3) {
+		if &batch.Rows[0] != &order[3*batch.Step] || cap(batch.Rows) != len(batch.Rows) {
+			t.Errorf("step %d: found rows that are no view of just their part of the order", batch.Step)
+		}
+		if batch.Step == 1 {
+			break
+		}
+	}
+}
+
+func ExampleBatches() {
+	order := dataset.Order(42, 1, 10)
+	for batch := range dataset.Batches(order, 4) {
+		fmt.Println(batch.Step, batch.Rows)
+	}
+	// Output:
+	// 0 [3 6 9 2]
+	// 1 [7 8 4 0]
+	// 2 [5 1]
 }

@@ -1,7 +1,5 @@
 package dataset
 
-import "fmt"
-
 // splitEpoch is the epoch whose order draws the validation images. Training
 // counts its epochs from 1, so no epoch begins with just these.
 const splitEpoch = 0
@@ -11,20 +9,13 @@ const splitEpoch = 0
 // share the old ones do not change. Mean and Deviation are those of the
 // remaining train images, except for MNIST, which keeps the published values.
 //
-// 0 does nothing. It is an error, and changes nothing, to ask for fewer than 0
-// or for all train images, or to split a second time.
-func (d *Dataset) Split(validation int, seed uint64) error {
+// validation is 0, which does nothing, to one less than there are train images.
+// A dataset is split once.
+func (d *Dataset) Split(validation int, seed uint64) {
 	if validation == 0 {
-		return nil
+		return
 	}
 	count := d.Train.Len()
-	if validation < 0 || validation >= count {
-		return fmt.Errorf("%s: validation images: found %d, expected 0 to %d", d.Name, validation, count-1)
-	}
-	if earlier := d.Validation.Len(); earlier > 0 {
-		return fmt.Errorf("%s: validation images: found %d of an earlier split, expected none", d.Name, earlier)
-	}
-
 	held := make([]bool, count)
 	for _, row := range Order(seed, splitEpoch, count)[:validation] {
 		held[row] = true
@@ -43,7 +34,6 @@ func (d *Dataset) Split(validation int, seed uint64) error {
 	if !d.keepStatistics {
 		d.Mean, d.Deviation = d.Train.normalization()
 	}
-	return nil
 }
 
 // emptyLike returns a set without images that has room for count like s's.

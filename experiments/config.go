@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"epochal/dataset"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -22,9 +23,6 @@ const (
 // the cost of a call (about a millisecond) does not show.
 const CallSeconds = 0.25
 
-// MNIST is the Data that means the embedded dataset.
-const MNIST = "mnist"
-
 // Config is everything that decides a run. The zero value is not valid; start
 // from [Defaults]. Its JSON form is the run folder's config.json.
 type Config struct {
@@ -36,7 +34,7 @@ type Config struct {
 	Normalize    bool    `json:"normalize"`      // inputs minus mean over deviation, instead of 0 to 1
 	Shuffle      bool    `json:"shuffle"`        // a new order every epoch, instead of the file's
 	Seed         uint64  `json:"seed"`           // of the initial weights and the orders
-	Data         string  `json:"data"`           // MNIST, or a folder with four IDX files
+	Data         string  `json:"data"`           // dataset.MNIST, or a folder with four IDX files
 	Validation   int     `json:"validation"`     // training images held out, 0 for none
 	Init         string  `json:"init"`           // safetensors file with the initial weights, "" to draw them from Seed
 	Backend      string  `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
@@ -53,7 +51,7 @@ func Defaults() Config {
 		LearningRate: 1e-3,
 		BatchSize:    64,
 		Shuffle:      true,
-		Data:         MNIST,
+		Data:         dataset.MNIST,
 		Backend:      backend.Auto,
 	}
 }
@@ -100,10 +98,10 @@ func activationNames() string {
 	return strings.Join(names, ", ")
 }
 
-// Topology is the network of c for images of rows times columns pixels in that
+// Architecture is the network of c for images of rows times columns pixels in that
 // many classes. It is the only place where a config becomes an architecture.
-func (c Config) Topology(rows, columns, classes int) (model.Topology, error) {
-	t := model.Topology{Inputs: rows * columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+func (c Config) Architecture(rows, columns, classes int) (model.Architecture, error) {
+	t := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
 	if err := t.Validate(); err != nil {
 		return t, Problem{Field: "layer_sizes", Reason: err}
 	}

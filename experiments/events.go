@@ -28,14 +28,14 @@ type Position struct {
 
 // RunStarted comes when everything is ready and the first epoch begins.
 type RunStarted struct {
-	Config   Config
-	Topology model.Topology
-	Backend  backend.Info
-	Train    int    // images
-	Test     int    // images
-	Folder   string // the run folder, "" for none
-	Resumed  bool   // the run goes on where it stopped
-	At       Position
+	Config       Config
+	Architecture model.Architecture
+	Backend      backend.Info
+	Train        int    // images
+	Test         int    // images
+	Folder       string // the run folder, "" for none
+	Resumed      bool   // the run goes on where it stopped
+	At           Position
 }
 
 // AlreadyEnded is the only event of a run that was to be resumed but had already

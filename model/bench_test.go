@@ -13,7 +13,7 @@ import (
 // The benchmarks train and evaluate MNIST on XLA's CPU. Every measured call ends
 // by reading a result from the device, so that device work is inside the window;
 // compilation and upload are outside. images/s counts images, GFLOP/s the
-// floating point operations of the matrix products (Topology.TrainFLOPs).
+// floating point operations of the matrix products (TrainFLOPs).
 //
 //	go test ./model -run '^$' -bench .
 
@@ -21,17 +21,12 @@ import (
 func benchmarkNetwork(b *testing.B, hidden []int, batch int) (*model.Network, *model.Images, int) {
 	b.Helper()
 	device := backendtest.XLA(b)
-	data, err := dataset.MNIST()
+	data, err := dataset.Read(dataset.MNIST)
 	if err != nil {
 		b.Fatal(err)
 	}
-	count := data.Train.Len()
-	program := model.Program{
-		Topology:  model.Topology{Inputs: 784, Hidden: hidden, Classes: data.Classes, Activation: model.ActivationReLU},
-		BatchSize: batch,
-	}
-	network, err := model.Compile(device, program, model.Sizes{
-		Rows: model.ResidentRows(784, count, data.Test.Len()), Epoch: count, Largest: count})
+	architecture := model.FullyConnected{Rows: 28, Columns: 28, Hidden: hidden, Classes: data.Classes, Activation: model.ActivationReLU}
+	network, err := model.Compile(device, model.Program{Architecture: architecture, BatchSize: batch}, data.Train.Len(), data.Test.Len())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -41,10 +36,10 @@ func benchmarkNetwork(b *testing.B, hidden []int, batch int) (*model.Network, *m
 		b.Fatal(err)
 	}
 	b.Cleanup(images.Close)
-	if err := network.SetWeights(model.Initialize(program.Topology, 0)); err != nil {
+	if err := network.SetWeights(model.Initialize(architecture.Parameters(), 0)); err != nil {
 		b.Fatal(err)
 	}
-	return network, images, count
+	return network, images, data.Train.Len()
 }
 
 // throughput reports what n images with the given operations each amount to.
@@ -59,43 +54,13 @@ var benchmarked = []struct {
 	batch  int
 }{{[]int{512, 512}, 64}, {[]int{128}, 32}}
 
-// BenchmarkStep is one step per call, as one dispatches without a loop on the device.
-func BenchmarkStep(b *testing.B) {
-	for _, c := range benchmarked {
-		b.Run(fmt.Sprintf("%v/batch=%d", c.hidden, c.batch), func(b *testing.B) {
-			network, images, count := benchmarkNetwork(b, c.hidden, c.batch)
-			order := dataset.Order(0, 1, count)
-			epoch, err := network.BeginEpoch(images, order)
-			if err != nil {
-				b.Fatal(err)
-			}
-			steps := 0
-			for b.Loop() {
-				if epoch.Step() == epoch.Steps() {
-					b.StopTimer()
-					epoch.Close()
-					if epoch, err = network.BeginEpoch(images, order); err != nil {
-						b.Fatal(err)
-					}
-					b.StartTimer()
-				}
-				if _, err := epoch.Train(context.Background(), 1, 1e-3); err != nil {
-					b.Fatal(err)
-				}
-				steps++
-			}
-			epoch.Close()
-			throughput(b, steps*c.batch, network.Program().Topology.TrainFLOPs())
-		})
-	}
-}
-
 // BenchmarkEpoch is an epoch of training, its order made and uploaded, at
-// several numbers of steps per call.
+// several numbers of steps per call: one, as one dispatches without a loop on the
+// device, some, and all.
 func BenchmarkEpoch(b *testing.B) {
 	for _, c := range benchmarked {
 		network, images, count := benchmarkNetwork(b, c.hidden, c.batch)
-		for _, stepsPerCall := range []int{100, count} {
+		for _, stepsPerCall := range []int{1, 100, count} {
 			b.Run(fmt.Sprintf("%v/batch=%d/steps-per-call=%d", c.hidden, c.batch, min(stepsPerCall, dataset.BatchCount(count, c.batch))), func(b *testing.B) {
 				number := 0
 				for b.Loop() {
@@ -111,7 +76,7 @@ func BenchmarkEpoch(b *testing.B) {
 					}
 					epoch.Close()
 				}
-				throughput(b, number*count, network.Program().Topology.TrainFLOPs())
+				throughput(b, number*count, model.TrainFLOPs(network.Program().Architecture))
 			})
 		}
 	}
@@ -132,7 +97,7 @@ func BenchmarkEvaluate(b *testing.B) {
 					evaluated += evaluation.Count
 				}
 			}
-			throughput(b, evaluated, network.Program().Topology.EvaluationFLOPs())
+			throughput(b, evaluated, model.EvaluationFLOPs(network.Program().Architecture))
 		})
 	}
 }

@@ -1,15 +1,12 @@
 package model
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 )
 
@@ -31,26 +28,18 @@ const checksumDigits = 2 * sha256.Size
 const maxCheckpoint = 8 + MaxHeader + 4*MaxParameters
 
 // WriteCheckpoint writes weights and metadata as one safetensors file that
-// PyTorch opens like any other. The same weights and metadata give the same bytes.
-func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[string]string) error {
-	if _, found := metadata[checksumName]; found {
-		return fmt.Errorf("metadata: found %s, which is the name of the checksum", checksumName)
-	}
-	var first bytes.Buffer
-	first.WriteString(checkpointStart[1:] + strings.Repeat("0", checksumDigits) + `"`)
-	for _, name := range slices.Sorted(maps.Keys(metadata)) {
-		key, err := json.Marshal(name)
+// PyTorch opens like any other. The same weights and metadata give the same
+// bytes. The name sha256 in the metadata is the checksum's own.
+func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, metadata map[string]string) error {
+	first := checkpointStart[1:] + strings.Repeat("0", checksumDigits) + `"`
+	if len(metadata) > 0 {
+		text, err := json.Marshal(metadata) // sorted by name
 		if err != nil {
 			return fmt.Errorf("metadata: %w", err)
 		}
-		value, err := json.Marshal(metadata[name])
-		if err != nil {
-			return fmt.Errorf("metadata: %s: %w", name, err)
-		}
-		fmt.Fprintf(&first, ",%s:%s", key, value)
+		first += "," + string(text[1:len(text)-1])
 	}
-	first.WriteString("},")
-	file, err := encodeWeights(t, weights, first.String())
+	file, err := encodeWeights(parameters, weights, first+"},")
 	if err != nil {
 		return err
 	}
@@ -64,18 +53,15 @@ func WriteCheckpoint(w io.Writer, t Topology, weights Weights, metadata map[stri
 // for errors. The checksum is verified first; then accept is shown the metadata,
 // before any weight is read, and its error, if any, is returned. Like
 // [ReadWeights] it allocates no more than twice what t needs.
-func ReadCheckpoint(r io.ReadSeeker, name string, t Topology, accept func(metadata map[string]string) error) (Weights, error) {
-	if err := t.Validate(); err != nil {
-		return nil, err
-	}
-	weights, err := readCheckpoint(r, t, accept)
+func ReadCheckpoint(r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error) (Weights, error) {
+	weights, err := readCheckpoint(r, parameters, accept)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return weights, nil
 }
 
-func readCheckpoint(r io.ReadSeeker, t Topology, accept func(map[string]string) error) (Weights, error) {
+func readCheckpoint(r io.ReadSeeker, parameters []ParameterSpec, accept func(map[string]string) error) (Weights, error) {
 	if err := verifyChecksum(r); err != nil {
 		return nil, err
 	}
@@ -90,7 +76,7 @@ func readCheckpoint(r io.ReadSeeker, t Topology, accept func(map[string]string) 
 	if err := accept(metadata); err != nil {
 		return nil, err
 	}
-	return readTensors(r, tensors, t)
+	return readTensors(r, tensors, parameters)
 }
 
 // verifyChecksum reads r to its end and compares.

@@ -2,19 +2,22 @@
 // connected stack, softmax cross-entropy and plain SGD, compiled once and run
 // on whatever backend was opened.
 //
-// A [Topology] says what the network looks like, [Weights] are its parameters
-// on the host, and a [Network] is both on a device, with two compiled programs:
+// An [Architecture] declares a network's parameters and builds its logits; the
+// post's is [FullyConnected]. [Weights] are the parameters on the host, and a
+// [Network] is all of it on a device, with two compiled programs:
 //
-//   - training runs any number of SGD steps in one call ([Network.Train]);
-//   - evaluation runs a section of the data in large chunks ([Network.Evaluate]).
+//   - training runs any number of SGD steps in one call ([Epoch.Train]);
+//   - evaluation runs a set of images in large chunks ([Network.Evaluate]).
 //
 // The data lives on the device as bytes ([Images]); rows are gathered,
-// converted and normalized inside the compiled step.
+// converted and normalized inside the compiled step. A [Roofline] tells how long
+// a step's matrix products take alone.
 //
 // The package knows nothing of flags, terminals, run folders or the order of an
 // epoch: package experiments decides what to run, package dataset supplies
-// images and orders, package model/backend opens devices.
+// images and orders, package model/backend opens devices. It trusts what the
+// program made, and validates files and what [Architecture.Validate] is called for.
 //
-// Graph building in GoMLX panics on misuse; every exported function here
-// recovers at its own border and returns an error instead.
+// Graph building in GoMLX panics on misuse; the functions here that build or run
+// a graph recover at their own border and return an error instead.
 package model

@@ -1,10 +1,10 @@
 package model
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"epochal/dataset"
 
@@ -27,7 +27,8 @@ type Evaluation struct {
 // Accuracy is Correct over Count, 0 to 1.
 func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.Count) }
 
-// Evaluate runs the set number `section` of images through the network.
+// Evaluate runs the set number `section` of images, 0 for the first, through the
+// network.
 //
 // Images go through in chunks of a fixed size; the loss is the post's all the
 // same: batches of the program's batch size in file order, the last one short,
@@ -35,34 +36,18 @@ func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.C
 //
 // ctx ends it between two calls of the device, with its error.
 func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Evaluation, error) {
-	if section < 0 || section >= len(images.sections) {
-		return Evaluation{}, fmt.Errorf("evaluating set %d: found %d sets", section, len(images.sections))
-	}
-	where, labels := images.sections[section], images.sets[section].Labels
-	if where.count == 0 || where.count > n.sizes.Largest {
-		return Evaluation{}, fmt.Errorf("evaluating set %d: found %d images, expected 1 to the %d the network was compiled for", section, where.count, n.sizes.Largest)
-	}
-	if most := slices.Max(labels); int(most) >= n.program.Topology.Classes {
-		return Evaluation{}, fmt.Errorf("evaluating set %d: found the label %d, expected below %d", section, most, n.program.Topology.Classes)
-	}
-	chunks := ceilDivide(where.count, evaluationChunk(n.program.Topology.Inputs))
-	if err := ctx.Err(); err != nil {
+	if err := cmp.Or(ctx.Err(), n.ready()); err != nil {
 		return Evaluation{}, err
 	}
-	var results perImage
-	var err error
-	if n.backend.StepLoops() {
-		results, err = n.evaluateLoop(images, where, chunks)
-	} else {
-		results, err = n.evaluateChunks(ctx, images, where, chunks)
-	}
-	if err != nil && ctx.Err() != nil {
-		return Evaluation{}, err
+	where := images.sections[section]
+	results, err := n.evaluate(ctx, images, where)
+	if err != nil && ctx.Err() == nil {
+		err = fmt.Errorf("evaluating set %d: %w", section, err)
 	}
 	if err != nil {
-		return Evaluation{}, fmt.Errorf("evaluating set %d: %w", section, err)
+		return Evaluation{}, err
 	}
-	return summarize(results, labels, n.program), nil
+	return summarize(results, where.labels, n.program), nil
 }
 
 // perImage are the outputs of an evaluation program, an element per image and
@@ -72,36 +57,28 @@ type perImage struct {
 	predictions         []uint8
 }
 
-// evaluateLoop evaluates all chunks in one call.
-func (n *Network) evaluateLoop(images *Images, where section, chunks int) (perImage, error) {
-	outputs, err := n.run(n.evaluation, false, int32(where.first), int32(chunks), images.scale, images.offset, images.pixels, images.labels)
-	if err != nil {
-		return perImage{}, err
+// evaluate evaluates a section, all of its chunks in one call where the device
+// has loops, else in a call each.
+func (n *Network) evaluate(ctx context.Context, images *Images, where section) (all perImage, err error) {
+	chunk := evaluationChunk(n.program.inputs())
+	chunks := dataset.BatchCount(len(where.labels), chunk)
+	if n.backend.StepLoops() {
+		return n.evaluateCall(images, map[string]any{"first": int32(where.first), "chunks": int32(chunks)})
 	}
-	return readEvaluation(outputs)
-}
-
-// evaluateChunks evaluates the same chunks one call at a time.
-func (n *Network) evaluateChunks(ctx context.Context, images *Images, where section, chunks int) (all perImage, err error) {
-	size := evaluationChunk(n.program.Topology.Inputs)
-	rows := make([]int32, size)
-	for chunk := range chunks {
+	rows := make([]int32, chunk)
+	for number := range chunks {
 		if err := ctx.Err(); err != nil {
 			return perImage{}, err
 		}
 		for i := range rows {
-			rows[i] = int32(where.first + chunk*size + i)
+			rows[i] = int32(where.first + number*chunk + i)
 		}
-		batch, err := toDevice(n.backend, rows, size)
+		batch, err := toDevice(n.backend, rows, chunk)
 		if err != nil {
 			return perImage{}, err
 		}
-		outputs, err := n.run(n.evaluation, false, images.scale, images.offset, batch, images.pixels, images.labels)
+		some, err := n.evaluateCall(images, map[string]any{"batch": batch})
 		finalize(batch)
-		if err != nil {
-			return perImage{}, err
-		}
-		some, err := readEvaluation(outputs)
 		if err != nil {
 			return perImage{}, err
 		}
@@ -112,9 +89,16 @@ func (n *Network) evaluateChunks(ctx context.Context, images *Images, where sect
 	return all, nil
 }
 
-// readEvaluation copies a program's outputs to the host, which waits for the
-// device, and frees them there.
-func readEvaluation(outputs []*tensors.Tensor) (results perImage, err error) {
+// evaluateCall calls the evaluation program. It copies the outputs to the host,
+// which waits for the device, and frees them there.
+func (n *Network) evaluateCall(images *Images, inputs map[string]any) (results perImage, err error) {
+	for i, parameter := range n.program.parameters() {
+		inputs[parameter.Name] = n.parameters[i]
+	}
+	outputs, err := n.evaluation.run(images.inputs(inputs))
+	if err != nil {
+		return perImage{}, err
+	}
 	var errs [3]error
 	results.losses, errs[0] = tensors.CopyFlatData[float32](outputs[0])
 	results.predictions, errs[1] = tensors.CopyFlatData[uint8](outputs[1])
@@ -128,13 +112,13 @@ func summarize(results perImage, labels []uint8, p Program) Evaluation {
 	count := len(labels)
 	losses, predictions := results.losses[:count], results.predictions[:count]
 	e := Evaluation{Count: count, Labels: labels, Losses: losses, Predictions: predictions, Confidences: results.confidences[:count]}
-	e.Confusion = make([][]int, p.Topology.Classes)
+	e.Confusion = make([][]int, p.Architecture.Task().Classes)
 	for class := range e.Confusion {
-		e.Confusion[class] = make([]int, p.Topology.Classes)
+		e.Confusion[class] = make([]int, len(e.Confusion))
 	}
-	batches := dataset.BatchCount(len(losses), p.BatchSize)
+	batches := dataset.BatchCount(count, p.BatchSize)
 	for batch := range batches {
-		from, to := batch*p.BatchSize, min((batch+1)*p.BatchSize, len(losses))
+		from, to := batch*p.BatchSize, min((batch+1)*p.BatchSize, count)
 		sum := 0.0
 		for i := from; i < to; i++ {
 			sum += float64(losses[i])

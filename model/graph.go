@@ -1,139 +1,136 @@
 package model
 
 import (
+	"fmt"
+
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
 	. "github.com/gomlx/gomlx/core/graph"
 
-	"epochal/model/backend"
-
+	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// The functions of this file build the graph; every backend runs the same ones.
-// They panic on misuse, as graph building does in GoMLX, and are only called
-// below [build], which recovers.
-//
-// Letters in shapes: rows = images resident on the device, inputs = pixels of
-// an image, out and in = widths of a layer.
-
-// parameters are the graph's nodes for one network: weight, bias, weight, bias...
-// in the order of Topology.Layers. Weights are [out, in], biases [out].
-type parameters []*Node
-
-// normalize turns bytes [batch, inputs] into float32 values [batch, inputs]:
-// byte*scale + offset, with the two scalars of [Normalization.affine].
-func normalize(pixels, scale, offset *Node) *Node {
-	return Add(Mul(ConvertDType(pixels, dtypes.Float32), scale), offset)
+// program is a compiled graph that takes its inputs by name.
+type program struct {
+	graph  *Graph
+	inputs []string // in the graph's order
 }
 
-// logits runs the network: images [batch, inputs] float32 to [batch, classes].
-func logits(images *Node, weights parameters, t Topology) *Node {
-	_, outputs := forward(images, weights, t)
-	return outputs[len(outputs)-1]
-}
-
-// forward runs the network on images [batch, inputs] float32 and returns what
-// goes into each linear layer, [batch, in], and what comes out of it before the
-// activation, [batch, out]. The last output is the logits.
-func forward(images *Node, weights parameters, t Topology) (inputs, outputs []*Node) {
-	batch := images.Shape().Dimensions[0]
-	x := images
-	layers := t.Layers()
-	for i, layer := range layers {
-		weight, bias := weights[2*i], weights[2*i+1]
-		weight.AssertDims(layer.Out, layer.In)
-		bias.AssertDims(layer.Out)
-		inputs = append(inputs, x)
-		x = DotGeneral(x, []int{1}, nil, weight, []int{1}, nil) // [batch, out]
-		x = Add(x, ExpandAxes(bias, 0))                         // bias as [1, out]
-		x.AssertDims(batch, layer.Out)
-		outputs = append(outputs, x)
-		if i < len(layers)-1 {
-			x = activate(x, t.Activation)
+// build compiles the graph that body builds. The inputs of the program are those
+// that body declares.
+func build(backend compute.Backend, name string, body func(s *state) []*Node) (p *program, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("compiling the %s program: %w", name, err)
 		}
+	}()
+	defer recovered(&err)
+	s := &state{graph: NewGraph(backend, name), values: values{}}
+	if err := s.graph.Compile(body(s)...); err != nil {
+		s.graph.Finalize()
+		return nil, err
 	}
-	return inputs, outputs
+	return &program{s.graph, s.inputs}, nil
 }
 
-// weightGradient is the gradient of a layer's weight, [out, in]: gradient is
-// that of its output, [batch, out], and input what went into it, [batch, in].
-func weightGradient(gradient, input *Node) *Node {
-	// XLA's CPU client computes a product over the first axes with another library
-	// than one over the last and the first, which is the faster of the two for many
-	// images and wide layers: 3% of a step at 512,512 and 1024,1024 with 256 images,
-	// but -16% at 256,256 with 128.
-	const images, width = 256, 512
-	shape := gradient.Shape().Dimensions
-	if shape[0] < images || shape[1] < width || !backend.IsXLACPU(gradient.Graph().Backend()) {
-		return DotGeneral(gradient, []int{0}, nil, input, []int{0}, nil)
+// run calls the program with its inputs by name. It may return before the device
+// is done; reading an output waits.
+func (p *program) run(inputs map[string]any) (outputs []*tensors.Tensor, err error) {
+	defer recovered(&err)
+	ordered := make([]any, len(p.inputs))
+	for i, name := range p.inputs {
+		ordered[i] = inputs[name]
 	}
-	// The barrier keeps XLA from folding the transposition into the product. It
-	// has two operands because go-xla ignores one of a single operand on the CPU.
-	barred := OptimizationBarriers(Transpose(gradient, 0, 1), input)
-	return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
+	return p.graph.Run(ordered...), nil
 }
 
-// activate applies the function between two layers.
-func activate(x *Node, a Activation) *Node {
-	switch a {
-	case ActivationSigmoid:
-		return Logistic(x)
-	case ActivationTanh:
-		return Tanh(x)
+// close frees the program; nil is allowed.
+func (p *program) close() {
+	if p != nil {
+		p.graph.Finalize()
+	}
+}
+
+// recovered turns a panic of GoMLX or below into an error: the border at which
+// the package's promise of errors begins.
+func recovered(err *error) {
+	switch thrown := recover().(type) {
+	case nil:
+	case error:
+		*err = thrown
 	default:
-		// Where, not Max: the gradient at exactly 0 is then 0, as in PyTorch. And
-		// less-or-equal, not greater: a NaN stays one, so that divergence shows.
-		return Where(LessOrEqual(x, ZerosLike(x)), ZerosLike(x), x)
+		*err = fmt.Errorf("%v", thrown)
 	}
 }
 
-// shiftedLogits subtracts from the logits [batch, classes] the largest of each
-// image, so that logits of any finite size give a finite loss, and returns the
-// sum of their exponentials [batch] as well: the softmax is exp(shifted) / sum.
-func shiftedLogits(logits *Node) (shifted, sum *Node) {
-	shifted = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, 1)))
-	return shifted, ReduceSum(Exp(shifted), 1)
-}
+// values are nodes by name.
+type values map[string]*Node
 
-// negativeLogLikelihood is the cross-entropy of each image: the results of
-// shiftedLogits and labels [batch] int32 to [batch] float32.
-func negativeLogLikelihood(shifted, sum, labels *Node) *Node {
-	labels.AssertDims(shifted.Shape().Dimensions[0])
-	hot := OneHot(labels, shifted.Shape().Dimensions[1], dtypes.Float32) // [batch, classes]
-	return Sub(Log(sum), ReduceSum(Mul(hot, shifted), 1))
-}
-
-// batchLoss is the mean of the losses [batch] whose weight is 1; those of
-// padding rows have weight 0. weights is [batch] float32.
-func batchLoss(losses, weights *Node) *Node {
-	return Div(ReduceAllSum(Mul(losses, weights)), ReduceAllSum(weights))
-}
-
-// sgdStep is one step of plain SGD on one batch, without momentum or decay:
-// parameter -= rate * gradient. It returns the loss before the update, a scalar,
-// and the new parameters.
-//
-// pixels [rows, inputs] uint8 and labels [rows] uint8 are the resident data,
-// batch [batch] int32 the rows to train on, weights [batch] float32 as in
-// batchLoss; rate, scale and offset are scalars.
-func sgdStep(pixels, labels, batch, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
-	index := ExpandAxes(batch, 1) // [batch, 1]
-	return sgdStepOn(Gather(pixels, index), Gather(labels, index), weights, rate, scale, offset, values, t)
-}
-
-// sgdStepOn is sgdStep on a batch that is there already: pixels [batch, inputs]
-// uint8 and labels [batch] uint8.
-func sgdStepOn(pixels, labels, weights, rate, scale, offset *Node, values parameters, t Topology) (loss *Node, updated parameters) {
-	images := normalize(pixels, scale, offset)    // [batch, inputs]
-	targets := ConvertDType(labels, dtypes.Int32) // [batch]
-	inputs, outputs := forward(images, values, t)
-	shifted, sum := shiftedLogits(outputs[len(outputs)-1])
-	losses := negativeLogLikelihood(shifted, sum, targets) // [batch]
-	loss = batchLoss(losses, weights)
-	for i, gradient := range Gradient(loss, outputs...) { // [batch, out] each
-		updated = append(updated,
-			Sub(values[2*i], Mul(rate, weightGradient(gradient, inputs[i]))),
-			Sub(values[2*i+1], Mul(rate, ReduceSum(gradient, 0))))
+// of lists the values of parameters, in their order.
+func (v values) of(parameters []ParameterSpec) []*Node {
+	var nodes []*Node
+	for _, parameter := range parameters {
+		nodes = append(nodes, v[parameter.Name])
 	}
-	return loss, updated
+	return nodes
+}
+
+// state is what a function of a graph is given, by name and in order: the inputs
+// of a program, and whatever else a loop carries from one round to the next.
+type state struct {
+	graph  *Graph
+	inputs []string // those of names that are inputs of the function
+	names  []string
+	values values
+}
+
+// input declares an input of the function.
+func (s *state) input(name string, dtype dtypes.DType, dimensions ...int) {
+	s.inputs = append(s.inputs, name)
+	s.add(name, Parameter(s.graph, name, shapes.Make(dtype, dimensions...)))
+}
+
+// add adds a value that is no input.
+func (s *state) add(name string, value *Node) {
+	s.names = append(s.names, name)
+	s.values[name] = value
+}
+
+// list is all values in order.
+func (s *state) list() []*Node {
+	var nodes []*Node
+	for _, name := range s.names {
+		nodes = append(nodes, s.values[name])
+	}
+	return nodes
+}
+
+// loop repeats body on the device while condition holds, and leaves in s what
+// they left. Both see the values of s by name, and nothing else of the function
+// that they stand in; body replaces those that change. The compiler drops the
+// copies of those that do not.
+func (s *state) loop(condition func(v values) *Node, body func(v values)) {
+	function := func(prefix string, results func(inside *state) []*Node) *Function {
+		return NewClosure(s.graph, func(g *Graph) []*Node {
+			inside := &state{graph: g, values: values{}}
+			for _, name := range s.names {
+				// StableHLO wants every name only once in a program, closures included.
+				inside.add(name, Parameter(g, prefix+name, s.values[name].Shape()))
+			}
+			return results(inside)
+		})
+	}
+	// The body goes first, and the condition and the function around both make
+	// constants with Const alone: GoMLX caches the scalars of its operations per
+	// graph, not per function, and one made in another function cannot be used.
+	bodyFunction := function("body_", func(inside *state) []*Node {
+		body(inside.values)
+		return inside.list()
+	})
+	conditionFunction := function("condition_", func(inside *state) []*Node { return []*Node{condition(inside.values)} })
+	for i, result := range While(conditionFunction, bodyFunction, s.list()...) {
+		s.values[s.names[i]] = result
+	}
 }

@@ -11,8 +11,6 @@ import (
 	"epochal/model/backend"
 
 	"github.com/gomlx/compute"
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
 
 // HostFed is a network whose training batches come from the host, copied to the
@@ -26,34 +24,26 @@ type HostFed struct {
 
 // CompileHostFed is [Compile] with such a training step instead of the training
 // program. Evaluation is as ever, on resident images.
-func CompileHostFed(b *backend.Backend, p Program, sizes Sizes) (*HostFed, error) {
-	network, err := compile(b, p, sizes, func(int) (*Graph, error) { return buildHostFedStep(b.Backend, p) })
+func CompileHostFed(b *backend.Backend, p Program, counts ...int) (*HostFed, error) {
+	network, err := compile(b, p, counts, func(*Network) (*program, error) { return buildHostFedStep(b.Backend, p) })
 	if err != nil {
 		return nil, err
 	}
-	return &HostFed{
-		network: network,
-		pixels:  make([]uint8, p.BatchSize*p.Topology.Inputs),
-		labels:  make([]uint8, p.BatchSize),
-	}, nil
+	return &HostFed{network, make([]uint8, p.BatchSize*p.inputs()), make([]uint8, p.BatchSize)}, nil
 }
 
-// buildHostFedStep compiles one step on a batch from the host, of which the
-// first count rows exist:
+// buildHostFedStep compiles one step on a batch from the host, which takes the
+// place of the resident data. It is the first and only batch of its epoch, so
+// that the first count rows of it exist:
 //
-//	count, rate, scale, offset, pixels [batch, inputs], labels [batch], parameters...
+//	step, count, rate, scale, offset, pixels [batch, inputs], labels [batch], parameters...
 //	-> loss, parameters...
-func buildHostFedStep(backend compute.Backend, p Program) (*Graph, error) {
-	return build(backend, "host-fed training step", func(g *Graph) []*Node {
-		count := Parameter(g, "count", shapes.Make(dtypes.Int32))
-		rate := Parameter(g, "rate", shapes.Make(dtypes.Float32))
-		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
-		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
-		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, p.BatchSize, p.Topology.Inputs))
-		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, p.BatchSize))
-		weights := batchWeights(Const(g, int32(0)), count, p.BatchSize)
-		loss, updated := sgdStepOn(pixels, labels, weights, rate, scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
-		return append([]*Node{loss}, updated...)
+func buildHostFedStep(backend compute.Backend, p Program) (*program, error) {
+	return build(backend, "host-fed training step", func(s *state) []*Node {
+		declareTraining(s)
+		p.declareData(s, p.BatchSize)
+		loss := p.step(s.values, s.values["pixels"], s.values["labels"])
+		return append([]*Node{loss}, s.values.of(p.parameters())...)
 	})
 }
 
@@ -61,33 +51,23 @@ func buildHostFedStep(backend compute.Backend, p Program) (*Graph, error) {
 // size of them, normalized by n, and returns the loss before the update. It
 // returns when the device is done.
 func (h *HostFed) Train(set dataset.Set, n Normalization, rows []int32, learningRate float64) (float32, error) {
-	p := h.network.program
-	if err := n.Validate(); err != nil {
-		return 0, err
-	}
-	if size := set.Rows * set.Columns; size != p.Topology.Inputs {
-		return 0, fmt.Errorf("training step: found images of %d pixels, expected %d", size, p.Topology.Inputs)
-	}
-	if len(rows) < 1 || len(rows) > p.BatchSize {
-		return 0, fmt.Errorf("training step: found %d rows, expected 1 to %d", len(rows), p.BatchSize)
-	}
+	b, inputs := h.network.backend, h.network.program.inputs()
 	for i, row := range rows {
-		if row < 0 || int(row) >= set.Len() {
-			return 0, fmt.Errorf("training step: found image %d, expected 0 to %d", row, set.Len()-1)
-		}
-		copy(h.pixels[i*p.Topology.Inputs:], set.Image(int(row)))
+		copy(h.pixels[i*inputs:], set.Image(int(row)))
 		h.labels[i] = set.Labels[row]
 	}
-	clear(h.pixels[len(rows)*p.Topology.Inputs:])
+	clear(h.pixels[len(rows)*inputs:])
 	clear(h.labels[len(rows):])
-	pixels, pixelsErr := toDevice(h.network.backend, h.pixels, p.BatchSize, p.Topology.Inputs)
-	labels, labelsErr := toDevice(h.network.backend, h.labels, p.BatchSize)
-	defer finalize(pixels, labels)
+	pixels, pixelsErr := toDevice(b, h.pixels, len(h.labels), inputs)
+	labels, labelsErr := toDevice(b, h.labels, len(h.labels))
+	batch := &Images{pixels: pixels, labels: labels, normalization: n}
+	defer batch.Close()
 	if err := errors.Join(pixelsErr, labelsErr); err != nil {
 		return 0, fmt.Errorf("copying a batch to the device: %w", err)
 	}
-	scale, offset := n.affine()
-	losses, err := h.network.trainCall(int32(len(rows)), float32(learningRate), scale, offset, pixels, labels)
+	losses, err := h.network.train(batch.inputs(map[string]any{
+		"step": int32(0), "count": int32(len(rows)), "rate": float32(learningRate),
+	}))
 	if err != nil {
 		return 0, fmt.Errorf("training step: %w", err)
 	}

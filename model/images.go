@@ -2,7 +2,6 @@ package model
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"epochal/dataset"
@@ -26,16 +25,6 @@ func (n Normalization) affine() (scale, offset float32) {
 	return float32(1 / (255 * n.Deviation)), float32(-n.Mean / n.Deviation)
 }
 
-// Validate reports numbers that cannot normalize anything.
-func (n Normalization) Validate() error {
-	if scale, offset := n.affine(); n.Deviation <= 0 || !finite(scale) || !finite(offset) {
-		return fmt.Errorf("normalization: found mean %v and deviation %v, expected finite numbers and a deviation above 0", n.Mean, n.Deviation)
-	}
-	return nil
-}
-
-func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
-
 // Unnormalized leaves pixels on the 0 to 1 scale of PyTorch's ToTensor.
 func Unnormalized() Normalization { return Normalization{Mean: 0, Deviation: 1} }
 
@@ -43,22 +32,23 @@ func Unnormalized() Normalization { return Normalization{Mean: 0, Deviation: 1} 
 // tensor [rows, inputs] and the labels [rows], with the sets one after another.
 type Images struct {
 	pixels, labels *tensors.Tensor
-	scale, offset  float32 // from byte to input, see Normalization
-	rows           int
+	normalization  Normalization
 	sections       []section
-	sets           []dataset.Set
 }
 
 // section is where one set lies among the resident rows.
-type section struct{ first, count int }
+type section struct {
+	first  int
+	labels []uint8 // of its images, on the host
+}
 
-// ResidentRows is the number of rows that sets of the given sizes take on the
+// residentRows is the number of rows that sets of the given sizes take on the
 // device: their sum, and padding so that the last chunk of each can be read
 // whole. inputs is the number of pixels of an image.
-func ResidentRows(inputs int, counts ...int) int {
+func residentRows(inputs int, counts []int) int {
 	first, rows, chunk := 0, 0, evaluationChunk(inputs)
 	for _, count := range counts {
-		rows = max(rows, first+ceilDivide(count, chunk)*chunk)
+		rows = max(rows, first+dataset.BatchCount(count, chunk)*chunk)
 		first += count
 	}
 	return rows
@@ -67,34 +57,19 @@ func ResidentRows(inputs int, counts ...int) int {
 // Upload copies sets to the device, in the order given. They must have images
 // of one size. Whoever reads them there reads them normalized by n.
 func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, error) {
-	if err := n.Validate(); err != nil {
-		return nil, err
-	}
-	counts := make([]int, len(sets))
-	inputs := 0
-	for i, set := range sets {
-		if len(set.Pixels) != set.Len()*set.Rows*set.Columns {
-			return nil, fmt.Errorf("set %d: found %d pixels, expected %d images of %dx%d", i, len(set.Pixels), set.Len(), set.Rows, set.Columns)
-		}
-		counts[i] = set.Len()
-		size := set.Rows * set.Columns
-		if i > 0 && size != inputs {
-			return nil, fmt.Errorf("set %d: found images of %d pixels, expected %d as in the first set", i, size, inputs)
-		}
-		inputs = size
-	}
-	images := &Images{rows: ResidentRows(inputs, counts...), sets: sets}
-	images.scale, images.offset = n.affine()
-	labels := make([]uint8, images.rows)
-	first := 0
+	images := &Images{normalization: n}
+	var counts []int
+	var labels []uint8
 	for _, set := range sets {
-		copy(labels[first:], set.Labels)
-		images.sections = append(images.sections, section{first: first, count: set.Len()})
-		first += set.Len()
+		images.sections = append(images.sections, section{len(labels), set.Labels})
+		counts, labels = append(counts, set.Len()), append(labels, set.Labels...)
 	}
+	inputs := sets[0].Rows * sets[0].Columns
+	rows := residentRows(inputs, counts)
+	labels = append(labels, make([]uint8, rows-len(labels))...)
 	var err error
-	if images.pixels, err = uploadPixels(b, images.rows, inputs, sets); err == nil {
-		images.labels, err = toDevice(b, labels, images.rows)
+	if images.pixels, err = uploadPixels(b, rows, inputs, sets); err == nil {
+		images.labels, err = toDevice(b, labels, rows)
 	}
 	if err != nil {
 		images.Close()
@@ -127,33 +102,29 @@ func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*te
 	})
 }
 
+// inputs adds to the inputs of a program what it reads images with.
+func (i *Images) inputs(inputs map[string]any) map[string]any {
+	inputs["scale"], inputs["offset"] = i.normalization.affine()
+	inputs["pixels"], inputs["labels"] = i.pixels, i.labels
+	return inputs
+}
+
 // Normalized is a view of the same images on the device that whoever reads it
 // reads normalized by n. Only the images themselves are to be closed.
-func (i *Images) Normalized(n Normalization) (*Images, error) {
-	if err := n.Validate(); err != nil {
-		return nil, err
-	}
+func (i *Images) Normalized(n Normalization) *Images {
 	view := *i
-	view.scale, view.offset = n.affine()
-	return &view, nil
+	view.normalization = n
+	return &view
 }
 
 // First is a view of the same images on the device in which set number section
 // ends after its first count images, 1 to all of them. Only the images
 // themselves are to be closed.
-func (i *Images) First(section, count int) (*Images, error) {
-	if section < 0 || section >= len(i.sections) {
-		return nil, fmt.Errorf("set %d: found %d sets", section, len(i.sections))
-	}
-	if most := i.sections[section].count; count < 1 || count > most {
-		return nil, fmt.Errorf("set %d: found %d images wanted, expected 1 to %d", section, count, most)
-	}
+func (i *Images) First(section, count int) *Images {
 	view := *i
-	view.sections, view.sets = slices.Clone(i.sections), slices.Clone(i.sets)
-	view.sections[section].count = count
-	set := &view.sets[section]
-	set.Pixels, set.Labels = set.Pixels[:count*set.Rows*set.Columns], set.Labels[:count]
-	return &view, nil
+	view.sections = slices.Clone(i.sections)
+	view.sections[section].labels = view.sections[section].labels[:count]
+	return &view
 }
 
 // Close frees the device memory.

@@ -1,9 +1,12 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
+	"epochal/dataset"
 	"epochal/model/backend"
 
 	"github.com/gomlx/compute"
@@ -13,91 +16,55 @@ import (
 	"github.com/gomlx/gomlx/core/tensors"
 )
 
-// Program is everything that is compiled into a network's two programs. The
-// learning rate and the normalization are not: they are inputs of every call.
-type Program struct {
-	Topology  Topology
-	BatchSize int // images per SGD step, at least 1
-
-	// SingleSteps makes every SGD step a call of the device, as it is anyway where
-	// the device has no loops. A program of one step does not copy the parameters
-	// into a loop and the losses of the whole epoch out of it, so that step by step
-	// it is the faster one.
-	SingleSteps bool
-}
-
-// loops tells whether the training program runs many steps per call on b.
-func (p Program) loops(b *backend.Backend) bool { return b.StepLoops() && !p.SingleSteps }
-
-// Validate reports what is impossible in p.
-func (p Program) Validate() error {
-	if err := p.Topology.Validate(); err != nil {
-		return err
-	}
-	if p.BatchSize < 1 {
-		return fmt.Errorf("batch size: found %d, expected at least 1", p.BatchSize)
-	}
-	return nil
-}
-
 // Network is a compiled network with its parameters on a device. It is not safe
 // for concurrent use. Close frees what it holds on the device.
 type Network struct {
 	program Program
 	backend *backend.Backend
-	sizes   Sizes
 
-	training, evaluation *graph.Graph
-	parameters           []*tensors.Tensor // weight [out, in], bias [out], ... as in [parameterNodes]
+	rows  int // of images on the device, see [Images]
+	steps int // of an epoch of training
+
+	training, evaluation *program
+	parameters           []*tensors.Tensor // as in Program.parameters
 }
 
-// Sizes are the amounts of data that a network is compiled for.
-type Sizes struct {
-	Rows    int // resident rows, see [Images]
-	Epoch   int // images in an epoch of training
-	Largest int // images in the largest section that is evaluated
-}
-
-// steps is the number of SGD steps in an epoch.
-func (n *Network) steps() int { return ceilDivide(n.sizes.Epoch, n.program.BatchSize) }
-
-func ceilDivide(a, b int) int { return (a + b - 1) / b }
-
-// Compile compiles the two programs for an open backend, side by side. The
-// network has no weights until SetWeights.
-func Compile(b *backend.Backend, p Program, sizes Sizes) (*Network, error) {
-	return compile(b, p, sizes, func(steps int) (*graph.Graph, error) {
+// Compile compiles the two programs for an open backend, side by side. counts
+// are the images in each set, in the order in which [Upload] gets them; the
+// first is trained on. The network has no weights until SetWeights.
+func Compile(b *backend.Backend, p Program, counts ...int) (*Network, error) {
+	return compile(b, p, counts, func(n *Network) (*program, error) {
 		if p.loops(b) {
-			return buildTrainingLoop(b.Backend, p, sizes.Rows, steps)
+			return buildTrainingLoop(b.Backend, p, n.rows, n.steps)
 		}
-		return buildTrainingStep(b.Backend, p, sizes.Rows)
+		return buildTrainingStep(b.Backend, p, n.rows)
 	})
 }
 
-// compile is Compile with the training program that build builds, given the
-// number of steps in an epoch.
-func compile(b *backend.Backend, p Program, sizes Sizes, build func(steps int) (*graph.Graph, error)) (*Network, error) {
-	if err := p.Validate(); err != nil {
-		return nil, err
+// compile is Compile with the training program that build builds.
+func compile(b *backend.Backend, p Program, counts []int, build func(n *Network) (*program, error)) (*Network, error) {
+	n := &Network{
+		program: p,
+		backend: b,
+		rows:    residentRows(p.inputs(), counts),
+		steps:   dataset.BatchCount(counts[0], p.BatchSize),
 	}
-	n := &Network{program: p, backend: b, sizes: sizes}
 	var trainingErr, evaluationErr error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		if b.StepLoops() {
-			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, sizes.Rows, ceilDivide(sizes.Largest, evaluationChunk(p.Topology.Inputs)))
+			chunks := dataset.BatchCount(slices.Max(counts), evaluationChunk(p.inputs()))
+			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, n.rows, chunks)
 		} else {
-			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, sizes.Rows)
+			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, n.rows)
 		}
 	}()
-	n.training, trainingErr = build(n.steps())
+	n.training, trainingErr = build(n)
 	<-done
-	for _, err := range []error{trainingErr, evaluationErr} {
-		if err != nil {
-			n.Close()
-			return nil, err
-		}
+	if err := cmp.Or(trainingErr, evaluationErr); err != nil {
+		n.Close()
+		return nil, err
 	}
 	return n, nil
 }
@@ -105,45 +72,53 @@ func compile(b *backend.Backend, p Program, sizes Sizes, build func(steps int) (
 // Close frees the parameters and programs. The backend stays open.
 func (n *Network) Close() {
 	finalize(n.parameters...)
-	n.parameters = nil
-	for _, program := range []*graph.Graph{n.training, n.evaluation} {
-		if program != nil {
-			program.Finalize()
-		}
-	}
-	n.training, n.evaluation = nil, nil
+	n.training.close()
+	n.evaluation.close()
+	n.parameters, n.training, n.evaluation = nil, nil, nil
 }
 
 // Program returns what the network was compiled from.
 func (n *Network) Program() Program { return n.program }
 
 // SetWeights copies weights to the device.
-func (n *Network) SetWeights(weights Weights) (err error) {
-	if err := weights.check(n.program.Topology); err != nil {
+func (n *Network) SetWeights(weights Weights) error {
+	fresh, err := parametersToDevice(n.backend, n.program.parameters(), weights)
+	if err != nil {
 		return err
-	}
-	var fresh []*tensors.Tensor
-	defer func() {
-		if err != nil {
-			finalize(fresh...)
-			err = fmt.Errorf("copying weights to the device: %w", err)
-		}
-	}()
-	for i, layer := range n.program.Topology.Layers() {
-		weight, err := toDevice(n.backend, weights[i].Weight, layer.Out, layer.In)
-		if err != nil {
-			return err
-		}
-		fresh = append(fresh, weight)
-		bias, err := toDevice(n.backend, weights[i].Bias, layer.Out)
-		if err != nil {
-			return err
-		}
-		fresh = append(fresh, bias)
 	}
 	finalize(n.parameters...)
 	n.parameters = fresh
 	return nil
+}
+
+// parametersToDevice copies the values of parameters to a device.
+func parametersToDevice(b *backend.Backend, parameters []ParameterSpec, weights Weights) (all []*tensors.Tensor, err error) {
+	for i, parameter := range parameters {
+		tensor, err := toDevice(b, weights[i], parameter.Dims...)
+		if err != nil {
+			finalize(all...)
+			return nil, fmt.Errorf("copying %s to the device: %w", parameter.Name, err)
+		}
+		all = append(all, tensor)
+	}
+	return all, nil
+}
+
+// Weights copies the parameters back to the host.
+func (n *Network) Weights() (Weights, error) {
+	if err := n.ready(); err != nil {
+		return nil, err
+	}
+	weights := make(Weights, len(n.parameters))
+	for i, parameter := range n.parameters {
+		// A local copy left in the tensor would be stale after the next step.
+		flat, err := tensors.CopyFlatData[float32](parameter)
+		if err != nil {
+			return nil, fmt.Errorf("copying weights from the device: %w", err)
+		}
+		weights[i] = flat
+	}
+	return weights, nil
 }
 
 // finalize frees tensors on the device; nil ones are left alone.
@@ -153,25 +128,6 @@ func finalize(all ...*tensors.Tensor) {
 			tensor.FinalizeAll()
 		}
 	}
-}
-
-// Weights copies the parameters back to the host.
-func (n *Network) Weights() (Weights, error) {
-	if err := n.ready(); err != nil {
-		return nil, err
-	}
-	weights := make(Weights, len(n.parameters)/2)
-	for i := range weights {
-		for j, values := range []*[]float32{&weights[i].Weight, &weights[i].Bias} {
-			flat, err := tensors.CopyFlatData[float32](n.parameters[2*i+j])
-			if err != nil {
-				return nil, fmt.Errorf("copying weights from the device: %w", err)
-			}
-			// A local copy left in the tensor would be stale after the next step.
-			*values = flat
-		}
-	}
-	return weights, nil
 }
 
 // toDevice copies flat values to the backend's device.
@@ -209,28 +165,29 @@ func (n *Network) ready() error {
 	return nil
 }
 
-// run calls a compiled program. When donate is set the network's parameters are
-// given to the call, to be updated in place, and the network has none until the
-// caller sets the new ones.
-func (n *Network) run(program *graph.Graph, donate bool, inputs ...any) (outputs []*tensors.Tensor, err error) {
+// train calls the training program with the inputs that are not parameters,
+// keeps the new parameters and returns the losses. Reading them waits for the
+// device: the whole call is done then.
+//
+// The parameters are donated to the call, to be updated in place. Should it
+// fail, the network has none.
+func (n *Network) train(inputs map[string]any) (losses []float32, err error) {
 	defer recovered(&err)
 	if err := n.ready(); err != nil {
 		return nil, err
 	}
 	given := n.parameters
-	if donate {
-		n.parameters = nil
-	}
-	for _, parameter := range given {
-		if !donate {
-			inputs = append(inputs, parameter)
-			continue
-		}
-		donated, err := graph.DonateTensorBuffer(parameter, n.backend.Backend, device)
-		if err != nil {
+	n.parameters = nil
+	for i, parameter := range n.program.parameters() {
+		if inputs[parameter.Name], err = graph.DonateTensorBuffer(given[i], n.backend.Backend, device); err != nil {
 			return nil, err
 		}
-		inputs = append(inputs, donated)
 	}
-	return program.Run(inputs...), nil
+	outputs, err := n.training.run(inputs)
+	if err != nil {
+		return nil, err
+	}
+	n.parameters = outputs[1:]
+	defer finalize(outputs[0])
+	return tensors.CopyFlatData[float32](outputs[0])
 }

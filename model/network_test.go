@@ -1,12 +1,10 @@
 package model_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"testing"
 
 	"epochal/dataset"
@@ -24,34 +22,64 @@ func onEveryBackend(t *testing.T, test func(*testing.T, *backend.Backend)) {
 // fixture is a small network on a device with data to train it on.
 type fixture struct {
 	*model.Network
-	images      *model.Images
-	train, test dataset.Set
-	weights     model.Weights
+	architecture model.FullyConnected
+	images       *model.Images
+	train, test  dataset.Set
+	weights      model.Weights
 }
 
-func newFixture(t *testing.T, b *backend.Backend, p model.Program, n model.Normalization, train, test int) fixture {
+// relu is a network for images of 3x4 pixels.
+func relu(classes int, hidden ...int) model.FullyConnected {
+	return model.FullyConnected{Rows: 3, Columns: 4, Hidden: hidden, Classes: classes, Activation: model.ActivationReLU}
+}
+
+func newFixture(t *testing.T, b *backend.Backend, a model.FullyConnected, batch int, n model.Normalization, train, test int) fixture {
 	t.Helper()
-	const rows, columns = 3, 4
-	p.Topology.Inputs = rows * columns
 	f := fixture{
-		train:   randomSet(1, train, rows, columns, p.Topology.Classes),
-		test:    randomSet(2, test, rows, columns, p.Topology.Classes),
-		weights: model.Initialize(p.Topology, 3),
+		architecture: a,
+		train:        randomSet(1, train, a.Rows, a.Columns, a.Classes),
+		test:         randomSet(2, test, a.Rows, a.Columns, a.Classes),
+		weights:      model.Initialize(a.Parameters(), 3),
 	}
+	f.compile(t, b, model.Program{Architecture: a, BatchSize: batch})
 	var err error
-	f.Network, err = model.Compile(b, p, model.Sizes{Rows: model.ResidentRows(rows*columns, train, test), Epoch: train, Largest: max(train, test)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(f.Network.Close)
 	if f.images, err = model.Upload(b, n, f.train, f.test); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.images.Close)
+	return f
+}
+
+// compile gives f another network, with its first weights.
+func (f *fixture) compile(t *testing.T, b *backend.Backend, p model.Program) {
+	t.Helper()
+	var err error
+	if f.Network, err = model.Compile(b, p, f.train.Len(), f.test.Len()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Network.Close)
 	if err := f.SetWeights(f.weights); err != nil {
 		t.Fatal(err)
 	}
-	return f
+}
+
+func evaluate(t *testing.T, n *model.Network, images *model.Images, section int) model.Evaluation {
+	t.Helper()
+	evaluation, err := n.Evaluate(context.Background(), images, section)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return evaluation
+}
+
+// trained are the weights on the device.
+func (f fixture) trained(t *testing.T) model.Weights {
+	t.Helper()
+	weights, err := f.Weights()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return weights
 }
 
 // epoch trains one epoch, stepsPerCall steps a call.
@@ -95,12 +123,10 @@ func TestTrainingAndEvaluationFollowTheReference(t *testing.T) {
 			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 				const train, tests, rate = 29, 21, 0.1 // 29 = 3 * 8 + 5: the last batch is partial
 				normalization := model.Normalization{Mean: 0.3, Deviation: 0.6}
-				program := model.Program{
-					Topology:  model.Topology{Hidden: test.hidden, Classes: 3, Activation: test.activation},
-					BatchSize: test.batch,
-				}
-				f := newFixture(t, b, program, normalization, train, tests)
-				want := newReference(f.Program().Topology, f.weights)
+				architecture := relu(3, test.hidden...)
+				architecture.Activation = test.activation
+				f := newFixture(t, b, architecture, test.batch, normalization, train, tests)
+				want := newReference(architecture, f.weights)
 				for epoch := 1; epoch <= 3; epoch++ {
 					order := dataset.Order(5, epoch, train)
 					losses := f.epoch(t, order, 2, rate)
@@ -125,19 +151,14 @@ func TestTrainingAndEvaluationFollowTheReference(t *testing.T) {
 
 func compareWeights(t *testing.T, f fixture, want *reference) {
 	t.Helper()
-	weights, err := f.Weights()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, layer := range f.Program().Topology.Layers() {
-		for out := range layer.Out {
-			if got, want := float64(weights[i].Bias[out]), want.bias[i][out]; !(math.Abs(got-want) < 2e-6) {
-				t.Errorf("bias %d of layer %d: found %v, expected %v", out, i, got, want)
-			}
-			for in := range layer.In {
-				if got, want := float64(weights[i].Weight[out*layer.In+in]), want.weight[i][out][in]; !(math.Abs(got-want) < 2e-6) {
-					t.Errorf("weight %d,%d of layer %d: found %v, expected %v", out, in, i, got, want)
-				}
+	for i, values := range f.trained(t) {
+		expected := want.bias[i/2]
+		if i%2 == 0 {
+			expected = slices.Concat(want.weight[i/2]...)
+		}
+		for j, value := range values {
+			if !(math.Abs(float64(value)-expected[j]) < 2e-6) {
+				t.Errorf("%s: found %v at position %d, expected %v", f.architecture.Parameters()[i].Name, value, j, expected[j])
 			}
 		}
 	}
@@ -145,15 +166,12 @@ func compareWeights(t *testing.T, f fixture, want *reference) {
 
 func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, want *reference, n model.Normalization) {
 	t.Helper()
-	got, err := f.Evaluate(context.Background(), f.images, section)
-	if err != nil {
-		t.Fatal(err)
-	}
+	got := evaluate(t, f.Network, f.images, section)
 	loss, predictions, confidences := want.evaluate(set, n, f.Program().BatchSize)
 	if !(math.Abs(got.Loss-loss) < 2e-6) {
 		t.Errorf("section %d: found loss %v, expected %v", section, got.Loss, loss)
 	}
-	confusion := make([][]int, f.Program().Topology.Classes)
+	confusion := make([][]int, f.architecture.Classes)
 	for class := range confusion {
 		confusion[class] = make([]int, len(confusion))
 	}
@@ -181,9 +199,8 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 // Sets that are larger than a chunk of the evaluation and no multiple of it.
 func TestEvaluationInChunks(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
-		program := model.Program{Topology: model.Topology{Hidden: []int{5}, Classes: 4, Activation: model.ActivationReLU}, BatchSize: 7}
-		f := newFixture(t, b, program, model.Unnormalized(), 2503, 1001)
-		want := newReference(f.Program().Topology, f.weights)
+		f := newFixture(t, b, relu(4, 5), 7, model.Unnormalized(), 2503, 1001)
+		want := newReference(f.architecture, f.weights)
 		compareEvaluation(t, f, 0, f.train, want, model.Unnormalized())
 		compareEvaluation(t, f, 1, f.test, want, model.Unnormalized())
 	})
@@ -191,29 +208,59 @@ func TestEvaluationInChunks(t *testing.T) {
 
 func TestStepsPerCallNeverChangeTheResult(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
-		program := model.Program{Topology: model.Topology{Hidden: []int{16}, Classes: 3, Activation: model.ActivationReLU}, BatchSize: 4}
-		var first []byte
+		f := newFixture(t, b, relu(3, 16), 4, model.Unnormalized(), 487, 10)
+		var first string
 		for _, stepsPerCall := range []int{0, 1, 7, 100, 122} {
-			program.SingleSteps = stepsPerCall == 0
-			f := newFixture(t, b, program, model.Unnormalized(), 487, 10)
-			if err := f.SetWeights(f.weights); err != nil {
-				t.Fatal(err)
-			}
+			f.compile(t, b, model.Program{Architecture: f.architecture, BatchSize: 4, SingleSteps: stepsPerCall == 0})
 			losses := f.epoch(t, dataset.Order(0, 1, 487), max(1, stepsPerCall), 0.05)
-			weights, err := f.Weights()
+			result := fmt.Sprint(losses, f.trained(t)) // the shortest digits tell every float32 apart
+			if first == "" {
+				first = result
+			} else if first != result {
+				t.Errorf("%d steps a call: found other losses or weights than with a program of single steps", stepsPerCall)
+			}
+		}
+	})
+}
+
+// An epoch that goes on in its middle ends as one that was never left.
+func TestSeek(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+		f := newFixture(t, b, relu(3, 5), 4, model.Unnormalized(), 22, 3)
+		order := dataset.Order(0, 1, 22)
+		want := f.epoch(t, order, 2, 0.1)
+		if err := f.SetWeights(f.weights); err != nil {
+			t.Fatal(err)
+		}
+		var losses []float32
+		for _, start := range []int{0, 4} {
+			epoch, err := f.BeginEpoch(f.images, order)
 			if err != nil {
 				t.Fatal(err)
 			}
-			var result bytes.Buffer
-			fmt.Fprintln(&result, losses)
-			if err := model.WriteWeights(&result, f.Program().Topology, weights); err != nil {
+			defer epoch.Close()
+			epoch.Seek(start)
+			some, err := epoch.Train(context.Background(), 4, 0.1)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if first == nil {
-				first = result.Bytes()
-			} else if !bytes.Equal(first, result.Bytes()) {
-				t.Errorf("%d steps a call: found other losses or weights than with a program of single steps", stepsPerCall)
-			}
+			losses = append(losses, some...)
+		}
+		if !slices.Equal(losses, want) {
+			t.Errorf("found the losses %v, expected %v", losses, want)
+		}
+	})
+}
+
+func TestTheFirstImagesOfASet(t *testing.T) {
+	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+		f := newFixture(t, b, relu(3, 7), 4, model.Unnormalized(), 20, 9)
+		all, some := evaluate(t, f.Network, f.images, 1), evaluate(t, f.Network, f.images.First(1, 6), 1)
+		if some.Count != 6 || !slices.Equal(some.Losses, all.Losses[:6]) {
+			t.Errorf("found %d images with the losses %v, expected 6 with %v", some.Count, some.Losses, all.Losses[:6])
+		}
+		if again := evaluate(t, f.Network, f.images, 1); again.Count != 9 {
+			t.Errorf("the images themselves: found %d, expected 9", again.Count)
 		}
 	})
 }
@@ -221,16 +268,11 @@ func TestStepsPerCallNeverChangeTheResult(t *testing.T) {
 // Logits of ±10,000 are far beyond where exp overflows.
 func TestLossIsStableForHugeLogits(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
-		topology := model.Topology{Inputs: 12, Classes: 2, Activation: model.ActivationReLU}
-		f := newFixture(t, b, model.Program{Topology: topology, BatchSize: 5}, model.Unnormalized(), 5, 5)
-		bias := []float32{1e4, -1e4}
-		if err := f.SetWeights(model.Weights{{Weight: make([]float32, 24), Bias: bias}}); err != nil {
+		f := newFixture(t, b, relu(2), 5, model.Unnormalized(), 5, 5)
+		if err := f.SetWeights(model.Weights{make([]float32, 24), {1e4, -1e4}}); err != nil {
 			t.Fatal(err)
 		}
-		evaluation, err := f.Evaluate(context.Background(), f.images, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
+		evaluation := evaluate(t, f.Network, f.images, 0)
 		for i, loss := range evaluation.Losses {
 			if want := 2e4 * float32(f.train.Labels[i]); loss != want {
 				t.Errorf("label %d: found loss %v, expected %v", f.train.Labels[i], loss, want)
@@ -240,11 +282,7 @@ func TestLossIsStableForHugeLogits(t *testing.T) {
 		if math.Abs(float64(losses[0])-evaluation.Loss) > 1e-2 {
 			t.Errorf("training: found loss %v, expected %v", losses[0], evaluation.Loss)
 		}
-		weights, err := f.Weights()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, value := range slices.Concat(weights[0].Weight, weights[0].Bias) {
+		for _, value := range slices.Concat(f.trained(t)...) {
 			if math.IsNaN(float64(value)) || math.IsInf(float64(value), 0) {
 				t.Fatalf("found the weight %v after a step", value)
 			}
@@ -257,16 +295,14 @@ func TestLossIsStableForHugeLogits(t *testing.T) {
 func TestNaNReachesTheLoss(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		for _, activation := range model.Activations() {
-			program := model.Program{Topology: model.Topology{Hidden: []int{4, 3}, Classes: 2, Activation: activation}, BatchSize: 2}
-			f := newFixture(t, b, program, model.Unnormalized(), 4, 2)
-			f.weights[0].Bias[0] = float32(math.NaN())
+			architecture := relu(2, 4, 3)
+			architecture.Activation = activation
+			f := newFixture(t, b, architecture, 2, model.Unnormalized(), 4, 2)
+			f.weights[1][0] = float32(math.NaN())
 			if err := f.SetWeights(f.weights); err != nil {
 				t.Fatal(err)
 			}
-			evaluation, err := f.Evaluate(context.Background(), f.images, 0)
-			if err != nil {
-				t.Fatal(err)
-			}
+			evaluation := evaluate(t, f.Network, f.images, 0)
 			if losses := f.epoch(t, dataset.FileOrder(4), 1, 0.1); !math.IsNaN(evaluation.Loss) || !math.IsNaN(float64(losses[0])) {
 				t.Errorf("%s: found the losses %v and %v, expected NaN", activation, evaluation.Loss, losses[0])
 			}
@@ -275,9 +311,7 @@ func TestNaNReachesTheLoss(t *testing.T) {
 }
 
 func TestCancelledTrainingStopsBetweenSteps(t *testing.T) {
-	b := backendtest.Go(t)
-	program := model.Program{Topology: model.Topology{Classes: 2, Activation: model.ActivationReLU}, BatchSize: 1}
-	f := newFixture(t, b, program, model.Unnormalized(), 10, 2)
+	f := newFixture(t, backendtest.Go(t), relu(2), 1, model.Unnormalized(), 10, 2)
 	epoch, err := f.BeginEpoch(f.images, dataset.FileOrder(10))
 	if err != nil {
 		t.Fatal(err)
@@ -291,50 +325,15 @@ func TestCancelledTrainingStopsBetweenSteps(t *testing.T) {
 	}
 }
 
-func TestNetworkRefusesWhatItWasNotCompiledFor(t *testing.T) {
-	b := backendtest.Go(t)
-	program := model.Program{Topology: model.Topology{Hidden: []int{5}, Classes: 3, Activation: model.ActivationReLU}, BatchSize: 4}
-	f := newFixture(t, b, program, model.Unnormalized(), 10, 2)
-	expect := func(err error, want string) {
-		t.Helper()
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("found error %v, expected %q", err, want)
-		}
+func TestANetworkNeedsWeights(t *testing.T) {
+	f := newFixture(t, backendtest.Go(t), relu(2), 1, model.Unnormalized(), 2, 2)
+	bare, err := model.Compile(backendtest.Go(t), f.Program(), 2, 2)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_, err := f.BeginEpoch(f.images, dataset.FileOrder(9))
-	expect(err, "order: found 9 images, expected the 10 the network was compiled for")
-	_, err = f.BeginEpoch(f.images, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 10})
-	expect(err, "order: found image 10 at place 9, expected 0 to 9")
-	_, err = f.Evaluate(context.Background(), f.images, 2)
-	expect(err, "evaluating set 2: found 2 sets")
-	expect(f.SetWeights(f.weights[:1]), "weights: found 1 layers, expected 2")
-	wrong := slices.Clone(f.weights)
-	wrong[1].Bias = wrong[1].Bias[:2]
-	expect(f.SetWeights(wrong), "weights of layer 1: found 15 weights and 2 biases, expected [3, 5] and [3]")
-	_, err = model.Upload(b, model.Normalization{}, f.train)
-	expect(err, "normalization: found mean 0 and deviation 0, expected finite numbers and a deviation above 0")
-	_, err = model.Upload(b, model.Unnormalized(), f.train, randomSet(1, 2, 5, 5, 3))
-	expect(err, "set 1: found images of 25 pixels, expected 12 as in the first set")
-	_, err = model.Compile(b, model.Program{Topology: f.Program().Topology}, model.Sizes{Rows: 1000, Epoch: 10, Largest: 10})
-	expect(err, "batch size: found 0, expected at least 1")
-}
-
-// Small images are evaluated a thousand at a time, huge ones few, so that
-// padding and activations do not fill the memory.
-func TestResidentRows(t *testing.T) {
-	for _, test := range []struct {
-		inputs int
-		counts []int
-		want   int
-	}{
-		{784, []int{60000, 10000}, 70000},
-		{784, []int{60000, 10001}, 71000},
-		{784, []int{7}, 1000},
-		{2000 * 2000, []int{4, 2}, 8}, // chunks of 4
-		{4096 * 4096, []int{3, 2}, 5}, // chunks of 1
-	} {
-		if got := model.ResidentRows(test.inputs, test.counts...); got != test.want {
-			t.Errorf("%d inputs, sets of %v: found %d rows, expected %d", test.inputs, test.counts, got, test.want)
-		}
+	defer bare.Close()
+	_, err = bare.Evaluate(context.Background(), f.images, 0)
+	if want := "the network has no weights: expected SetWeights first"; err == nil || err.Error() != want {
+		t.Errorf("found error %v, expected %q", err, want)
 	}
 }

@@ -1,15 +1,43 @@
 package model
 
 import (
-	"fmt"
-
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
 	. "github.com/gomlx/gomlx/core/graph"
 
+	"epochal/model/backend"
+
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
+
+// The functions of this file build graphs; every backend runs the same ones.
+// They panic on misuse, as graph building does in GoMLX, and are only called
+// below [build], which recovers.
+//
+// Letters in shapes: rows = images resident on the device, inputs = pixels of
+// an image.
+
+// Program is everything that is compiled into a network's two programs. The
+// learning rate and the normalization are not: they are inputs of every call.
+type Program struct {
+	Architecture Architecture // valid
+	BatchSize    int          // images per SGD step, at least 1
+
+	// SingleSteps makes every SGD step a call of the device, as it is anyway where
+	// the device has no loops. A program of one step does not copy the parameters
+	// into a loop and the losses of the whole epoch out of it, so that step by step
+	// it is the faster one.
+	SingleSteps bool
+}
+
+// loops tells whether the training program runs many steps per call on b.
+func (p Program) loops(b *backend.Backend) bool { return b.StepLoops() && !p.SingleSteps }
+
+// parameters are the tensors that a step changes.
+func (p Program) parameters() []ParameterSpec { return p.Architecture.Parameters() }
+
+// inputs is the number of pixels of an image.
+func (p Program) inputs() int { return p.Architecture.Task().Inputs() }
 
 // chunkImages and chunkInputs bound how many images are evaluated at once,
 // whatever the batch size of training: enough that the matrix products dominate,
@@ -23,128 +51,93 @@ const (
 // evaluated at once.
 func evaluationChunk(inputs int) int { return max(1, min(chunkImages, chunkInputs/inputs)) }
 
-// build builds and compiles a graph.
-func build(backend compute.Backend, name string, body func(g *Graph) []*Node) (compiled *Graph, err error) {
-	defer func() {
-		if err != nil {
-			err = fmt.Errorf("compiling the %s program: %w", name, err)
-		}
-	}()
-	defer recovered(&err)
-	g := NewGraph(backend, name)
-	if err := g.Compile(body(g)...); err != nil {
-		g.Finalize()
-		return nil, err
-	}
-	return g, nil
-}
-
-// recovered turns a panic of GoMLX or below into an error: the border at which
-// the package's promise of errors begins.
-func recovered(err *error) {
-	switch thrown := recover().(type) {
-	case nil:
-	case error:
-		*err = thrown
-	default:
-		*err = fmt.Errorf("%v", thrown)
+// declareData declares what every program reads images with: scale and offset as
+// in [Normalization.affine], and the resident pixels [rows, inputs] and labels
+// [rows]. The parameters follow.
+func (p Program) declareData(s *state, rows int) {
+	s.input("scale", dtypes.Float32)
+	s.input("offset", dtypes.Float32)
+	s.input("pixels", dtypes.Uint8, rows, p.inputs())
+	s.input("labels", dtypes.Uint8, rows)
+	for _, parameter := range p.parameters() {
+		s.input(parameter.Name, dtypes.Float32, parameter.Dims...)
 	}
 }
 
-// parameterNodes declares the network's parameters as inputs of the current
-// function of g. StableHLO wants every name only once in a program, closures
-// included: function tells them apart.
-func parameterNodes(g *Graph, function string, t Topology) parameters {
-	var nodes parameters
-	for i, layer := range t.Layers() {
-		nodes = append(nodes,
-			Parameter(g, fmt.Sprintf("%s_weight%d", function, i), shapes.Make(dtypes.Float32, layer.Out, layer.In)),
-			Parameter(g, fmt.Sprintf("%s_bias%d", function, i), shapes.Make(dtypes.Float32, layer.Out)))
+// declareTraining declares the scalars of a step of training: its number from 0,
+// the images in the epoch, and the learning rate.
+func declareTraining(s *state) {
+	s.input("step", dtypes.Int32)
+	s.input("count", dtypes.Int32)
+	s.input("rate", dtypes.Float32)
+}
+
+// logits runs the network on pixels [batch, inputs] uint8, to [batch, classes].
+func (p Program) logits(v values, pixels *Node) *Node {
+	task := p.Architecture.Task()
+	normalized := Add(Mul(ConvertDType(pixels, dtypes.Float32), v["scale"]), v["offset"])
+	images := Reshape(normalized, pixels.Shape().Dim(0), task.Rows, task.Columns)
+	return p.Architecture.Logits(images, v.of(p.Architecture.Parameters()))
+}
+
+// step is one step of SGD on the batch of v's step: pixels [batch, inputs] uint8
+// and labels [batch] uint8. It returns the loss before the update, a scalar, and
+// leaves the new parameters in v.
+func (p Program) step(v values, pixels, labels *Node) (loss *Node) {
+	shifted, sum := shiftedLogits(p.logits(v, pixels))
+	losses := negativeLogLikelihood(shifted, sum, labels) // [batch]
+	loss = batchLoss(losses, batchWeights(v["step"], v["count"], p.BatchSize))
+	parameters := p.Architecture.Parameters()
+	before := v.of(parameters)
+	for i, updated := range sgd(before, Gradient(loss, before...), v["rate"]) {
+		v[parameters[i].Name] = updated
 	}
-	return nodes
+	return loss
 }
 
-// batchWeights is 1 for each row of a batch that exists and 0 for the padding
-// of the last, partial one: [batch] float32. step is the batch's number from 0
-// and count the number of images in the epoch, both scalars.
-func batchWeights(step, count *Node, batch int) *Node {
-	g := step.Graph()
-	first := Mul(step, Const(g, int32(batch)))
-	position := Add(Iota(g, shapes.Make(dtypes.Int32, batch), 0), first)
-	return ConvertDType(LessThan(position, count), dtypes.Float32)
-}
-
-// buildTrainingLoop compiles the program that runs the steps start to end-1 of an epoch:
+// buildTrainingLoop compiles the program that runs the steps from step to end-1
+// of an epoch whose order is [steps, batch]:
 //
-//	start, end, count, rate, scale, offset, order [steps, batch], pixels [rows, inputs], labels [rows], parameters...
+//	step, count, rate, end, order, scale, offset, pixels, labels, parameters...
 //	-> losses [steps], parameters...
 //
-// Only the losses of the steps that ran are set. start and end are inputs, so
+// Only the losses of the steps that ran are set. step and end are inputs, so
 // one step and a whole epoch are the same program.
-func buildTrainingLoop(backend compute.Backend, p Program, rows, steps int) (*Graph, error) {
-	return build(backend, "training", func(g *Graph) []*Node {
-		state := func(g *Graph, function string) []*Node {
-			nodes := []*Node{
-				Parameter(g, function+"_step", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_end", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_count", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_rate", shapes.Make(dtypes.Float32)),
-				Parameter(g, function+"_scale", shapes.Make(dtypes.Float32)),
-				Parameter(g, function+"_offset", shapes.Make(dtypes.Float32)),
-				Parameter(g, function+"_order", shapes.Make(dtypes.Int32, steps, p.BatchSize)),
-				Parameter(g, function+"_pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs)),
-				Parameter(g, function+"_labels", shapes.Make(dtypes.Uint8, rows)),
-			}
-			return append(nodes, parameterNodes(g, function, p.Topology)...)
-		}
-		const parametersAt = 9 // in the loop's state
-		main := state(g, "main")
-		// The body goes first and every constant outside it is a plain Const:
-		// GoMLX caches scalars per graph, not per function, and one made in
-		// another closure cannot be used here.
-		body := NewClosure(g, func(g *Graph) []*Node {
-			nodes := state(g, "body")
-			losses := Parameter(g, "body_losses", shapes.Make(dtypes.Float32, steps))
-			step, end, count, rate, scale, offset := nodes[0], nodes[1], nodes[2], nodes[3], nodes[4], nodes[5]
-			order, pixels, labels := nodes[6], nodes[7], nodes[8]
-			zero := Const(g, int32(0))
-			batch := Reshape(DynamicSlice(order, []*Node{step, zero}, []int{1, p.BatchSize}), p.BatchSize)
-			weights := batchWeights(step, count, p.BatchSize)
-			loss, updated := sgdStep(pixels, labels, batch, weights, rate, scale, offset, parameters(nodes[parametersAt:]), p.Topology)
-			losses = DynamicUpdateSlice(losses, Reshape(loss, 1), []*Node{step})
-			next := Add(step, Const(g, int32(1)))
-			out := []*Node{next, end, count, rate, scale, offset, order, pixels, labels}
-			return append(append(out, updated...), losses)
+func buildTrainingLoop(backend compute.Backend, p Program, rows, steps int) (*program, error) {
+	return build(backend, "training", func(s *state) []*Node {
+		declareTraining(s)
+		s.input("end", dtypes.Int32)
+		s.input("order", dtypes.Int32, steps, p.BatchSize)
+		p.declareData(s, rows)
+		s.add("losses", Const(s.graph, make([]float32, steps)))
+		s.loop(func(v values) *Node { return LessThan(v["step"], v["end"]) }, func(v values) {
+			step := v["step"]
+			g := step.Graph()
+			batch := DynamicSlice(v["order"], []*Node{step, Const(g, int32(0))}, []int{1, p.BatchSize})
+			loss := p.step(v, gather(v["pixels"], batch), gather(v["labels"], batch))
+			v["losses"] = DynamicUpdateSlice(v["losses"], Reshape(loss, 1), []*Node{step})
+			v["step"] = Add(step, Const(g, int32(1)))
 		})
-		condition := NewClosure(g, func(g *Graph) []*Node {
-			nodes := state(g, "condition")
-			Parameter(g, "condition_losses", shapes.Make(dtypes.Float32, steps))
-			return []*Node{LessThan(nodes[0], nodes[1])}
-		})
-		losses := Const(g, make([]float32, steps))
-		results := While(condition, body, append(main, losses)...)
-		return append([]*Node{results[len(results)-1]}, results[parametersAt:len(results)-1]...)
+		return append([]*Node{s.values["losses"]}, s.values.of(p.parameters())...)
 	})
 }
+
+// gather takes the rows of a batch, an int32 each, out of the resident data.
+func gather(data, batch *Node) *Node { return Gather(data, Reshape(batch, -1, 1)) }
 
 // buildTrainingStep compiles one step, for backends without loops on the device
 // and for a [Program] of single steps:
 //
-//	step, count, rate, scale, offset, batch [batch], pixels [rows, inputs], labels [rows], parameters...
+//	step, count, rate, batch [batch], scale, offset, pixels, labels, parameters...
 //	-> loss, parameters...
-func buildTrainingStep(backend compute.Backend, p Program, rows int) (*Graph, error) {
-	return build(backend, "training step", func(g *Graph) []*Node {
-		step := Parameter(g, "step", shapes.Make(dtypes.Int32))
-		count := Parameter(g, "count", shapes.Make(dtypes.Int32))
-		rate := Parameter(g, "rate", shapes.Make(dtypes.Float32))
-		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
-		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
-		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, p.BatchSize))
-		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
-		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
-		weights := batchWeights(step, count, p.BatchSize)
-		loss, updated := sgdStep(pixels, labels, batch, weights, rate, scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
-		return append([]*Node{loss}, updated...)
+func buildTrainingStep(backend compute.Backend, p Program, rows int) (*program, error) {
+	return build(backend, "training step", func(s *state) []*Node {
+		declareTraining(s)
+		s.input("batch", dtypes.Int32, p.BatchSize)
+		p.declareData(s, rows)
+		batch := s.values["batch"]
+		loss := p.step(s.values, gather(s.values["pixels"], batch), gather(s.values["labels"], batch))
+		return append([]*Node{loss}, s.values.of(p.parameters())...)
 	})
 }
 
@@ -152,87 +145,67 @@ func buildTrainingStep(backend compute.Backend, p Program, rows int) (*Graph, er
 // [chunk, inputs] uint8, labels [chunk] uint8 to losses [chunk] float32,
 // predictions [chunk] uint8 and confidences [chunk] float32, the softmax
 // probability of the prediction. A tie goes to the lower class, as in PyTorch.
-func evaluate(pixels, labels, scale, offset *Node, values parameters, t Topology) (losses, predictions, confidences *Node) {
-	scores := logits(normalize(pixels, scale, offset), values, t) // [chunk, classes]
-	shifted, sum := shiftedLogits(scores)
-	losses = negativeLogLikelihood(shifted, sum, ConvertDType(labels, dtypes.Int32))
-	predictions = ConvertDType(ArgMax(scores, 1), dtypes.Uint8)
+func (p Program) evaluate(v values, pixels, labels *Node) (losses, predictions, confidences *Node) {
+	logits := p.logits(v, pixels)
+	shifted, sum := shiftedLogits(logits)
+	losses = negativeLogLikelihood(shifted, sum, labels)
+	predictions = ConvertDType(ArgMax(logits, 1), dtypes.Uint8)
 	confidences = Reciprocal(sum) // the largest shifted logit is 0
 	return losses, predictions, confidences
 }
 
-// buildEvaluationLoop compiles the program that evaluates `chunks` chunks of
-// the resident data from row `first` on, and leaves the rest of its outputs 0:
+// buildEvaluationLoop compiles the program that evaluates a number of chunks of
+// the resident data from the row `first` on, and leaves the rest of its outputs 0:
 //
-//	first, chunks, scale, offset, pixels [rows, inputs], labels [rows], parameters...
+//	first, chunks, scale, offset, pixels, labels, parameters...
 //	-> losses, predictions, confidences, each [most, chunk]
-func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*Graph, error) {
-	chunk := evaluationChunk(p.Topology.Inputs)
-	return build(backend, "evaluation", func(g *Graph) []*Node {
-		state := func(g *Graph, function string) []*Node {
-			nodes := []*Node{
-				Parameter(g, function+"_first", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_chunks", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_scale", shapes.Make(dtypes.Float32)),
-				Parameter(g, function+"_offset", shapes.Make(dtypes.Float32)),
-				Parameter(g, function+"_pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs)),
-				Parameter(g, function+"_labels", shapes.Make(dtypes.Uint8, rows)),
-			}
-			return append(nodes, parameterNodes(g, function, p.Topology)...)
-		}
-		results := func(g *Graph, function string) []*Node {
-			return []*Node{
-				Parameter(g, function+"_number", shapes.Make(dtypes.Int32)),
-				Parameter(g, function+"_losses", shapes.Make(dtypes.Float32, most, chunk)),
-				Parameter(g, function+"_predictions", shapes.Make(dtypes.Uint8, most, chunk)),
-				Parameter(g, function+"_confidences", shapes.Make(dtypes.Float32, most, chunk)),
-			}
-		}
-		main := state(g, "main")
-		body := NewClosure(g, func(g *Graph) []*Node {
-			nodes, outputs := state(g, "body"), results(g, "body")
-			first, scale, offset, pixels, labels := nodes[0], nodes[2], nodes[3], nodes[4], nodes[5]
-			number := outputs[0]
+func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*program, error) {
+	chunk := evaluationChunk(p.inputs())
+	return build(backend, "evaluation", func(s *state) []*Node {
+		s.input("first", dtypes.Int32)
+		s.input("chunks", dtypes.Int32)
+		p.declareData(s, rows)
+		s.add("number", Const(s.graph, int32(0)))
+		s.add("losses", zeros[float32](s.graph, most, chunk))
+		s.add("predictions", zeros[uint8](s.graph, most, chunk))
+		s.add("confidences", zeros[float32](s.graph, most, chunk))
+		s.loop(func(v values) *Node { return LessThan(v["number"], v["chunks"]) }, func(v values) {
+			number := v["number"]
+			g := number.Graph()
 			zero := Const(g, int32(0))
-			row := Add(first, Mul(number, Const(g, int32(chunk))))
-			images := DynamicSlice(pixels, []*Node{row, zero}, []int{chunk, p.Topology.Inputs})
-			targets := DynamicSlice(labels, []*Node{row}, []int{chunk})
-			losses, predictions, confidences := evaluate(images, targets, scale, offset, parameters(nodes[6:]), p.Topology)
-			for i, values := range []*Node{losses, predictions, confidences} {
-				outputs[i+1] = DynamicUpdateSlice(outputs[i+1], ExpandAxes(values, 0), []*Node{number, zero})
+			row := Add(v["first"], Mul(number, Const(g, int32(chunk))))
+			losses, predictions, confidences := p.evaluate(v,
+				DynamicSlice(v["pixels"], []*Node{row, zero}, []int{chunk, p.inputs()}),
+				DynamicSlice(v["labels"], []*Node{row}, []int{chunk}))
+			keep := func(name string, found *Node) {
+				v[name] = DynamicUpdateSlice(v[name], ExpandAxes(found, 0), []*Node{number, zero})
 			}
-			outputs[0] = Add(number, Const(g, int32(1)))
-			return append(nodes, outputs...)
+			keep("losses", losses)
+			keep("predictions", predictions)
+			keep("confidences", confidences)
+			v["number"] = Add(number, Const(g, int32(1)))
 		})
-		condition := NewClosure(g, func(g *Graph) []*Node {
-			nodes, outputs := state(g, "condition"), results(g, "condition")
-			return []*Node{LessThan(outputs[0], nodes[1])}
-		})
-		initial := append(main,
-			Const(g, int32(0)),
-			BroadcastToDims(Const(g, float32(0)), most, chunk),
-			BroadcastToDims(Const(g, uint8(0)), most, chunk),
-			BroadcastToDims(Const(g, float32(0)), most, chunk))
-		final := While(condition, body, initial...)
-		return final[len(final)-3:]
+		return []*Node{s.values["losses"], s.values["predictions"], s.values["confidences"]}
 	})
+}
+
+// zeros is a tensor of zeros, made without a scalar that GoMLX would keep for
+// the whole graph, see [state.loop].
+func zeros[T float32 | uint8](g *Graph, dimensions ...int) *Node {
+	return BroadcastToDims(Const(g, T(0)), dimensions...)
 }
 
 // buildEvaluationChunk compiles the evaluation of one chunk for backends
 // without loops on the device:
 //
-//	scale, offset, batch [chunk], pixels [rows, inputs], labels [rows], parameters...
+//	batch [chunk], scale, offset, pixels, labels, parameters...
 //	-> losses, predictions, confidences, each [chunk]
-func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*Graph, error) {
-	chunk := evaluationChunk(p.Topology.Inputs)
-	return build(backend, "evaluation chunk", func(g *Graph) []*Node {
-		scale := Parameter(g, "scale", shapes.Make(dtypes.Float32))
-		offset := Parameter(g, "offset", shapes.Make(dtypes.Float32))
-		batch := Parameter(g, "batch", shapes.Make(dtypes.Int32, chunk))
-		pixels := Parameter(g, "pixels", shapes.Make(dtypes.Uint8, rows, p.Topology.Inputs))
-		labels := Parameter(g, "labels", shapes.Make(dtypes.Uint8, rows))
-		index := ExpandAxes(batch, 1)
-		losses, predictions, confidences := evaluate(Gather(pixels, index), Gather(labels, index), scale, offset, parameterNodes(g, "main", p.Topology), p.Topology)
+func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*program, error) {
+	return build(backend, "evaluation chunk", func(s *state) []*Node {
+		s.input("batch", dtypes.Int32, evaluationChunk(p.inputs()))
+		p.declareData(s, rows)
+		batch := s.values["batch"]
+		losses, predictions, confidences := p.evaluate(s.values, gather(s.values["pixels"], batch), gather(s.values["labels"], batch))
 		return []*Node{losses, predictions, confidences}
 	})
 }

@@ -3,6 +3,7 @@ package model_test
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"epochal/dataset"
 	"epochal/model"
@@ -13,33 +14,34 @@ import (
 
 // reference is a network in float64; weight is [out][in].
 type reference struct {
-	topology model.Topology
-	weight   [][][]float64
-	bias     [][]float64
+	activation model.Activation
+	weight     [][][]float64
+	bias       [][]float64
 }
 
-func newReference(t model.Topology, weights model.Weights) *reference {
-	r := &reference{topology: t}
-	for i, layer := range t.Layers() {
-		var weight [][]float64
-		for out := range layer.Out {
-			row := make([]float64, layer.In)
-			for in := range row {
-				row[in] = float64(weights[i].Weight[out*layer.In+in])
+func newReference(n model.FullyConnected, weights model.Weights) *reference {
+	r := &reference{activation: n.Activation}
+	for i, parameter := range n.Parameters() {
+		rows := parameter.Dims[0]
+		columns := len(weights[i]) / rows
+		var matrix [][]float64
+		for row := range rows {
+			matrix = append(matrix, make([]float64, columns))
+			for column := range columns {
+				matrix[row][column] = float64(weights[i][row*columns+column])
 			}
-			weight = append(weight, row)
 		}
-		bias := make([]float64, layer.Out)
-		for out := range bias {
-			bias[out] = float64(weights[i].Bias[out])
+		if len(parameter.Dims) == 2 {
+			r.weight = append(r.weight, matrix)
+		} else {
+			r.bias = append(r.bias, slices.Concat(matrix...))
 		}
-		r.weight, r.bias = append(r.weight, weight), append(r.bias, bias)
 	}
 	return r
 }
 
 func (r *reference) activate(x float64) (value, slope float64) {
-	switch r.topology.Activation {
+	switch r.activation {
 	case model.ActivationSigmoid:
 		value = 1 / (1 + math.Exp(-x))
 		return value, value * (1 - value)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -21,30 +22,20 @@ import (
 // network of MaxLayers layers needs some 20 kB.
 const MaxHeader = 1 << 20
 
-// stack is the name of the post's nn.Sequential, which prefixes every parameter.
-const stack = "linear_relu_stack"
-
 // metadataName is the header's member that describes no tensor.
 const metadataName = "__metadata__"
 
 // tensorHeader describes one tensor of the file.
 type tensorHeader struct {
 	DType   string  `json:"dtype"`
-	Shape   []int64 `json:"shape"`
+	Shape   []int   `json:"shape"`
 	Offsets []int64 `json:"data_offsets"` // first and end, from the end of the header, in bytes
 }
 
-// tensorNames are the names of layer i's parameters in PyTorch's state_dict of
-// the post's class: the activations take the odd numbers.
-func tensorNames(i int) (weight, bias string) {
-	return fmt.Sprintf("%s.%d.weight", stack, 2*i), fmt.Sprintf("%s.%d.bias", stack, 2*i)
-}
-
-// WriteWeights writes weights as safetensors, float32, under the post's names:
-// linear_relu_stack.0.weight [out, in], linear_relu_stack.0.bias [out],
-// linear_relu_stack.2.weight... The same weights give the same bytes.
-func WriteWeights(w io.Writer, t Topology, weights Weights) error {
-	file, err := encodeWeights(t, weights, "")
+// WriteWeights writes weights as safetensors, float32, under the names of their
+// parameters. The same weights give the same bytes.
+func WriteWeights(w io.Writer, parameters []ParameterSpec, weights Weights) error {
+	file, err := encodeWeights(parameters, weights, "")
 	if err == nil {
 		_, err = w.Write(file)
 	}
@@ -55,44 +46,34 @@ func WriteWeights(w io.Writer, t Topology, weights Weights) error {
 // file gets.
 var ErrNotFinite = errors.New("expected finite numbers")
 
+func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }
+
 // encodeWeights is the file of WriteWeights. first is the text of the header's
 // first members, with a comma at its end, or empty.
-func encodeWeights(t Topology, weights Weights, first string) ([]byte, error) {
-	if err := weights.check(t); err != nil {
-		return nil, err
-	}
+func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([]byte, error) {
 	header := bytes.NewBufferString("{" + first)
-	var parts []part
 	end := int64(0)
-	add := func(name string, values *[]float32, shape ...int64) error {
-		p := part{name: name, offsets: [2]int64{end, end + 4*elements(shape)}, values: values}
-		end = p.offsets[1]
-		if len(parts) > 0 {
+	for i, parameter := range parameters {
+		if i > 0 {
 			header.WriteByte(',')
 		}
-		parts = append(parts, p)
-		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: shape, Offsets: p.offsets[:]})
-		fmt.Fprintf(header, "%q:%s", name, described)
-		return err
-	}
-	for i, layer := range t.Layers() {
-		weight, bias := tensorNames(i)
-		if err := errors.Join(
-			add(weight, &weights[i].Weight, int64(layer.Out), int64(layer.In)),
-			add(bias, &weights[i].Bias, int64(layer.Out)),
-		); err != nil {
+		start := end
+		end += 4 * int64(parameter.Size())
+		described, err := json.Marshal(tensorHeader{DType: "F32", Shape: parameter.Dims, Offsets: []int64{start, end}})
+		if err != nil {
 			return nil, err
 		}
+		fmt.Fprintf(header, "%q:%s", parameter.Name, described)
 	}
 	header.WriteByte('}')
 	header.WriteString(strings.Repeat(" ", -header.Len()&7)) // the data starts at a multiple of 8
 	file := make([]byte, 8, 8+int64(header.Len())+end)
 	binary.LittleEndian.PutUint64(file, uint64(header.Len()))
 	file = append(file, header.Bytes()...)
-	for _, p := range parts {
-		for i, x := range *p.values {
+	for i, parameter := range parameters {
+		for j, x := range weights[i] {
 			if !finite(x) {
-				return nil, fmt.Errorf("tensor %s: found %v at position %d, %w", p.name, x, i, ErrNotFinite)
+				return nil, fmt.Errorf("tensor %s: found %v at position %d, %w", parameter.Name, x, j, ErrNotFinite)
 			}
 			file = binary.LittleEndian.AppendUint32(file, math.Float32bits(x))
 		}
@@ -100,78 +81,79 @@ func encodeWeights(t Topology, weights Weights, first string) ([]byte, error) {
 	return file, nil
 }
 
-// ReadWeights reads weights for t from safetensors as [WriteWeights] or PyTorch
-// writes them. name is the file's, for errors. It accepts exactly the tensors
-// of t: an error says which tensor is missing, unknown or of another shape or
-// type, and what was expected. What is allocated is bounded by twice what t needs.
-func ReadWeights(r io.Reader, name string, t Topology) (Weights, error) {
-	if err := t.Validate(); err != nil {
-		return nil, err
-	}
+// ReadWeights reads the values of parameters from safetensors as [WriteWeights]
+// or PyTorch writes them. name is the file's, for errors. It accepts exactly the
+// tensors of parameters: an error says which tensor is missing, unknown or of
+// another shape or type, and what was expected. What is allocated is bounded by
+// twice what they need.
+func ReadWeights(r io.Reader, name string, parameters []ParameterSpec) (Weights, error) {
 	tensors, _, err := readHeader(r)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	weights, err := readTensors(r, tensors, t)
+	weights, err := readTensors(r, tensors, parameters)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return weights, nil
 }
 
-// readTensors reads what follows a header: exactly the tensors of t.
-func readTensors(r io.Reader, tensors map[string]tensorHeader, t Topology) (Weights, error) {
-	weights := make(Weights, len(t.Hidden)+1)
-	var parts []part
+// readTensors reads what follows a header: exactly the tensors of parameters.
+func readTensors(r io.Reader, tensors map[string]tensorHeader, parameters []ParameterSpec) (Weights, error) {
 	var problems []error
-	expect := func(name string, values *[]float32, shape ...int64) {
-		found, ok := tensors[name]
-		delete(tensors, name)
-		switch {
-		case !ok:
-			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", name, shape))
-		case found.DType != "F32" || !slices.Equal(found.Shape, shape):
-			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", name, found.DType, found.Shape, shape))
-		default:
-			parts = append(parts, part{name, [2]int64(found.Offsets), elements(shape), values})
+	for _, parameter := range parameters {
+		found, ok := tensors[parameter.Name]
+		if !ok {
+			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", parameter.Name, parameter.Dims))
+		} else if found.DType != "F32" || !slices.Equal(found.Shape, parameter.Dims) {
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", parameter.Name, found.DType, found.Shape, parameter.Dims))
 		}
 	}
-	for i, layer := range t.Layers() {
-		weight, bias := tensorNames(i)
-		expect(weight, &weights[i].Weight, int64(layer.Out), int64(layer.In))
-		expect(bias, &weights[i].Bias, int64(layer.Out))
-	}
-	unknown := make([]string, 0, len(tensors))
-	for name := range tensors {
-		unknown = append(unknown, name)
-	}
-	slices.Sort(unknown)
-	for _, name := range unknown {
-		problems = append(problems, fmt.Errorf("tensor %s: found %s %v, but a network with layer sizes %v has none of that name",
-			name, tensors[name].DType, tensors[name].Shape, t.Hidden))
+	for _, name := range slices.Sorted(maps.Keys(tensors)) {
+		if !slices.ContainsFunc(parameters, func(p ParameterSpec) bool { return p.Name == name }) {
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected no tensor of that name", name, tensors[name].DType, tensors[name].Shape))
+		}
 	}
 	if err := errors.Join(problems...); err != nil {
 		return nil, err
 	}
-	return weights, readParts(r, parts)
+	return readData(r, tensors, parameters)
 }
 
-// part is one tensor of the data section and where its values go.
-type part struct {
-	name    string
-	offsets [2]int64
-	count   int64 // float32 values
-	values  *[]float32
-}
-
-// elements is the number of values of a shape, each dimension of which the
-// topology has already bounded.
-func elements(shape []int64) int64 {
-	count := int64(1)
-	for _, dimension := range shape {
-		count *= dimension
+// readData reads the data section: the tensors one after another, in the order
+// of their offsets, without gaps or overlaps, and nothing after the last.
+func readData(r io.Reader, tensors map[string]tensorHeader, parameters []ParameterSpec) (Weights, error) {
+	weights := make(Weights, len(parameters))
+	order := make([]int, len(parameters))
+	for i := range order {
+		order[i] = i
 	}
-	return count
+	offset := func(i int) int64 { return tensors[parameters[i].Name].Offsets[0] }
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(offset(a), offset(b)) })
+	position := int64(0)
+	for _, i := range order {
+		name, size := parameters[i].Name, parameters[i].Size()
+		end := position + 4*int64(size)
+		if found, expected := tensors[name].Offsets, []int64{position, end}; !slices.Equal(found, expected) {
+			return nil, fmt.Errorf("tensor %s: found data_offsets %v, expected %v", name, found, expected)
+		}
+		raw := make([]byte, 4*size)
+		if n, err := io.ReadFull(r, raw); err != nil {
+			return nil, fmt.Errorf("tensor %s: found %d bytes, expected %d: %w", name, n, len(raw), noEOF(err))
+		}
+		weights[i] = make([]float32, size)
+		for j := range weights[i] {
+			weights[i][j] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*j:]))
+			if !finite(weights[i][j]) {
+				return nil, fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", name, weights[i][j], j)
+			}
+		}
+		position = end
+	}
+	if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 {
+		return nil, fmt.Errorf("found data after the last tensor, expected the end at %d bytes after the header", position)
+	}
+	return weights, nil
 }
 
 // readHeader reads the length and the JSON of the header.
@@ -260,35 +242,6 @@ func readObject(decoder *json.Decoder, member func(name string) error) error {
 	}
 	if _, err := decoder.Token(); err != nil {
 		return noEOF(err)
-	}
-	return nil
-}
-
-// readParts reads the data section: the tensors one after another, in the order
-// of their offsets, without gaps or overlaps, and nothing after the last.
-func readParts(r io.Reader, parts []part) error {
-	slices.SortFunc(parts, func(a, b part) int { return cmp.Compare(a.offsets[0], b.offsets[0]) })
-	position := int64(0)
-	for _, p := range parts {
-		if end := position + 4*p.count; p.offsets != [2]int64{position, end} {
-			return fmt.Errorf("tensor %s: found data_offsets %v, expected %v", p.name, p.offsets, [2]int64{position, end})
-		}
-		raw := make([]byte, 4*p.count)
-		if n, err := io.ReadFull(r, raw); err != nil {
-			return fmt.Errorf("tensor %s: found %d bytes, expected %d: %w", p.name, n, len(raw), noEOF(err))
-		}
-		values := make([]float32, p.count)
-		for i := range values {
-			values[i] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
-			if !finite(values[i]) {
-				return fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", p.name, values[i], i)
-			}
-		}
-		*p.values = values
-		position += 4 * p.count
-	}
-	if n, _ := io.ReadFull(r, make([]byte, 1)); n > 0 {
-		return fmt.Errorf("found data after the last tensor, expected the end at %d bytes after the header", position)
 	}
 	return nil
 }

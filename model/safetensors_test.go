@@ -14,12 +14,12 @@ import (
 	"epochal/model"
 )
 
-var smallTopology = model.Topology{Inputs: 3, Hidden: []int{2}, Classes: 2, Activation: model.ActivationReLU}
+var small = model.FullyConnected{Rows: 1, Columns: 3, Hidden: []int{2}, Classes: 2}.Parameters()
 
 func smallFile(t testing.TB) []byte {
 	t.Helper()
 	var file bytes.Buffer
-	if err := model.WriteWeights(&file, smallTopology, model.Initialize(smallTopology, 1)); err != nil {
+	if err := model.WriteWeights(&file, small, model.Initialize(small, 1)); err != nil {
 		t.Fatal(err)
 	}
 	return file.Bytes()
@@ -33,16 +33,16 @@ func file(header string, data int) []byte {
 
 func TestWeightsSurviveTheRoundTrip(t *testing.T) {
 	for _, hidden := range [][]int{nil, {1}, {5, 4, 3}} {
-		topology := model.Topology{Inputs: 7, Hidden: hidden, Classes: 10, Activation: model.ActivationTanh}
-		want := model.Initialize(topology, 9)
+		parameters := model.FullyConnected{Rows: 7, Columns: 1, Hidden: hidden, Classes: 10}.Parameters()
+		want := model.Initialize(parameters, 9)
 		var file bytes.Buffer
-		if err := model.WriteWeights(&file, topology, want); err != nil {
+		if err := model.WriteWeights(&file, parameters, want); err != nil {
 			t.Fatal(err)
 		}
 		if length := binary.LittleEndian.Uint64(file.Bytes()); length%8 != 0 {
 			t.Errorf("hidden %v: found a header of %d bytes, expected a multiple of 8", hidden, length)
 		}
-		got, err := model.ReadWeights(&file, "model.safetensors", topology)
+		got, err := model.ReadWeights(&file, "model.safetensors", parameters)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,14 +97,14 @@ func TestReadWeightsRefuses(t *testing.T) {
 		{"another shape", change("[2,3]", "[3,2]"), "w: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
 		{"another type", change(`"F32","shape":[2]`, `"BF16","shape":[2]`), "w: tensor linear_relu_stack.0.bias: found BF16 [2], expected F32 [2]"},
 		{"another name", change("linear_relu_stack.2.bias", "linear_relu_stack.4.bias"),
-			"w: tensor linear_relu_stack.2.bias: not found, expected F32 [2]\ntensor linear_relu_stack.4.bias: found F32 [2], but a network with layer sizes [2] has none of that name"},
+			"w: tensor linear_relu_stack.2.bias: not found, expected F32 [2]\ntensor linear_relu_stack.4.bias: found F32 [2], expected no tensor of that name"},
 		{"a gap", change("[48,56]", "[52,60]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [52 60], expected [48 56]"},
 		{"an overlap", change("[48,56]", "[44,52]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [44 52], expected [48 56]"},
 		{"a wrong end", change("[48,56]", "[48,60]"), "w: tensor linear_relu_stack.2.bias: found data_offsets [48 60], expected [48 56]"},
 		{"not a number", notFinite, "w: tensor linear_relu_stack.2.bias: found NaN at position 1, expected finite numbers"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := model.ReadWeights(bytes.NewReader(test.file), "w", smallTopology)
+			_, err := model.ReadWeights(bytes.NewReader(test.file), "w", small)
 			if err == nil || err.Error() != test.want {
 				t.Errorf("found error %q, expected %q", fmt.Sprint(err), test.want)
 			}
@@ -113,9 +113,9 @@ func TestReadWeightsRefuses(t *testing.T) {
 }
 
 func TestWriteWeightsRefusesWhatIsNotFinite(t *testing.T) {
-	weights := model.Initialize(smallTopology, 1)
-	weights[1].Weight[2] = float32(math.NaN())
-	err := model.WriteWeights(io.Discard, smallTopology, weights)
+	weights := model.Initialize(small, 1)
+	weights[2][2] = float32(math.NaN())
+	err := model.WriteWeights(io.Discard, small, weights)
 	want := "tensor linear_relu_stack.2.weight: found NaN at position 2, expected finite numbers"
 	if err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %q", err, want)
@@ -124,15 +124,72 @@ func TestWriteWeightsRefusesWhatIsNotFinite(t *testing.T) {
 
 // The order of tensors in PyTorch's files is not ours, and it adds metadata.
 func TestReadWeightsInAnyOrder(t *testing.T) {
-	topology := model.Topology{Inputs: 1, Classes: 2, Activation: model.ActivationReLU}
+	parameters := model.FullyConnected{Rows: 1, Columns: 1, Classes: 2}.Parameters()
 	header := `{"__metadata__":{"format":"pt"},"linear_relu_stack.0.bias":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},` +
 		`"linear_relu_stack.0.weight":{"dtype":"F32","shape":[2,1],"data_offsets":[8,16]}}  `
 	data := file(header, 16)
 	binary.Encode(data[len(data)-16:], binary.LittleEndian, []float32{1, 2, 3, 4})
-	got, err := model.ReadWeights(bytes.NewReader(data), "w", topology)
-	want := model.Weights{{Weight: []float32{3, 4}, Bias: []float32{1, 2}}}
+	got, err := model.ReadWeights(bytes.NewReader(data), "w", parameters)
+	want := model.Weights{{3, 4}, {1, 2}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("found %v and error %v, expected %v", got, err, want)
+	}
+}
+
+// endless is a reader of zeros that counts what was read.
+type endless struct{ read int64 }
+
+func (e *endless) Read(p []byte) (int, error) {
+	clear(p)
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+// Headers of the largest size, filled with what takes the most memory for its
+// length, and what they claim of data that never comes.
+func TestReadWeightsBoundsItsMemory(t *testing.T) {
+	fill := func(start, part, end string) []byte {
+		return file(start+strings.Repeat(part, (model.MaxHeader-len(start)-len(end))/len(part))+end, 0)
+	}
+	good := smallFile(t)
+	for _, c := range []struct {
+		name string
+		file []byte
+	}{
+		{"length only", binary.LittleEndian.AppendUint64(nil, 1<<62)},
+		{"length above the limit", binary.LittleEndian.AppendUint64(nil, model.MaxHeader+1)},
+		{"length without a header", binary.LittleEndian.AppendUint64(nil, model.MaxHeader)},
+		{"shape", fill(`{"a":{"dtype":"F32","shape":[`, "0,", `0],"data_offsets":[0,0]}}`)},
+		{"offsets", fill(`{"a":{"dtype":"F32","shape":[],"data_offsets":[`, "0,", `0]}}`)},
+		{"depth", fill(`{"a":{"dtype":"F32","shape":`, "[", "")},
+		{"objects", fill("", `{"a":`, "")},
+		{"metadata", fill(`{"__metadata__":{`, `"a":"",`, `"b":""}}`)},
+		{"one name twice", fill("{", `"a":{"dtype":"","shape":[],"data_offsets":[0,0]},`, `"b":{}}`)},
+		{"a long name", fill(`{"`, "x", `":{"dtype":"F32","shape":[],"data_offsets":[0,0]}}`)},
+		{"blanks", fill("{}", " ", "")},
+		{"a large tensor", file(strings.Replace(string(good[8:len(good)-56]), "[2,3]", "[2000000000,2000000000]", 1), 0)},
+	} {
+		var before, after runtime.MemStats
+		rest := &endless{}
+		runtime.ReadMemStats(&before)
+		_, err := model.ReadWeights(io.MultiReader(bytes.NewReader(c.file), rest), "w", small)
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: found no error", c.name)
+		}
+		if found := after.TotalAlloc - before.TotalAlloc; found > 48*model.MaxHeader {
+			t.Errorf("%s: found %d bytes allocated for a file of %d", c.name, found, len(c.file))
+		}
+		if rest.read > 2*model.MaxHeader {
+			t.Errorf("%s: found %d bytes read after the file", c.name, rest.read)
+		}
+	}
+
+	// Data that never ends is read no further than the last tensor.
+	rest := &endless{}
+	_, err := model.ReadWeights(io.MultiReader(bytes.NewReader(good), rest), "w", small)
+	if err == nil || !strings.Contains(err.Error(), "found data after the last tensor") || rest.read > 1<<16 {
+		t.Errorf("found error %v after %d bytes more", err, rest.read)
 	}
 }
 
@@ -147,7 +204,7 @@ func FuzzReadWeights(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		weights, err := model.ReadWeights(bytes.NewReader(data), "w", smallTopology)
+		weights, err := model.ReadWeights(bytes.NewReader(data), "w", small)
 		runtime.ReadMemStats(&after)
 		if allocated := after.TotalAlloc - before.TotalAlloc; allocated > 32*uint64(len(data))+4*model.MaxHeader {
 			t.Errorf("allocated %d bytes for a file of %d", allocated, len(data))
@@ -157,10 +214,10 @@ func FuzzReadWeights(f *testing.F) {
 		}
 		// What is accepted says the same when it is written and read again.
 		var again bytes.Buffer
-		if err := model.WriteWeights(&again, smallTopology, weights); err != nil {
+		if err := model.WriteWeights(&again, small, weights); err != nil {
 			t.Fatal(err)
 		}
-		reread, err := model.ReadWeights(&again, "again", smallTopology)
+		reread, err := model.ReadWeights(&again, "again", small)
 		if err != nil || !reflect.DeepEqual(reread, weights) {
 			t.Errorf("found %v and error %v after writing, expected %v", reread, err, weights)
 		}

@@ -11,7 +11,6 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/report/figures"
-	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
 )
@@ -21,7 +20,7 @@ const maxBatch = 256
 
 // newData is `epochal data`.
 func newData(t *terminal) *cobra.Command {
-	name, image := experiments.MNIST, ""
+	name, image := dataset.MNIST, ""
 	count, seed := 64, uint64(0)
 	command := &cobra.Command{
 		Use:   "data",
@@ -42,9 +41,9 @@ labels.`,
 			if count < 1 || count > maxBatch {
 				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", maxBatch)}
 			}
-			d, err := train.OpenData(name)
+			d, err := dataset.Read(name)
 			if err != nil {
-				return err
+				return fmt.Errorf("data: %w", err)
 			}
 			if format != "" {
 				if err := drawBatch(t, image, format, d, count, seed); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"epochal/dataset"
 	"errors"
 	"fmt"
 	"os"
@@ -81,9 +82,9 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 			} else if err != nil {
 				return err
 			}
-			data, err := train.OpenData(chosen[0].Config.Data)
+			data, err := dataset.Read(chosen[0].Config.Data)
 			if err != nil {
-				return err
+				return fmt.Errorf("data: %w", err)
 			}
 			if err := report.Write(o.Folder, results, data); err != nil {
 				return err

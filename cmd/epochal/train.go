@@ -213,7 +213,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.first = (e.At.Epoch-1)*e.Train + min(e.At.Step*e.Config.BatchSize, e.Train)
 		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
-		p.print("%s\n", e.Topology)
+		p.print("%s\n", e.Architecture)
 		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
 		if e.Resumed {
 			p.note("continuing %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)

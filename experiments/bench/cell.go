@@ -85,10 +85,10 @@ func timed(f func() error) (float64, error) {
 
 // prepare makes what is no part of any measurement.
 func (r *cellRun) prepare(context.Context) (err error) {
-	if r.data, err = dataset.MNIST(); err != nil {
+	if r.data, err = dataset.Read(dataset.MNIST); err != nil {
 		return err
 	}
-	r.weights = model.Initialize(r.task.Cell.Topology(), 0)
+	r.weights = model.Initialize(r.task.Cell.Architecture().Parameters(), 0)
 	r.order = dataset.Order(0, 1, TrainImages)
 	return nil
 }
@@ -111,16 +111,15 @@ func (r *cellRun) upload(context.Context) (err error) {
 
 func (r *cellRun) compile(context.Context) (err error) {
 	c := r.task.Cell
-	program := model.Program{Topology: c.Topology(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
-	sizes := model.Sizes{Rows: model.ResidentRows(program.Topology.Inputs, TrainImages, TestImages), Epoch: TrainImages, Largest: TrainImages}
+	program := model.Program{Architecture: c.Architecture(), BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	r.m.Compile, err = timed(func() (err error) {
 		if c.Feed == FeedHost {
-			if r.hostFed, err = model.CompileHostFed(r.device, program, sizes); err == nil {
+			if r.hostFed, err = model.CompileHostFed(r.device, program, TrainImages, TestImages); err == nil {
 				r.network = r.hostFed.Network()
 			}
 			return err
 		}
-		r.network, err = model.Compile(r.device, program, sizes)
+		r.network, err = model.Compile(r.device, program, TrainImages, TestImages)
 		return err
 	})
 	return err
@@ -170,10 +169,7 @@ func (r *cellRun) trajectory(ctx context.Context) error {
 			return fmt.Errorf("the loss of step %d is %v, expected a finite number", len(r.found.Losses), loss)
 		}
 	}
-	some, err := r.images.First(testSection, evaluatedFirst)
-	if err != nil {
-		return err
-	}
+	some := r.images.First(testSection, evaluatedFirst)
 	evaluation, err := r.network.Evaluate(ctx, some, testSection)
 	if err != nil {
 		return err
@@ -251,10 +247,7 @@ func (r *cellRun) epoch(ctx context.Context) error {
 // evaluate measures the evaluation of both sets, or where that takes too long of the
 // first test images.
 func (r *cellRun) evaluate(ctx context.Context) error {
-	some, err := r.images.First(testSection, evaluatedFirst)
-	if err != nil {
-		return err
-	}
+	some := r.images.First(testSection, evaluatedFirst)
 	evaluate := func(images *model.Images, sections ...int) (err error) {
 		r.m.Evaluate, err = timed(func() error {
 			for _, section := range sections {
@@ -295,7 +288,7 @@ func (r *cellRun) roofline(ctx context.Context) error {
 	if isCUDA(r.task.Cell.Backend) {
 		size = 8192
 	}
-	products, err := model.CompileProducts(r.device, r.task.Cell.Topology(), r.task.Cell.BatchSize)
+	products, err := model.CompileRoofline(r.device, r.task.Cell.Architecture(), r.task.Cell.BatchSize)
 	if err != nil {
 		return err
 	}
@@ -303,7 +296,7 @@ func (r *cellRun) roofline(ctx context.Context) error {
 	if r.m.Products, err = r.repetition(ctx, products); err != nil {
 		return err
 	}
-	large, err := model.CompileSquareProduct(r.device, size)
+	large, err := model.CompileSquareRoofline(r.device, size)
 	if err != nil {
 		return err
 	}
@@ -318,7 +311,7 @@ func (r *cellRun) roofline(ctx context.Context) error {
 const rooflineWindows = 3
 
 // repetition is the seconds of one repetition of a roofline, after a burn-in.
-func (r *cellRun) repetition(ctx context.Context, roofline *model.Limit) (float64, error) {
+func (r *cellRun) repetition(ctx context.Context, roofline *model.Roofline) (float64, error) {
 	count, burnIn := 1, rooflineShare*burnInShare*r.task.Seconds
 	for spent := 0.0; spent < burnIn; {
 		seconds, err := timed(func() error { return roofline.Run(ctx, count) })

@@ -120,7 +120,7 @@ func (o Options) Validate() error {
 	check(o.Backends == nil || len(o.Backends) > 0, "backend", "none", "at least one")
 	check(len(o.LayerSizes) > 0, "layer_sizes", "none", "at least one network")
 	for _, widths := range o.LayerSizes {
-		if err := (Cell{LayerSizes: widths}).Topology().Validate(); err != nil {
+		if err := (Cell{LayerSizes: widths}).Architecture().Validate(); err != nil {
 			problems = append(problems, experiments.Problem{Field: "layer_sizes", Reason: err})
 		}
 	}

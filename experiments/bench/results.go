@@ -109,9 +109,9 @@ func widths(layers []int) string {
 	return strings.Join(words, ",")
 }
 
-// Topology is the cell's network, on MNIST.
-func (c Cell) Topology() model.Topology {
-	return model.Topology{Inputs: 784, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
+// Architecture is the cell's network, on MNIST.
+func (c Cell) Architecture() model.Architecture {
+	return model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
 }
 
 // Runner is what computes: a backend, and the precision of its matrix products.
@@ -153,7 +153,7 @@ func (c Cell) ImagesPerSecond(m Measurement) float64 { return TrainImages / m.Ep
 // FLOPS is the floating point operations of the matrix products per second of
 // steady training.
 func (c Cell) FLOPS(m Measurement) float64 {
-	return c.Topology().TrainFLOPs() * float64(c.BatchSize) / m.Step
+	return model.TrainFLOPs(c.Architecture()) * float64(c.BatchSize) / m.Step
 }
 
 // Extrapolated tells whether a round's Epoch was extrapolated from fewer steps.

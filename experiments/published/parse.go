@@ -27,7 +27,7 @@ var validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
 // The size of MNIST, which is known before any data is read.
 const (
-	mnistPixels = 28 * 28
+	mnistSide   = 28
 	mnistDigits = 10
 )
 
@@ -166,8 +166,8 @@ func (n node) settings() (experiments.Config, error) {
 	if errors.As(err, &problems) {
 		return c, n.errorAt(places[problems[0].Field], "%v", problems[0])
 	}
-	if err == nil && c.Data == experiments.MNIST {
-		network := model.Topology{Inputs: mnistPixels, Hidden: c.LayerSizes, Classes: mnistDigits, Activation: model.Activation(c.Activation)}
+	if err == nil && c.Data == dataset.MNIST {
+		network := model.FullyConnected{Rows: mnistSide, Columns: mnistSide, Hidden: c.LayerSizes, Classes: mnistDigits, Activation: model.Activation(c.Activation)}
 		err = network.Validate()
 	}
 	if err != nil {
@@ -216,7 +216,7 @@ func (n node) claims(c experiments.Config) ([]Claim, error) {
 
 // claim is an element of claims: one kind, and the keys that all kinds have.
 func (n node) claim(c experiments.Config) (Claim, error) {
-	claim := Claim{Epochs: c.Epochs, Digits: c.Data == experiments.MNIST, Expected: true}
+	claim := Claim{Epochs: c.Epochs, Digits: c.Data == dataset.MNIST, Expected: true}
 	if at := n.position(); at != nil {
 		claim.Line, claim.Column = at.Line, at.Column
 	}

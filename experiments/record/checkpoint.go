@@ -104,8 +104,8 @@ func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
 
 // ReadCheckpoint reads a checkpoint of a network and verifies its checksum. name
 // is the file's, for errors.
-func ReadCheckpoint(r io.ReadSeeker, name string, t model.Topology) (c Checkpoint, weights model.Weights, err error) {
-	weights, err = model.ReadCheckpoint(r, name, t, func(metadata map[string]string) (err error) {
+func ReadCheckpoint(r io.ReadSeeker, name string, parameters []model.ParameterSpec) (c Checkpoint, weights model.Weights, err error) {
+	weights, err = model.ReadCheckpoint(r, name, parameters, func(metadata map[string]string) (err error) {
 		c, err = parseCheckpoint(metadata)
 		return err
 	})
@@ -134,7 +134,7 @@ func (r *Run) writeNext(weights model.Weights) error {
 // without checkpoints.
 func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
-	err := model.WriteCheckpoint(&file, r.topology, weights, Checkpoint{
+	err := model.WriteCheckpoint(&file, r.parameters, weights, Checkpoint{
 		Position: r.At, MetricsBytes: r.size, EpochSeconds: r.EpochSeconds,
 		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixedSHA256(r.config),
 	}.metadata())
@@ -198,7 +198,7 @@ func (r *Run) readCheckpoint(name string) (Checkpoint, model.Weights, error) {
 		return Checkpoint{}, nil, err
 	}
 	defer file.Close()
-	c, weights, err := ReadCheckpoint(file, name, r.topology)
+	c, weights, err := ReadCheckpoint(file, name, r.parameters)
 	if err == nil && c.ConfigSHA256 != fixedSHA256(r.config) {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"epochal/dataset/regular"
+	"epochal/model"
 
 	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
@@ -121,7 +122,7 @@ func (r *Run) checkSpace() error {
 		return fmt.Errorf("out: %s: %w", folder, err)
 	}
 	free := uint64(system.Bavail) * uint64(system.Bsize)
-	need := uint64(checkpointsAtOnce*4*r.topology.ParameterCount() + otherBytes)
+	need := uint64(checkpointsAtOnce*4*model.ParameterCount(r.parameters) + otherBytes)
 	if system.Blocks == 0 || free >= need { // some file systems do not say
 		return nil
 	}

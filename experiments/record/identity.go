@@ -20,7 +20,7 @@ const arithmetic = 1
 // checksum of its initial weights, "" where they are drawn from the seed.
 func Identity(c experiments.Config, data []dataset.File, initSHA256 string) string {
 	c.StepsPerCall = 0 // changes speed, never results
-	if c.Data == experiments.MNIST {
+	if c.Data == dataset.MNIST {
 		data = nil
 	}
 	return digest(struct {

@@ -88,8 +88,8 @@ func formatJSON(field reflect.Value) string {
 // there: those of the newest checkpoint that can be used, or the initial ones.
 // steps is the number of steps of an epoch. Without any checkpoint the run is new,
 // or was killed before the first, and begins.
-func (r *Run) Restore(t model.Topology, initial model.Weights, steps int) (model.Weights, error) {
-	r.topology = t
+func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, steps int) (model.Weights, error) {
+	r.parameters = parameters
 	if err := r.checkSpace(); err != nil {
 		return nil, err
 	}

@@ -44,9 +44,9 @@ type Run struct {
 	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
 	BestEpoch    int                        // the best so far, where that is kept; 0 before the first
 
-	config   experiments.Config
-	options  Options
-	topology model.Topology // from Restore on
+	config     experiments.Config
+	options    Options
+	parameters []model.ParameterSpec // of the network, from Restore on
 
 	// As recorded, of a run that was opened.
 	recorded    experiments.Config
@@ -107,7 +107,7 @@ func Open(c experiments.Config, o Options) (*Run, error) {
 // belongs to the folder in which the run began.
 func (r *Run) Locate(name string) string {
 	began := r.environment.Folder
-	if here, err := os.Getwd(); began == "" || err == nil && here == began || name == experiments.MNIST || filepath.IsAbs(name) {
+	if here, err := os.Getwd(); began == "" || err == nil && here == began || name == dataset.MNIST || filepath.IsAbs(name) {
 		return name
 	}
 	return filepath.Join(began, name)
@@ -218,7 +218,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 		return nil
 	}
 	var file bytes.Buffer
-	err := model.WriteWeights(&file, r.topology, weights)
+	err := model.WriteWeights(&file, r.parameters, weights)
 	if err == nil {
 		err = r.metrics.Sync()
 	}

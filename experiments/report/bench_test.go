@@ -16,6 +16,7 @@ import (
 	"epochal/experiments/record"
 	"epochal/experiments/report"
 	"epochal/experiments/report/figures"
+	"epochal/model"
 	"epochal/model/backend"
 
 	"golang.org/x/perf/benchfmt"
@@ -58,7 +59,7 @@ var machines = []machine{
 // made are the rounds of a cell on a machine.
 func (m machine) made(c bench.Cell, rounds int) bench.CellResult {
 	result := bench.CellResult{Cell: c, Info: m.info}
-	operations := c.Topology().TrainFLOPs() * float64(c.BatchSize)
+	operations := model.TrainFLOPs(c.Architecture()) * float64(c.BatchSize)
 	products := operations / (m.peak * m.reach * operations / (operations + m.half))
 	step := products + m.rest
 	if c.StepsPerCall == 1 {
@@ -70,7 +71,7 @@ func (m machine) made(c bench.Cell, rounds int) bench.CellResult {
 	steps := (bench.TrainImages + c.BatchSize - 1) / c.BatchSize
 	for i := range rounds {
 		noise := 1 + 0.01*math.Sin(float64(7*i+len(c.LayerSizes)+c.BatchSize+int(c.StepsPerCall)%60000))
-		evaluate := c.Topology().EvaluationFLOPs()*70000/(m.peak*m.reach) + 0.02
+		evaluate := model.EvaluationFLOPs(c.Architecture())*70000/(m.peak*m.reach) + 0.02
 		result.Rounds = append(result.Rounds, bench.Measurement{
 			Open: m.open * noise, Upload: 0.012 * noise, Compile: 0.11 * noise, FirstCall: 0.003 * noise,
 			Step: step * noise, StepCount: 2 * steps, Epoch: (step*float64(steps) + 0.001) * noise, EpochSteps: steps,

@@ -282,8 +282,8 @@ type work struct {
 // products, as if every dataset had MNIST's size. It orders runs and tells how
 // far they are.
 func cost(c experiments.Config) float64 {
-	t := model.Topology{Inputs: 784, Hidden: c.LayerSizes, Classes: 10}
-	return float64(c.Epochs) * (60000*t.TrainFLOPs() + 70000*t.EvaluationFLOPs())
+	n := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
+	return float64(c.Epochs) * (60000*model.TrainFLOPs(n) + 70000*model.EvaluationFLOPs(n))
 }
 
 // run starts the jobs and waits for them. The first error stops all of them.

@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/record"
-	"epochal/experiments/train"
 )
 
 // The results folder:
@@ -65,8 +65,8 @@ func (s contents) of(c experiments.Config) (string, error) {
 		return known, nil
 	}
 	var text string
-	if c.Data != experiments.MNIST {
-		data, err := train.OpenData(c.Data)
+	if c.Data != dataset.MNIST {
+		data, err := dataset.Read(c.Data)
 		if err != nil {
 			return "", err
 		}

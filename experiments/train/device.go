@@ -35,10 +35,10 @@ type DeviceOptions struct {
 
 // networkKey is what a compiled network depends on.
 type networkKey struct {
-	topology string // as printed, which says all of it
-	batch    int
-	single   bool // steps
-	sizes    model.Sizes
+	architecture string // as printed, which says all of it
+	batch        int
+	single       bool   // steps
+	counts       string // of the images in each set
 }
 
 // imagesKey is what the resident images depend on.
@@ -73,8 +73,8 @@ func (d *Device) Close() {
 }
 
 // network returns a compiled network; the weights it has are another run's.
-func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, error) {
-	key := networkKey{p.Topology.String(), p.BatchSize, p.SingleSteps, sizes}
+func (d *Device) network(p model.Program, counts []int) (*model.Network, error) {
+	key := networkKey{p.Architecture.String(), p.BatchSize, p.SingleSteps, fmt.Sprint(counts)}
 	if network, ok := d.networks[key]; ok {
 		return network, nil
 	}
@@ -84,7 +84,7 @@ func (d *Device) network(p model.Program, sizes model.Sizes) (*model.Network, er
 			delete(d.networks, key)
 		}
 	}
-	network, err := model.Compile(d.backend, p, sizes)
+	network, err := model.Compile(d.backend, p, counts...)
 	if err == nil {
 		d.networks[key] = network
 	}
@@ -107,9 +107,7 @@ func (d *Device) upload(data *dataset.Dataset, c experiments.Config) (*model.Ima
 	}
 	if d.images == nil || d.key != key {
 		d.evict()
-		if err := data.Split(c.Validation, c.Seed); err != nil {
-			return nil, fmt.Errorf("validation: %w", err)
-		}
+		data.Split(c.Validation, c.Seed)
 		sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
 		if c.Validation > 0 {
 			sets = append(sets, data.Validation)
@@ -122,7 +120,7 @@ func (d *Device) upload(data *dataset.Dataset, c experiments.Config) (*model.Ima
 		d.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
 	}
 	if c.Normalize {
-		return d.images.Normalized(d.normalization)
+		return d.images.Normalized(d.normalization), nil
 	}
 	return d.images, nil
 }

@@ -3,8 +3,8 @@
 // The way of a config, from the flag to the graph: The command fills it from flags,
 // and [Run] validates it and asks package record where the run stands. The config's
 // Data says which images are read, and their size and classes make its layer sizes a
-// model.Topology. Its Init, its Seed or the newest checkpoint gives the weights. Its
-// Backend is opened, or is the caller's [Device]; there the topology and BatchSize
+// [model.Architecture]. Its Init, its Seed or the newest checkpoint gives the weights. Its
+// Backend is opened, or is the caller's [Device]; there the architecture and BatchSize
 // become two compiled programs, and the sets become resident images. From then on
 // every step is one call of the first program, with LearningRate and the epoch's
 // order, which comes from Seed, as its inputs; every evaluation is one of the second.

@@ -31,8 +31,8 @@ func TestRunFollowsPyTorch(t *testing.T) {
 	var wantSteps [][]float64
 	readJSON(t, "testdata/golden/step_losses.json", &wantSteps)
 	_, wantEpochs := readMetrics(t, "testdata/golden/epochs.jsonl")
-	topology := model.Topology{Inputs: 784, Hidden: golden().LayerSizes, Classes: 10, Activation: model.ActivationReLU}
-	wantWeights := readWeights(t, "testdata/golden/final.safetensors", topology)
+	parameters := parametersOf(t, golden(), 28, 28, 10)
+	wantWeights := readWeights(t, "testdata/golden/final.safetensors", parameters)
 
 	onEveryBackend(t, func(t *testing.T, backend string) {
 		c := golden()
@@ -59,21 +59,31 @@ func TestRunFollowsPyTorch(t *testing.T) {
 				}
 			}
 		}
-		weights := readWeights(t, filepath.Join(out, record.WeightsFile), topology)
+		weights := readWeights(t, filepath.Join(out, record.WeightsFile), parameters)
 		for i := range weights {
-			for j, value := range append(weights[i].Weight, weights[i].Bias...) {
-				want := append(wantWeights[i].Weight, wantWeights[i].Bias...)[j]
+			for j, value := range weights[i] {
+				want := wantWeights[i][j]
 				if math.Abs(float64(value-want)) > 1e-4 {
-					t.Fatalf("layer %d, parameter %d: found %v, expected %v", i, j, value, want)
+					t.Fatalf("parameter %d, value %d: found %v, expected %v", i, j, value, want)
 				}
 			}
 		}
 	})
 }
 
-func readWeights(t *testing.T, path string, topology model.Topology) model.Weights {
+// parametersOf are the parameters of the network of c on such images.
+func parametersOf(t *testing.T, c experiments.Config, rows, columns, classes int) []model.ParameterSpec {
 	t.Helper()
-	weights, err := model.ReadWeights(bytes.NewReader(read(t, path)), path, topology)
+	architecture, err := c.Architecture(rows, columns, classes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return architecture.Parameters()
+}
+
+func readWeights(t *testing.T, path string, parameters []model.ParameterSpec) model.Weights {
+	t.Helper()
+	weights, err := model.ReadWeights(bytes.NewReader(read(t, path)), path, parameters)
 	if err != nil {
 		t.Fatal(err)
 	}

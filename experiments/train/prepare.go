@@ -28,7 +28,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	weights, err = r.record.Restore(r.topology, weights, dataset.BatchCount(r.trainCount, r.config.BatchSize))
+	weights, err = r.record.Restore(r.architecture.Parameters(), weights, dataset.BatchCount(r.trainCount, r.config.BatchSize))
 	if err != nil {
 		return err
 	}
@@ -53,19 +53,19 @@ func (r *run) prepare(ctx context.Context) error {
 // read then; upload reports what is wrong with those.
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
-	if r.loading, err = loadData(r.record.Locate(c.Data)); err != nil {
-		return nil, err
+	if r.loading, err = dataset.Open(r.record.Locate(c.Data)); err != nil {
+		return nil, fmt.Errorf("data: %w", err)
 	}
 	r.trainCount = r.loading.TrainCount - c.Validation
 	if r.trainCount < 1 {
 		return nil, experiments.Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
 			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
 	}
-	if r.topology, err = c.Topology(r.loading.Rows, r.loading.Columns, r.loading.Classes); err != nil {
+	if r.architecture, err = c.Architecture(r.loading.Rows, r.loading.Columns, r.loading.Classes); err != nil {
 		return nil, err
 	}
 	if c.Init == "" {
-		return model.Initialize(r.topology, c.Seed), nil
+		return model.Initialize(r.architecture.Parameters(), c.Seed), nil
 	}
 	file, err := regular.Open(r.record.Locate(c.Init))
 	if err != nil {
@@ -73,7 +73,7 @@ func (r *run) load() (weights model.Weights, err error) {
 	}
 	defer file.Close()
 	hash := sha256.New()
-	if weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.topology); err != nil {
+	if weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.architecture.Parameters()); err != nil {
 		return nil, fmt.Errorf("init: %w", err)
 	}
 	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))
@@ -112,12 +112,8 @@ func (r *run) compile() (err error) {
 	uploaded := make(chan error, 1)
 	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
-	program := model.Program{Topology: r.topology, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
-	r.network, err = r.device.network(program, model.Sizes{
-		Rows:    model.ResidentRows(r.topology.Inputs, counts...),
-		Epoch:   r.trainCount,
-		Largest: max(r.trainCount, r.loading.TestCount, c.Validation),
-	})
+	program := model.Program{Architecture: r.architecture, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
+	r.network, err = r.device.network(program, counts)
 	compiled := r.options.Now()
 	uploadErr := <-uploaded
 	if err != nil {

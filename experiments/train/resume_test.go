@@ -304,15 +304,15 @@ func copyFolder(t *testing.T, from string) string {
 // checksum that belongs to it.
 func resealed(t *testing.T, file []byte, c experiments.Config, key, value string) []byte {
 	t.Helper()
-	topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
+	parameters := parametersOf(t, c, 3, 4, 3)
 	var metadata map[string]string
-	weights, err := model.ReadCheckpoint(bytes.NewReader(file), "c", topology, func(m map[string]string) error { metadata = m; return nil })
+	weights, err := model.ReadCheckpoint(bytes.NewReader(file), "c", parameters, func(m map[string]string) error { metadata = m; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
 	metadata[key] = value
 	var out bytes.Buffer
-	if err := model.WriteCheckpoint(&out, topology, weights, metadata); err != nil {
+	if err := model.WriteCheckpoint(&out, parameters, weights, metadata); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -339,7 +339,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 	if end != len(good) {
 		t.Fatalf("found %d bytes, expected %d", len(good), end)
 	}
-	other := model.Topology{Inputs: 12, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}
+	other := model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}.Parameters()
 	var otherWeights bytes.Buffer
 	made := metadata("1", "3", "56", "0", "0", "last", "0", "0")
 	if err := model.WriteCheckpoint(&otherWeights, other, model.Initialize(other, 0), made); err != nil {
@@ -444,15 +444,15 @@ func TestKeepBest(t *testing.T) {
 			t.Errorf("validation %d: found the best epoch %d of the losses %v", validation, run.result.BestEpoch, losses)
 		}
 		file := bytes.NewReader(read(t, filepath.Join(out, record.CheckpointsFolder, record.BestFile)))
-		topology := model.Topology{Inputs: 12, Hidden: c.LayerSizes, Classes: 3, Activation: model.ActivationReLU}
-		checkpoint, weights, err := record.ReadCheckpoint(file, "best", topology)
+		parameters := parametersOf(t, c, 3, 4, 3)
+		checkpoint, weights, err := record.ReadCheckpoint(file, "best", parameters)
 		if err != nil || checkpoint.BestEpoch != best+1 || checkpoint.BestLoss != losses[best] {
 			t.Fatalf("found %+v and error %v", checkpoint, err)
 		}
 		c.Epochs = best + 1
 		want, _ := runBytes(t, c)
 		var found bytes.Buffer
-		if err := model.WriteWeights(&found, topology, weights); err != nil || !bytes.Equal(found.Bytes(), want) {
+		if err := model.WriteWeights(&found, parameters, weights); err != nil || !bytes.Equal(found.Bytes(), want) {
 			t.Errorf("validation %d: found other weights than after epoch %d (%v)", validation, best+1, err)
 		}
 	}
@@ -508,16 +508,16 @@ func TestAbandonedFolderIsTaken(t *testing.T) {
 }
 
 func FuzzReadCheckpoint(f *testing.F) {
-	topology := model.Topology{Inputs: 2, Hidden: nil, Classes: 2, Activation: model.ActivationReLU}
+	parameters := model.FullyConnected{Rows: 1, Columns: 2, Classes: 2, Activation: model.ActivationReLU}.Parameters()
 	f.Add("1", "3", "56", "0", "0", "last", "0", "0.5")
 	f.Add("2", "-1", "1e9", "9223372036854775807", "NaN", "best", "x", "+Inf")
 	f.Fuzz(func(t *testing.T, version, epoch, step, metrics, seconds, keep, best, loss string) {
 		var file bytes.Buffer
 		made := metadata(version, epoch, step, metrics, seconds, keep, best, loss)
-		if err := model.WriteCheckpoint(&file, topology, model.Initialize(topology, 0), made); err != nil {
+		if err := model.WriteCheckpoint(&file, parameters, model.Initialize(parameters, 0), made); err != nil {
 			t.Fatal(err)
 		}
-		c, weights, err := record.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", topology)
+		c, weights, err := record.ReadCheckpoint(bytes.NewReader(file.Bytes()), "c", parameters)
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "c: metadata: ") {
 				t.Errorf("found error %v", err)

@@ -103,11 +103,11 @@ type run struct {
 	options Options
 	record  *record.Run // where the run stands
 
-	loading    *dataset.Loading
-	files      []dataset.File // of the data
-	initSHA256 string         // of the file with the initial weights, "" without one
-	topology   model.Topology
-	trainCount int // images to train on
+	loading      *dataset.Loading
+	files        []dataset.File // of the data
+	initSHA256   string         // of the file with the initial weights, "" without one
+	architecture model.Architecture
+	trainCount   int // images to train on
 
 	device  *Device
 	network *model.Network // the device's
@@ -139,7 +139,7 @@ func (r *run) begin() error {
 	}
 	r.result.Folder = r.record.Folder
 	r.observe(experiments.RunStarted{
-		Config: r.config, Topology: r.topology, Backend: r.device.Info(),
+		Config: r.config, Architecture: r.architecture, Backend: r.device.Info(),
 		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.record.Folder,
 		Resumed: r.record.Resumed, At: r.record.At,
 	})
@@ -181,9 +181,7 @@ func (r *run) train(ctx context.Context) error {
 		return err
 	}
 	defer epoch.Close()
-	if err := epoch.Seek(at.Step); err != nil {
-		return err
-	}
+	epoch.Seek(at.Step)
 	r.record.EpochSeconds += r.options.Now().Sub(start).Seconds()
 	for epoch.Step() < epoch.Steps() {
 		if err := ctx.Err(); err != nil {

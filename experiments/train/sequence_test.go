@@ -90,21 +90,16 @@ func sequenceData(t *testing.T, shift int) string {
 // outcomeOf runs c and keeps what its seed decided.
 func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	t.Helper()
-	data, err := train.OpenData(c.Data)
+	data, err := dataset.Read(c.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	topology, err := c.Topology(data.Train.Rows, data.Train.Columns, data.Classes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	parameters := parametersOf(t, c, data.Train.Rows, data.Train.Columns, data.Classes)
 	var weights bytes.Buffer
-	if err := model.WriteWeights(&weights, topology, model.Initialize(topology, c.Seed)); err != nil {
+	if err := model.WriteWeights(&weights, parameters, model.Initialize(parameters, c.Seed)); err != nil {
 		t.Fatal(err)
 	}
-	if err := data.Split(c.Validation, c.Seed); err != nil {
-		t.Fatal(err)
-	}
+	data.Split(c.Validation, c.Seed)
 	s := sequence{Initial: digest(weights.Bytes()), Split: digest(append(bytes.Clone(data.Train.Pixels), data.Train.Labels...))}
 	for epoch := 1; epoch <= c.Epochs; epoch++ {
 		order, err := binary.Append(nil, binary.LittleEndian, dataset.Order(c.Seed, epoch, data.Train.Len()))

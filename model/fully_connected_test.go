@@ -1,0 +1,83 @@
+package model_test
+
+import (
+	"strings"
+	"testing"
+
+	"epochal/model"
+)
+
+func TestFullyConnectedPrintsAsPyTorch(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		in   model.FullyConnected
+		want string
+	}{
+		{"the post's", model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: 10, Activation: model.ActivationReLU}, `Sequential(
+  (0): Linear(in_features=784, out_features=512, bias=True)
+  (1): ReLU()
+  (2): Linear(in_features=512, out_features=512, bias=True)
+  (3): ReLU()
+  (4): Linear(in_features=512, out_features=10, bias=True)
+)`},
+		{"no hidden layer", model.FullyConnected{Rows: 2, Columns: 3, Classes: 2, Activation: model.ActivationReLU}, `Sequential(
+  (0): Linear(in_features=6, out_features=2, bias=True)
+)`},
+		{"sigmoid", model.FullyConnected{Rows: 2, Columns: 3, Hidden: []int{3}, Classes: 2, Activation: model.ActivationSigmoid}, `Sequential(
+  (0): Linear(in_features=6, out_features=3, bias=True)
+  (1): Sigmoid()
+  (2): Linear(in_features=3, out_features=2, bias=True)
+)`},
+		{"tanh", model.FullyConnected{Rows: 2, Columns: 3, Hidden: []int{3}, Classes: 2, Activation: model.ActivationTanh}, `Sequential(
+  (0): Linear(in_features=6, out_features=3, bias=True)
+  (1): Tanh()
+  (2): Linear(in_features=3, out_features=2, bias=True)
+)`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.in.String(); got != test.want {
+				t.Errorf("found\n%s\nexpected\n%s", got, test.want)
+			}
+		})
+	}
+}
+
+func TestFullyConnectedCounts(t *testing.T) {
+	post := model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: 10, Activation: model.ActivationReLU}
+	if got, want := model.ParameterCount(post.Parameters()), 784*512+512+512*512+512+512*10+10; got != want {
+		t.Errorf("parameters: found %d, expected %d", got, want)
+	}
+	forward := 2.0 * (784*512 + 512*512 + 512*10)
+	if got := model.EvaluationFLOPs(post); got != forward {
+		t.Errorf("evaluation: found %g operations an image, expected %g", got, forward)
+	}
+	// Backwards: every weight gradient, and the input gradients of two layers.
+	if got, want := model.TrainFLOPs(post), 2*forward+2.0*(512*512+512*10); got != want {
+		t.Errorf("training: found %g operations an image, expected %g", got, want)
+	}
+}
+
+func TestFullyConnectedRefusesTheImpossible(t *testing.T) {
+	good := model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{8}, Classes: 10, Activation: model.ActivationReLU}
+	for _, test := range []struct {
+		want   string
+		change func(*model.FullyConnected)
+	}{
+		{"image size: found 0x28, expected at least 1x1", func(n *model.FullyConnected) { n.Rows = 0 }},
+		{"classes: found 1, expected at least 2", func(n *model.FullyConnected) { n.Classes = 1 }},
+		{"layer sizes: width 0 of hidden layer 2: expected 1 to 65536", func(n *model.FullyConnected) { n.Hidden = []int{8, 0} }},
+		{"layer sizes: found 65 hidden layers, expected at most 64", func(n *model.FullyConnected) { n.Hidden = make([]int, 65) }},
+		{"layer sizes: found 4347133962 parameters, expected at most 268435456", func(n *model.FullyConnected) { n.Hidden = []int{65536, 65536} }},
+		{`activation: found "gelu", expected one of relu, sigmoid, tanh`, func(n *model.FullyConnected) { n.Activation = "gelu" }},
+	} {
+		bad := good
+		test.change(&bad)
+		err := bad.Validate()
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("found error %v, expected %q", err, test.want)
+		}
+	}
+	if err := good.Validate(); err != nil {
+		t.Error(err)
+	}
+}

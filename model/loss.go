@@ -1,0 +1,41 @@
+package model
+
+import (
+	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
+	. "github.com/gomlx/gomlx/core/graph"
+
+	"github.com/gomlx/compute/dtypes"
+	"github.com/gomlx/compute/shapes"
+)
+
+// shiftedLogits subtracts from the logits [batch, classes] the largest of each
+// image, so that logits of any finite size give a finite loss, and returns the
+// sum of their exponentials [batch] as well: the softmax is exp(shifted) / sum.
+func shiftedLogits(logits *Node) (shifted, sum *Node) {
+	shifted = Sub(logits, StopGradient(ReduceAndKeep(logits, ReduceMax, 1)))
+	return shifted, ReduceSum(Exp(shifted), 1)
+}
+
+// negativeLogLikelihood is the cross-entropy of each image: the results of
+// shiftedLogits and labels [batch] uint8 to [batch] float32.
+func negativeLogLikelihood(shifted, sum, labels *Node) *Node {
+	classes := shifted.Shape().Dim(1)
+	hot := OneHot(ConvertDType(labels, dtypes.Int32), classes, dtypes.Float32) // [batch, classes]
+	return Sub(Log(sum), ReduceSum(Mul(hot, shifted), 1))
+}
+
+// batchLoss is the mean of the losses [batch] whose weight is 1; those of
+// padding rows have weight 0. weights is [batch] float32.
+func batchLoss(losses, weights *Node) *Node {
+	return Div(ReduceAllSum(Mul(losses, weights)), ReduceAllSum(weights))
+}
+
+// batchWeights is 1 for each row of a batch that exists and 0 for the padding
+// of the last, partial one: [batch] float32. step is the batch's number from 0
+// and count the number of images in the epoch, both scalars.
+func batchWeights(step, count *Node, batch int) *Node {
+	g := step.Graph()
+	first := Mul(step, Const(g, int32(batch)))
+	position := Add(Iota(g, shapes.Make(dtypes.Int32, batch), 0), first)
+	return ConvertDType(LessThan(position, count), dtypes.Float32)
+}

@@ -1,0 +1,172 @@
+package model
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
+
+	"github.com/gomlx/gomlx/core/tensors"
+)
+
+// Products by hand, of matrices [rows, columns] in float64.
+func product64(a, b [][]float64) [][]float64 {
+	out := make([][]float64, len(a))
+	for i := range out {
+		out[i] = make([]float64, len(b[0]))
+		for j := range out[i] {
+			for k := range b {
+				out[i][j] += a[i][k] * b[k][j]
+			}
+		}
+	}
+	return out
+}
+
+func transposed(a [][]float64) [][]float64 {
+	out := make([][]float64, len(a[0]))
+	for i := range out {
+		out[i] = make([]float64, len(a))
+		for j := range a {
+			out[i][j] = a[j][i]
+		}
+	}
+	return out
+}
+
+// operands are those of a roofline, by name, in float64.
+func operands(list ...ParameterSpec) map[string][][]float64 {
+	all := map[string][][]float64{}
+	for i, values := range Initialize(list, 0) {
+		for row := range slices.Chunk(values, list[i].Dims[1]) {
+			var converted []float64
+			for _, value := range row {
+				converted = append(converted, float64(value))
+			}
+			all[list[i].Name] = append(all[list[i].Name], converted)
+		}
+	}
+	return all
+}
+
+// compare checks the outputs of a roofline after its fence.
+func compare(t *testing.T, r *Roofline, repetitions int, want ...[][]float64) {
+	t.Helper()
+	outputs, err := r.run(context.Background(), repetitions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer finalize(outputs...)
+	if len(outputs) != 1+len(want) {
+		t.Fatalf("found %d results, expected %d", len(outputs)-1, len(want))
+	}
+	fence := 0.0
+	for i, rows := range want {
+		fence += rows[0][0]
+		found, err := tensors.CopyFlatData[float32](outputs[i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) != len(rows)*len(rows[0]) {
+			t.Fatalf("result %d: found %d values, expected %dx%d", i, len(found), len(rows), len(rows[0]))
+		}
+		for j, value := range found {
+			if expected := rows[j/len(rows[0])][j%len(rows[0])]; math.Abs(float64(value)-expected) > 1e-5 {
+				t.Fatalf("result %d, value %d: found %v, expected %v", i, j, value, expected)
+			}
+		}
+	}
+	if found, err := tensors.CopyFlatData[float32](outputs[0]); err != nil || math.Abs(float64(found[0])-fence) > 1e-5 {
+		t.Errorf("fence: found %v (%v), expected %v", found, err, fence)
+	}
+	if err := r.Run(context.Background(), repetitions); err != nil {
+		t.Error(err)
+	}
+}
+
+// marked is an input in the last of that many repetitions.
+func marked(b *backend.Backend, x [][]float64, repetitions int) [][]float64 {
+	if b.StepLoops() {
+		x[0][0] = float64(repetitions-1) / (1 << 20)
+	}
+	return x
+}
+
+func onBothBackends(t *testing.T, test func(*testing.T, *backend.Backend)) {
+	t.Run("xla:cpu", func(t *testing.T) { test(t, backendtest.XLA(t)) })
+	t.Run("go", func(t *testing.T) { test(t, backendtest.Go(t)) })
+}
+
+// apart is a network whose second product has an input of its own.
+type apart struct{ FullyConnected }
+
+func (apart) Products() []Product { return []Product{{2, 4, 6}, {1, 6, 5}} }
+
+func TestTheRooflineIsTheStepsOwnProducts(t *testing.T) {
+	const batch, repetitions = 3, 5
+	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
+		r, err := CompileRoofline(b, FullyConnected{Rows: 2, Columns: 2, Hidden: []int{6, 2}, Classes: 5}, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		// Forward 4*6 + 6*2 + 2*5 = 46, weights the same, inputs 6*2 + 2*5 = 22: 114 multiply-adds an image.
+		if want := 2.0 * 114 * batch; r.FLOPs() != want {
+			t.Errorf("found %v operations, expected %v", r.FLOPs(), want)
+		}
+		o := operands(matrix("weight", 0, 6, 4), matrix("input", 0, batch, 4), matrix("weight", 1, 2, 6), matrix("weight", 2, 5, 2))
+		x0 := marked(b, o["input 0"], repetitions)
+		x1 := product64(x0, transposed(o["weight 0"]))
+		x2 := product64(x1, transposed(o["weight 1"]))
+		d3 := product64(x2, transposed(o["weight 2"]))
+		d2 := product64(d3, o["weight 2"])
+		d1 := product64(d2, o["weight 1"])
+		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(transposed(d3), x2))
+	})
+	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
+		r, err := CompileRoofline(b, apart{}, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if want := 2.0 * (2*2*4*6 + 3*6*5) * batch; r.FLOPs() != want {
+			t.Errorf("found %v operations, expected %v", r.FLOPs(), want)
+		}
+		o := operands(matrix("weight", 0, 6, 4), matrix("input", 0, 2*batch, 4), matrix("weight", 1, 5, 6), matrix("input", 1, batch, 6))
+		x0, x1 := marked(b, o["input 0"], repetitions), marked(b, o["input 1"], repetitions)
+		d1, d2 := product64(x0, transposed(o["weight 0"])), product64(x1, transposed(o["weight 1"]))
+		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(d2, o["weight 1"]))
+	})
+}
+
+func TestTheSquareRoofline(t *testing.T) {
+	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
+		const size, repetitions = 5, 3
+		r, err := CompileSquareRoofline(b, size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if r.FLOPs() != 250 {
+			t.Errorf("found %v operations, expected 250", r.FLOPs())
+		}
+		o := operands(matrix("weight", 0, size, size), matrix("input", 0, size, size))
+		compare(t, r, repetitions, product64(marked(b, o["input 0"], repetitions), o["weight 0"]))
+	})
+}
+
+func TestACancelledRooflineStops(t *testing.T) {
+	r, err := CompileSquareRoofline(backendtest.Go(t), 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.Run(ctx, 1); err != context.Canceled {
+		t.Errorf("found error %v, expected %v", err, context.Canceled)
+	}
+}
