@@ -161,13 +161,15 @@ func TestLoadConstantImages(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	// missing is the error of a part of which there is no file.
 	missing := func(part string, endings ...string) string {
-		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these and .gz", part, strings.Join(endings, ", "))
+		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",
+			part, strings.Join(endings, ", "))
 	}
 	noTrainImages := missing("train images", "train-images-idx3-ubyte", "train-images.idx3-ubyte")
 	noTrainLabels := missing("train labels", "train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
 	noTestImages := missing("test images", testImages, "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte")
 	noTestLabels := missing("test labels", testLabels, "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte")
-	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"
+	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): " +
+		"this looks like an HTML page, not IDX data"
 
 	for name, c := range map[string]struct {
 		changes map[string][]byte
