@@ -159,11 +159,17 @@ func TestLoadConstantImages(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	const endings = ", or in one of these and .gz"
-	noTrainImages := "small: train images: found no file, expected one whose name ends in train-images-idx3-ubyte, train-images.idx3-ubyte" + endings
-	noTrainLabels := "small: train labels: found no file, expected one whose name ends in train-labels-idx1-ubyte, train-labels.idx1-ubyte" + endings
-	noTestImages := "small: test images: found no file, expected one whose name ends in t10k-images-idx3-ubyte, t10k-images.idx3-ubyte, test-images-idx3-ubyte, test-images.idx3-ubyte" + endings
-	noTestLabels := "small: test labels: found no file, expected one whose name ends in t10k-labels-idx1-ubyte, t10k-labels.idx1-ubyte, test-labels-idx1-ubyte, test-labels.idx1-ubyte" + endings
+	// missing is the error of a part of which there is no file.
+	missing := func(part string, endings ...string) string {
+		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",
+			part, strings.Join(endings, ", "))
+	}
+	noTrainImages := missing("train images", "train-images-idx3-ubyte", "train-images.idx3-ubyte")
+	noTrainLabels := missing("train labels", "train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
+	noTestImages := missing("test images", testImages, "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte")
+	noTestLabels := missing("test labels", testLabels, "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte")
+	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): " +
+		"this looks like an HTML page, not IDX data"
 
 	for name, c := range map[string]struct {
 		changes map[string][]byte
@@ -198,7 +204,7 @@ func TestLoadRefuses(t *testing.T) {
 		},
 		"HTML as gz": {
 			map[string][]byte{trainImages: nil, trainImages + ".gz": []byte(page)},
-			"train-images-idx3-ubyte.gz: magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+			"train-images-idx3-ubyte.gz: " + html,
 		},
 		"four bad headers": {
 			map[string][]byte{
@@ -207,7 +213,7 @@ func TestLoadRefuses(t *testing.T) {
 				testImages:  nil, testImages + ".gz": pack(small()[testImages])[:2],
 				testLabels: {},
 			},
-			"train-images-idx3-ubyte: magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data\n" +
+			"train-images-idx3-ubyte: " + html + "\n" +
 				"train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
 				"t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
 				"t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",

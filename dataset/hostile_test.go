@@ -43,17 +43,23 @@ func TestBombs(t *testing.T) {
 	}{
 		{"after the labels", false, bomb(labelsFile(1, 2, 3), size), 1 << 20, "bytes after the labels: found at least 1, expected 0"},
 		{"after the pixels", true, bomb(imagesFile(1, 1, 1, []byte{7}), size), 1 << 20, "bytes after the pixels: found at least 1, expected 0"},
-		{"in place of the header", true, bomb(nil, size), 1 << 20, "magic number: found 0x00000000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
+		{"in place of the header", true, bomb(nil, size), 1 << 20,
+			"magic number: found 0x00000000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		{"fewer than the largest", true, bomb(largest, size), 4*size + 1<<20, "pixel bytes: found 16777216, expected 4294967296"},
-		{"as many labels as there may be", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x80}, size), 3*dataset.MaxImages + 1<<20, "bytes after the labels: found at least 1, expected 0"},
-		{"one label too many", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x81}, size), 1 << 20, "labels: found 2000001, expected 1 to 2000000"},
-		{"a bomb of bombs", false, pack(bomb(nil, size)), 1 << 20, "magic number: found 0x1f8b0800, expected 0x00000801 (unsigned bytes, 1 dimension)"},
+		{"as many labels as there may be", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x80}, size), 3*dataset.MaxImages + 1<<20,
+			"bytes after the labels: found at least 1, expected 0"},
+		{"one label too many", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x81}, size), 1 << 20,
+			"labels: found 2000001, expected 1 to 2000000"},
+		{"a bomb of bombs", false, pack(bomb(nil, size)), 1 << 20,
+			"magic number: found 0x1f8b0800, expected 0x00000801 (unsigned bytes, 1 dimension)"},
 		// The name of the packed file, in its header, without end.
-		{"an endless name", false, append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...), 1 << 20, "decompress: gzip: invalid header"},
+		{"an endless name", false, append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...), 1 << 20,
+			"decompress: gzip: invalid header"},
 		// Members of nothing: a reader that goes on to the next one never ends soon.
 		{"empty members", false, bytes.Repeat(pack(nil), 100_000), 1 << 20, "header bytes: found 0, expected 8"},
 		// Deflate's empty blocks, each of 5 bytes.
-		{"empty blocks", false, append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...), 1 << 20,
+		{"empty blocks", false,
+			append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...), 1 << 20,
 			"header bytes: found 0, expected 8: decompress: unexpected EOF"},
 	} {
 		var err error

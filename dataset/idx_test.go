@@ -126,23 +126,41 @@ func TestReadImagesRefuses(t *testing.T) {
 		"bit of the type":       {flip(good, 2, 0x01), "magic number: found 0x00000903, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		"bit of the dimensions": {flip(good, 3, 0x02), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
 		"labels":                {labelsFile(1, 2, 3), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"HTML":                  {[]byte(page), "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
-		"HTML after blanks":     {[]byte("\ufeff\r\n <html>" + page), "magic number: found 0xefbbbf0d, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
-		"HTML packed":           {pack([]byte(page)), "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data"},
-		"HTML, a bit of it":     {[]byte("<ht"), "header bytes: found 3, expected 16: this looks like an HTML page, not IDX data"},
+		"HTML": {
+			[]byte(page),
+			"magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		},
+		"HTML after blanks": {
+			[]byte("\ufeff\r\n <html>" + page),
+			"magic number: found 0xefbbbf0d, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		},
+		"HTML packed": {
+			pack([]byte(page)),
+			"magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		},
+		"HTML, a bit of it": {[]byte("<ht"), "header bytes: found 3, expected 16: this looks like an HTML page, not IDX data"},
 
-		"no images":             {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
-		"too many images":       {dimensions(2_000_001, 3, 5), "images: found 2000001, expected 1 to 2000000"},
-		"too many rows":         {dimensions(7, 4097, 5), "rows: found 4097, expected 1 to 4096"},
-		"no columns":            {dimensions(7, 3, 0), "columns: found 0, expected 1 to 4096"},
-		"too many pixels":       {dimensions(2_000_000, 4096, 4096), "pixels: found 2000000 images of 4096x4096, 33554432000000 bytes, expected at most 4294967296"},
-		"one image too many":    {dimensions(257, 4096, 4096), "pixels: found 257 images of 4096x4096, 4311744512 bytes, expected at most 4294967296"},
+		"no images":       {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
+		"too many images": {dimensions(2_000_001, 3, 5), "images: found 2000001, expected 1 to 2000000"},
+		"too many rows":   {dimensions(7, 4097, 5), "rows: found 4097, expected 1 to 4096"},
+		"no columns":      {dimensions(7, 3, 0), "columns: found 0, expected 1 to 4096"},
+		"too many pixels": {
+			dimensions(2_000_000, 4096, 4096),
+			"pixels: found 2000000 images of 4096x4096, 33554432000000 bytes, expected at most 4294967296",
+		},
+		"one image too many": {
+			dimensions(257, 4096, 4096),
+			"pixels: found 257 images of 4096x4096, 4311744512 bytes, expected at most 4294967296",
+		},
 		"the most, undelivered": {dimensions(256, 4096, 4096), "pixel bytes: found 4, expected 4294967296"},
 
-		"gz, only its magic":      {pack(good)[:2], "decompress: unexpected EOF"},
-		"gz, unknown method":      {flip(pack(good), 2, 0x01), "decompress: gzip: invalid header"},
-		"gz, cut in the header":   {pack(nil)[:12], "header bytes: found 0, expected 16: decompress: unexpected EOF"},
-		"gz, cut in the body":     {packStored(imagesFile(1, 300, 300, pattern(90_000)))[:80_000], "pixel bytes: found 79964, expected 90000: decompress: unexpected EOF"},
+		"gz, only its magic":    {pack(good)[:2], "decompress: unexpected EOF"},
+		"gz, unknown method":    {flip(pack(good), 2, 0x01), "decompress: gzip: invalid header"},
+		"gz, cut in the header": {pack(nil)[:12], "header bytes: found 0, expected 16: decompress: unexpected EOF"},
+		"gz, cut in the body": {
+			packStored(imagesFile(1, 300, 300, pattern(90_000)))[:80_000],
+			"pixel bytes: found 79964, expected 90000: decompress: unexpected EOF",
+		},
 		"gz, cut in the checksum": {pack(good)[:len(pack(good))-5], "decompress: unexpected EOF"},
 		"gz, bit of the checksum": {flip(pack(good), -8, 0x10), "decompress: gzip: invalid checksum"},
 		"gz, bit of the data":     {flip(packStored(good), 40, 0x10), "decompress: gzip: invalid checksum"},
@@ -168,10 +186,13 @@ func TestReadLabelsRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"cut in the header":       {good[:7], "header bytes: found 7, expected 8"},
-		"cut in the body":         {good[:11], "label bytes: found 3, expected 4"},
-		"one byte more":           {join(good, []byte{0}), "bytes after the labels: found at least 1, expected 0"},
-		"images":                  {imagesFile(1, 1, 1, []byte{0}), "magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)"},
+		"cut in the header": {good[:7], "header bytes: found 7, expected 8"},
+		"cut in the body":   {good[:11], "label bytes: found 3, expected 4"},
+		"one byte more":     {join(good, []byte{0}), "bytes after the labels: found at least 1, expected 0"},
+		"images": {
+			imagesFile(1, 1, 1, []byte{0}),
+			"magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
+		},
 		"no labels":               {labelsFile(), "labels: found 0, expected 1 to 2000000"},
 		"too many labels":         {encode(0x801, []uint32{2_000_001}, nil), "labels: found 2000001, expected 1 to 2000000"},
 		"gz, bit of the checksum": {flip(pack(good), -8, 0x01), "decompress: gzip: invalid checksum"},

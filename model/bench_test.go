@@ -61,7 +61,8 @@ func BenchmarkEpoch(b *testing.B) {
 	for _, c := range benchmarked {
 		network, images, count := benchmarkNetwork(b, c.hidden, c.batch)
 		for _, stepsPerCall := range []int{1, 100, count} {
-			b.Run(fmt.Sprintf("%v/batch=%d/steps-per-call=%d", c.hidden, c.batch, min(stepsPerCall, dataset.BatchCount(count, c.batch))), func(b *testing.B) {
+			steps := min(stepsPerCall, dataset.BatchCount(count, c.batch))
+			b.Run(fmt.Sprintf("%v/batch=%d/steps-per-call=%d", c.hidden, c.batch, steps), func(b *testing.B) {
 				number := 0
 				for b.Loop() {
 					number++

@@ -53,7 +53,9 @@ func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, m
 // for errors. The checksum is verified first; then accept is shown the metadata,
 // before any weight is read, and its error, if any, is returned. Like
 // [ReadWeights] it allocates no more than twice what t needs.
-func ReadCheckpoint(r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error) (Weights, error) {
+func ReadCheckpoint(
+	r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error,
+) (Weights, error) {
 	weights, err := readCheckpoint(r, parameters, accept)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

@@ -53,8 +53,9 @@ func TestCheckpointSurvivesTheRoundTrip(t *testing.T) {
 	if !bytes.Equal(file, smallCheckpoint(t)) {
 		t.Error("found other bytes the second time")
 	}
-	want := `{"__metadata__":{"sha256":"`
-	if text := string(file[8:]); !strings.HasPrefix(text, want) || !strings.Contains(text, `","a":"quoted \"1\"","b":"2","comma":","},"linear_relu_stack.0.weight":{`) {
+	text, start := string(file[8:]), `{"__metadata__":{"sha256":"`
+	const rest = `","a":"quoted \"1\"","b":"2","comma":","},"linear_relu_stack.0.weight":{`
+	if !strings.HasPrefix(text, start) || !strings.Contains(text, rest) {
 		t.Errorf("found the header %q", text)
 	}
 	if length := binary.LittleEndian.Uint64(file); length%8 != 0 {
@@ -108,8 +109,10 @@ func TestReadCheckpointRefuses(t *testing.T) {
 		{"empty", nil, "c: checksum: found 0 bytes, expected at least 99: the file is cut short"},
 		{"plain weights", smallFile(t), "c: checksum: found none at the start of the header, expected one; not a checkpoint, or damaged"},
 		{"another shape", resized("[2,3]", "[3,2]"), "c: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
-		{"one byte more", sealed(append(bytes.Clone(good), 0)), "c: found data after the last tensor, expected the end at 56 bytes after the header"},
-		{"a length beyond the limit", sealed(append([]byte{0, 0, 0, 1, 0, 0, 0, 0}, good[8:]...)), "c: header length: found 16777216 bytes, expected at most 1048576; not a safetensors file?"},
+		{"one byte more", sealed(append(bytes.Clone(good), 0)),
+			"c: found data after the last tensor, expected the end at 56 bytes after the header"},
+		{"a length beyond the limit", sealed(append([]byte{0, 0, 0, 1, 0, 0, 0, 0}, good[8:]...)),
+			"c: header length: found 16777216 bytes, expected at most 1048576; not a safetensors file?"},
 	} {
 		if _, _, err := readCheckpoint(test.file); err == nil || err.Error() != test.want {
 			t.Errorf("%s: found error %q, expected %q", test.name, fmt.Sprint(err), test.want)

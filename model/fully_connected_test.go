@@ -7,13 +7,15 @@ import (
 	"epochal/model"
 )
 
+var post = model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: 10, Activation: model.ActivationReLU}
+
 func TestFullyConnectedPrintsAsPyTorch(t *testing.T) {
 	for _, test := range []struct {
 		name string
 		in   model.FullyConnected
 		want string
 	}{
-		{"the post's", model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: 10, Activation: model.ActivationReLU}, `Sequential(
+		{"the post's", post, `Sequential(
   (0): Linear(in_features=784, out_features=512, bias=True)
   (1): ReLU()
   (2): Linear(in_features=512, out_features=512, bias=True)
@@ -43,7 +45,6 @@ func TestFullyConnectedPrintsAsPyTorch(t *testing.T) {
 }
 
 func TestFullyConnectedCounts(t *testing.T) {
-	post := model.FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: 10, Activation: model.ActivationReLU}
 	if got, want := model.ParameterCount(post.Parameters()), 784*512+512+512*512+512+512*10+10; got != want {
 		t.Errorf("parameters: found %d, expected %d", got, want)
 	}
@@ -67,7 +68,8 @@ func TestFullyConnectedRefusesTheImpossible(t *testing.T) {
 		{"classes: found 1, expected at least 2", func(n *model.FullyConnected) { n.Classes = 1 }},
 		{"layer sizes: width 0 of hidden layer 2: expected 1 to 65536", func(n *model.FullyConnected) { n.Hidden = []int{8, 0} }},
 		{"layer sizes: found 65 hidden layers, expected at most 64", func(n *model.FullyConnected) { n.Hidden = make([]int, 65) }},
-		{"layer sizes: found 4347133962 parameters, expected at most 268435456", func(n *model.FullyConnected) { n.Hidden = []int{65536, 65536} }},
+		{"layer sizes: found 4347133962 parameters, expected at most 268435456",
+			func(n *model.FullyConnected) { n.Hidden = []int{65536, 65536} }},
 		{`activation: found "gelu", expected one of relu, sigmoid, tanh`, func(n *model.FullyConnected) { n.Activation = "gelu" }},
 	} {
 		bad := good

@@ -103,7 +103,9 @@ func stepProducts(v values, count int) {
 // divided by 2^20: written in place, it costs nothing and makes each repetition's
 // products its own. All results are kept. So a compiler can neither hoist nor
 // drop any product. The fence is one number that depends on every result.
-func compileRoofline(b *backend.Backend, name string, flops float64, operands, results []ParameterSpec, compute func(values)) (*Roofline, error) {
+func compileRoofline(
+	b *backend.Backend, name string, flops float64, operands, results []ParameterSpec, compute func(values),
+) (*Roofline, error) {
 	onDevice, err := parametersToDevice(b, operands, Initialize(operands, 0))
 	if err != nil {
 		return nil, err

@@ -106,12 +106,14 @@ func readTensors(r io.Reader, tensors map[string]tensorHeader, parameters []Para
 		if !ok {
 			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", parameter.Name, parameter.Dims))
 		} else if found.DType != "F32" || !slices.Equal(found.Shape, parameter.Dims) {
-			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v", parameter.Name, found.DType, found.Shape, parameter.Dims))
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v",
+				parameter.Name, found.DType, found.Shape, parameter.Dims))
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(tensors)) {
 		if !slices.ContainsFunc(parameters, func(p ParameterSpec) bool { return p.Name == name }) {
-			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected no tensor of that name", name, tensors[name].DType, tensors[name].Shape))
+			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected no tensor of that name",
+				name, tensors[name].DType, tensors[name].Shape))
 		}
 	}
 	if err := errors.Join(problems...); err != nil {
