@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -39,11 +38,11 @@ results.md, report.html and figures/ as well.
 Exit code 3 says that a claim that is expected to hold does not.`,
 		Example: "  epochal reproduce attempt-1 best\n  epochal reproduce --quick\n  epochal reproduce mine --experiment mine.yaml --seeds 3",
 		RunE: func(c *cobra.Command, args []string) error {
-			known, err := knownExperiments(files)
+			known, err := published.Known(files...)
 			if err != nil {
 				return err
 			}
-			chosen, err := chooseExperiments(known, args)
+			chosen, err := published.Choose(known, args)
 			if err != nil {
 				return err
 			}
@@ -102,7 +101,7 @@ func newList(t *terminal) *cobra.Command {
 		Short: "Show the experiments that can be reproduced, and their claims",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			known, err := knownExperiments(files)
+			known, err := published.Known(files...)
 			if err != nil {
 				return err
 			}
@@ -121,43 +120,6 @@ func newList(t *terminal) *cobra.Command {
 	}
 	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	return command
-}
-
-// knownExperiments are the post's and those of the files.
-func knownExperiments(files []string) ([]published.Experiment, error) {
-	known, err := published.All()
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		e, err := published.Load(file)
-		if err != nil {
-			return nil, err
-		}
-		if known, err = published.Add(known, e); err != nil {
-			return nil, err
-		}
-	}
-	return known, nil
-}
-
-// chooseExperiments are those of the names with their twins and whatever their
-// claims refer to, or all.
-func chooseExperiments(known []published.Experiment, names []string) ([]published.Experiment, error) {
-	if len(names) == 0 {
-		return known, nil
-	}
-	if _, err := published.Select(known, names); err != nil {
-		return nil, err
-	}
-	// With each its twin, so that the numbers show what Normalize does.
-	names = slices.Clone(names)
-	for _, e := range known {
-		if e.Twin != "" && slices.Contains(names, e.Name) && !slices.Contains(names, e.Twin) {
-			names = append(names, e.Twin)
-		}
-	}
-	return published.Select(known, names)
 }
 
 // reproducePrinter prints how a reproduction goes on.
@@ -217,22 +179,10 @@ func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "EXPERIMENT\tTRAIN\tTEST\tN\tSECONDS A RUN")
 	for _, e := range r.Experiments {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), e.TestAccuracy.N, e.Seconds)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(), e.TestAccuracy.N, e.Seconds)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
 	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
-}
-
-// accuracy writes the mean of accuracies with half of its 95% interval.
-func accuracy(i published.Interval) string {
-	switch i.N {
-	case 0:
-		return "-"
-	case 1:
-		return fmt.Sprintf("%.2f%%", 100*i.Mean)
-	default:
-		return fmt.Sprintf("%.2f%% ± %.2f", 100*i.Mean, 100*(i.High-i.Mean))
-	}
 }

@@ -383,7 +383,7 @@ func classes(e reproduce.Experiment) []classView {
 			}
 		}
 		view := classView{
-			Class: class, Accuracy: accuracyText(published.NewInterval(accuracies)),
+			Class: class, Accuracy: accuracyText(published.NewAccuracy(accuracies)),
 			Wrong: fmt.Sprintf("%s of %s", thousands(sum(row)-row[class]), thousands(sum(row))), Mostly: "none",
 		}
 		if most >= 0 {

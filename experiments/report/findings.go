@@ -168,7 +168,7 @@ func allTwins(r reproduce.Results) []twins {
 		if e.Normalized || !found || !other.Normalized {
 			continue
 		}
-		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other))}
+		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other), -1, 1)}
 		t.Published, t.Claimed = publishedAccuracy(e)
 		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
 			far := math.Abs(t.Published - e.TestAccuracy.Mean)

@@ -149,7 +149,7 @@ func summarize(e published.Experiment, runs []plannedRun) Experiment {
 		result.Seconds += record.Seconds / float64(len(runs))
 		result.Runs = append(result.Runs, one)
 	}
-	result.TrainAccuracy, result.TestAccuracy = published.NewInterval(train), published.NewInterval(test)
+	result.TrainAccuracy, result.TestAccuracy = published.NewAccuracy(train), published.NewAccuracy(test)
 	return result
 }
 
@@ -174,6 +174,6 @@ func judge(c published.Claim, e Experiment, others map[string]Experiment) ClaimR
 	judgement := c.Judge(values, diverged)
 	return ClaimResult{
 		Claim: c.String(), Published: c.Published(), Source: c.Source, Expected: c.Expected,
-		Ours: c.FormatMean(judgement.Interval), Judgement: judgement,
+		Ours: c.Ours(judgement), Judgement: judgement,
 	}
 }
