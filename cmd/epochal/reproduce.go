@@ -13,7 +13,7 @@ import (
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report"
-	"epochal/experiments/reproduce"
+	"epochal/experiments/study"
 	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
@@ -21,7 +21,7 @@ import (
 
 // newReproduce is `epochal reproduce`.
 func newReproduce(t *terminal) *cobra.Command {
-	o := reproduce.Options{Seeds: 5, Backend: experiments.Defaults().Backend}
+	o := published.Options{Options: study.Options{Backend: experiments.Defaults().Backend}, Seeds: 5}
 	var files []string
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
@@ -58,7 +58,7 @@ Exit code 3 says that a claim that is expected to hold does not.`,
 			o.Command = "epochal " + strings.Join(append([]string{"reproduce"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
 			printer := &reproducePrinter{terminal: t}
 			o.Observer = printer.observe
-			results, err := reproduce.Run(c.Context(), chosen, o)
+			results, err := published.Reproduce(c.Context(), chosen, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
 				return again{err, commandLine(os.Args[1:]...)}
@@ -127,18 +127,18 @@ type reproducePrinter struct {
 	*terminal
 }
 
-func (p *reproducePrinter) observe(event reproduce.Event) {
+func (p *reproducePrinter) observe(event study.Event) {
 	switch e := event.(type) {
-	case reproduce.Planned:
+	case study.Planned:
 		p.note("%d runs, %d of them done already", e.Runs, e.Done)
-	case reproduce.Working:
+	case study.Working:
 		p.end()
 		p.note("running on %s (%s), %d side by side", e.Backend.Name, e.Backend.Device, e.Jobs)
-	case reproduce.Progress:
-		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Experiment, e.Seed, e.Epoch, e.Epochs)
-	case reproduce.RunEnded:
-		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Experiment, e.Seed, outcome(e.Record), e.Record.Seconds)
-	case reproduce.Other:
+	case study.Progress:
+		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, e.Run.Config.Seed, e.Epoch, e.Run.Config.Epochs)
+	case study.RunEnded:
+		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Run.Name, e.Run.Config.Seed, outcome(e.Record), e.Record.Seconds)
+	case study.Other:
 		switch e := e.Event.(type) {
 		case experiments.Warning:
 			p.note("warning: %s", e.Text)
@@ -158,12 +158,12 @@ func outcome(r record.Record) string {
 }
 
 // printVerdicts prints the table at the end.
-func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
+func printVerdicts(t *terminal, r published.Results, folder string) error {
 	if r.Quick {
-		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", reproduce.QuickEpochs)
+		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", published.QuickEpochs)
 	}
 	for _, e := range r.Experiments {
-		if len(e.Claims) == 0 {
+		if len(e.Claims) == 0 || e.Kept {
 			continue
 		}
 		fmt.Fprintln(t.out, e.Name)
@@ -179,6 +179,9 @@ func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "EXPERIMENT\tTRAIN\tTEST\tN\tSECONDS A RUN")
 	for _, e := range r.Experiments {
+		if e.Kept {
+			continue
+		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.1f\n", e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(), e.TestAccuracy.N, e.Seconds)
 	}
 	if err := table.Flush(); err != nil {

@@ -44,6 +44,18 @@ var order = []string{
 	"best",
 }
 
+// place is where an experiment stands in the post, after all of it for a user's.
+func place(e ExperimentResult) int {
+	i := slices.Index(order, strings.TrimSuffix(e.Name, NormalizedSuffix))
+	if i < 0 || e.Own {
+		return 2 * len(order)
+	}
+	if e.Normalized {
+		return 2*i + 1
+	}
+	return 2 * i
+}
+
 // All returns the post's experiments in its order, each as published (inputs 0 to
 // 1) and right after it its twin with normalized inputs. The values are the
 // caller's to change.
@@ -193,7 +205,7 @@ func namesOf(all []Experiment) []string {
 // didYouMean is the advice for a name that is none of the known ones: the nearest
 // of them, or "" if none is near.
 func didYouMean(name string, known []string) string {
-	best, least := "", max(2, len(name)/3)+1
+	best, least := "", min(len(name), max(2, len(name)/3)+1)
 	for _, candidate := range known {
 		if d := distance(strings.ToLower(name), candidate); d < least {
 			best, least = candidate, d

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"epochal/experiments/published"
-	"epochal/experiments/reproduce"
 )
 
 // FigureKind is what a figure on the page shows.
@@ -46,7 +45,7 @@ type Figure struct {
 //
 // It is an error if a figure is no SVG of this package, for there is no telling its
 // size.
-func Page(w io.Writer, r reproduce.Results, figures ...Figure) error {
+func Page(w io.Writer, r published.Results, figures ...Figure) error {
 	view, err := newPageView(r, figures)
 	if err != nil {
 		return err
@@ -66,7 +65,7 @@ var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
 
 // pageView is what the page shows.
 type pageView struct {
-	reproduce.Results
+	published.Results
 	Title, Summary        string
 	QuickNote             string // "" unless it was a smoke test
 	IntervalNote          string
@@ -84,7 +83,7 @@ type fact struct{ Name, Value string }
 
 // section is an experiment.
 type section struct {
-	reproduce.Experiment
+	published.ExperimentResult
 	ID, TwinID           string // for links; the twin's is "" if it did not run
 	Train, Test          string
 	DivergedNote         string // "" if no run did
@@ -111,7 +110,7 @@ type verdictGroup struct {
 
 // verdictView is a claim.
 type verdictView struct {
-	reproduce.ClaimResult
+	published.ClaimResult
 	Symbol, Class string // of the verdict; the class is the style sheet's
 }
 
@@ -145,7 +144,7 @@ type figureView struct {
 	Alt, Caption  string
 }
 
-func newPageView(r reproduce.Results, figures []Figure) (pageView, error) {
+func newPageView(r published.Results, figures []Figure) (pageView, error) {
 	view := pageView{
 		Results: r, Title: pageTitle, Summary: summary(r), IntervalNote: intervalNote(r),
 		TwinNote: twinNote, Facts: facts(r),
@@ -187,7 +186,7 @@ func newPageView(r reproduce.Results, figures []Figure) (pageView, error) {
 
 // newVerdictTable has the claims of r that are expected to hold, or the others; nil if
 // there are none.
-func newVerdictTable(r reproduce.Results, ids map[string]string, expected bool, title string) *verdictTable {
+func newVerdictTable(r published.Results, ids map[string]string, expected bool, title string) *verdictTable {
 	classes := map[published.Verdict]string{published.Holds: "holds", published.Fails: "fails", published.Undecided: "undecided"}
 	var table verdictTable
 	var count tally
@@ -246,7 +245,7 @@ func (v *pageView) place(f Figure) error {
 		case MistakesFigure:
 			figure.Alt = fmt.Sprintf("Test images that %s took for another class, each with its true class, the predicted one and the confidence in it.", s.Name)
 			figure.Caption = "The wrong test images of which the network was most certain."
-			if run, found := firstFinished(s.Experiment); found {
+			if run, found := firstFinished(s.ExperimentResult); found {
 				figure.Caption = fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", s.Runs[run].Seed)
 			}
 			s.Mistakes = figure
@@ -259,7 +258,7 @@ func (v *pageView) place(f Figure) error {
 }
 
 // firstFinished is the first run that did not diverge.
-func firstFinished(e reproduce.Experiment) (run int, found bool) {
+func firstFinished(e published.ExperimentResult) (run int, found bool) {
 	for i, run := range e.Runs {
 		if finished(run) {
 			return i, true
@@ -287,10 +286,10 @@ func newFigureView(svg []byte) (*figureView, error) {
 	return view, nil
 }
 
-func newSection(e reproduce.Experiment, r reproduce.Results) section {
+func newSection(e published.ExperimentResult, r published.Results) section {
 	s := section{
-		Experiment: e,
-		Train:      finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
+		ExperimentResult: e,
+		Train:            finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
 		DivergedNote: divergedNote(e),
 		Deviations:   deviations(e.Config), Settings: settings(e.Config),
 		Classes:      classes(e),
@@ -301,7 +300,7 @@ func newSection(e reproduce.Experiment, r reproduce.Results) section {
 }
 
 // firstBackend is the backend that the first run of an experiment ran on.
-func firstBackend(e reproduce.Experiment, r reproduce.Results) string {
+func firstBackend(e published.ExperimentResult, r published.Results) string {
 	if len(e.Records) > 0 {
 		return e.Records[0].Environment.Backend.Name
 	}
@@ -309,7 +308,7 @@ func firstBackend(e reproduce.Experiment, r reproduce.Results) string {
 }
 
 // divergedNote names the seeds of e that diverged.
-func divergedNote(e reproduce.Experiment) string {
+func divergedNote(e published.ExperimentResult) string {
 	var named []string
 	for _, run := range e.Runs {
 		if run.Diverged != nil {
@@ -324,7 +323,7 @@ func divergedNote(e reproduce.Experiment) string {
 
 // seeds is the table of the final numbers of each run, the columns between the seed
 // and the folder first.
-func seeds(e reproduce.Experiment) (columns []string, rows []seedView) {
+func seeds(e published.ExperimentResult) (columns []string, rows []seedView) {
 	validated := e.Config.Validation > 0
 	columns = []string{"Train accuracy", "Test accuracy", "Train loss", "Test loss", "Seconds"}
 	if validated {
@@ -364,7 +363,7 @@ func lossText(loss *float64) string {
 }
 
 // classes is the table of classes, of all runs that did not diverge.
-func classes(e reproduce.Experiment) []classView {
+func classes(e published.ExperimentResult) []classView {
 	confusion, _ := e.Confusion()
 	var views []classView
 	for class, row := range confusion {
@@ -403,7 +402,7 @@ func sum(row []int) int {
 }
 
 // facts are what the first run ran on.
-func facts(r reproduce.Results) []fact {
+func facts(r published.Results) []fact {
 	e := r.Environment
 	all := []fact{
 		{"epochal", strings.TrimSpace(e.Version + " " + e.Revision)},
@@ -438,7 +437,7 @@ var notPlain = regexp.MustCompile(`[^a-z0-9]+`)
 
 // names are the names of experiments as parts of file names and links: letters,
 // digits and hyphens, each once.
-func names(r reproduce.Results) map[string]string {
+func names(r published.Results) map[string]string {
 	plain := map[string]string{}
 	taken := map[string]bool{}
 	for _, e := range r.Experiments {

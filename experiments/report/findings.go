@@ -9,7 +9,6 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
-	"epochal/experiments/reproduce"
 )
 
 // What results say in words and numbers, for the page and for results.md alike.
@@ -21,7 +20,7 @@ const pageTitle = "The post’s experiments, run again"
 const quickNote = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged, and no number here answers the post."
 
 // intervalNote explains the intervals of tables.
-func intervalNote(r reproduce.Results) string {
+func intervalNote(r published.Results) string {
 	if len(r.Seeds) < 2 {
 		return "These are the numbers of one seed, which tells no interval."
 	}
@@ -33,7 +32,7 @@ const twinNote = "The post’s code passes its images through Normalize, which s
 	"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, and all else alike: the same seeds, weights and orders."
 
 // summary is a paragraph on all results.
-func summary(r reproduce.Results) string {
+func summary(r published.Results) string {
 	text := fmt.Sprintf("%s ran with %s", counted(len(r.Experiments), "experiment"), counted(len(r.Seeds), "seed"))
 	if len(r.Seeds) > 1 {
 		text += " each"
@@ -120,7 +119,7 @@ func verdictSymbol(v published.Verdict) string {
 }
 
 // finalText is a final accuracy of an experiment.
-func finalText(e reproduce.Experiment, accuracy published.Interval) string {
+func finalText(e published.ExperimentResult, accuracy published.Interval) string {
 	if accuracy.N == 0 && e.Diverged > 0 {
 		return "all diverged"
 	}
@@ -153,7 +152,7 @@ func pointsText(i published.Interval) string {
 
 // twins is an experiment beside its twin with normalized inputs.
 type twins struct {
-	Plain, Normalized reproduce.Experiment
+	Plain, Normalized published.ExperimentResult
 	Difference        published.Interval // of final test accuracy, normalized minus plain, seed by seed
 	Published         float64            // final test accuracy, 0 to 1
 	Claimed           bool               // whether there is a published one
@@ -161,7 +160,7 @@ type twins struct {
 }
 
 // allTwins are the experiments of which both forms ran.
-func allTwins(r reproduce.Results) []twins {
+func allTwins(r published.Results) []twins {
 	var all []twins
 	for _, e := range r.Experiments {
 		other, found := r.Find(e.Twin)
@@ -187,7 +186,7 @@ func allTwins(r reproduce.Results) []twins {
 
 // differences are those of the final test accuracies of b and a, for each seed with
 // which neither diverged.
-func differences(a, b reproduce.Experiment) []float64 {
+func differences(a, b published.ExperimentResult) []float64 {
 	var values []float64
 	for _, run := range a.Runs {
 		for _, other := range b.Runs {
@@ -200,7 +199,7 @@ func differences(a, b reproduce.Experiment) []float64 {
 }
 
 // finished reports whether a run has a last epoch that counts.
-func finished(r reproduce.RunResult) bool { return r.Diverged == nil && len(r.Epochs) > 0 }
+func finished(r published.RunResult) bool { return r.Diverged == nil && len(r.Epochs) > 0 }
 
 // finalTestAccuracy is what a claim about it is called.
 var finalTestAccuracy = published.Claim{Kind: published.FinalTestAccuracy}.String()
@@ -208,7 +207,7 @@ var finalTestAccuracy = published.Claim{Kind: published.FinalTestAccuracy}.Strin
 var leadingPercent = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?)%`)
 
 // publishedAccuracy is the final test accuracy that the post has for an experiment.
-func publishedAccuracy(e reproduce.Experiment) (accuracy float64, found bool) {
+func publishedAccuracy(e published.ExperimentResult) (accuracy float64, found bool) {
 	for _, c := range e.Claims {
 		if c.Claim != finalTestAccuracy {
 			continue
@@ -267,7 +266,7 @@ func twinsSentence(all []twins) string {
 
 // twinsHint says what to run where no experiment ran in both forms, "" if one did or
 // none has two.
-func twinsHint(r reproduce.Results) string {
+func twinsHint(r published.Results) string {
 	if len(allTwins(r)) > 0 {
 		return ""
 	}

@@ -9,12 +9,12 @@ import (
 	"unicode"
 
 	"epochal/experiments"
-	"epochal/experiments/reproduce"
+	"epochal/experiments/published"
 )
 
 // Markdown writes results.md: the verdicts, the twins with normalized inputs and the
 // settings, as tables of GitHub's Markdown.
-func Markdown(w io.Writer, r reproduce.Results) error {
+func Markdown(w io.Writer, r published.Results) error {
 	var m markdown
 	m.printf("# %s\n\n", plainText(pageTitle))
 	if r.Quick {
@@ -78,7 +78,7 @@ func (m *markdown) head(names ...string) {
 	m.printf("%s|\n", rule)
 }
 
-func (m *markdown) verdicts(r reproduce.Results) {
+func (m *markdown) verdicts(r published.Results) {
 	var rows markdown
 	for _, e := range r.Experiments {
 		for _, c := range e.Claims {
@@ -98,7 +98,7 @@ func (m *markdown) verdicts(r reproduce.Results) {
 	m.printf("\n")
 }
 
-func (m *markdown) twins(r reproduce.Results) {
+func (m *markdown) twins(r published.Results) {
 	all := allTwins(r)
 	if hint := twinsHint(r); hint != "" {
 		m.printf("## With and without Normalize\n\n%s\n\n", plainText(hint))
@@ -123,7 +123,7 @@ func (m *markdown) twins(r reproduce.Results) {
 	m.printf("\n%s\n\n", plainText(intervalNote(r)))
 }
 
-func (m *markdown) settings(r reproduce.Results) {
+func (m *markdown) settings(r published.Results) {
 	m.printf("## Settings\n\n")
 	m.printf("What is not named is as in attempt 1: %s.\n\n", plainText(settingsText(ofExperiments(settings(experiments.Defaults())))))
 	m.head("experiment", "differs from attempt 1", "train accuracy:", "test accuracy:", "n:", "diverged:")

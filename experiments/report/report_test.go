@@ -21,7 +21,6 @@ import (
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report"
-	"epochal/experiments/reproduce"
 	"epochal/model/backend"
 
 	"github.com/google/go-cmp/cmp"
@@ -74,11 +73,11 @@ func diverged(c experiments.Config, e record.Environment) record.Record {
 }
 
 // experiment puts runs together, one for each seed.
-func experiment(name string, c experiments.Config, runs ...record.Record) reproduce.Experiment {
-	e := reproduce.Experiment{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []reproduce.ClaimResult{}, Records: runs}
+func experiment(name string, c experiments.Config, runs ...record.Record) published.ExperimentResult {
+	e := published.ExperimentResult{Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c, Claims: []published.ClaimResult{}, Records: runs}
 	var train, test []float64
 	for seed, r := range runs {
-		one := reproduce.RunResult{Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed), Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion}
+		one := published.RunResult{Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed), Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion}
 		if r.Diverged != nil {
 			metrics := r.Diverged.Metrics()
 			one.Diverged = &metrics
@@ -109,7 +108,7 @@ func interval(values []float64) published.Interval {
 }
 
 // results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
-func results() reproduce.Results {
+func results() published.Results {
 	environment := record.Environment{
 		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5", OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
 		Backend: backend.Info{Name: "xla:cpu", Version: "PJRT 0.67", Device: "a processor (2 threads)", PluginFile: "/home/somebody/lib/plugin.so", PluginSHA256: strings.Repeat("ef", 32), Threads: 1},
@@ -124,7 +123,7 @@ func results() reproduce.Results {
 	plain := experiment("first", config, run(config, environment, 25), run(config, environment, 26))
 	twin := experiment("first-normalized", normalized, run(normalized, environment, 27), run(normalized, environment, 28))
 	plain.Twin, twin.Twin = twin.Name, plain.Name
-	plain.Claims = []reproduce.ClaimResult{
+	plain.Claims = []published.ClaimResult{
 		{
 			Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
 			Judgement: published.Judgement{Verdict: published.Holds, Reason: "the interval is within 83% to 86%", Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875}},
@@ -134,20 +133,20 @@ func results() reproduce.Results {
 			Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 96% to 98%", Interval: published.Interval{N: 2, Mean: 0.5}, Values: []float64{0.5, 0.5}},
 		},
 	}
-	twin.Claims = []reproduce.ClaimResult{{
+	twin.Claims = []published.ClaimResult{{
 		Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "91.7%",
 		Judgement: published.Judgement{Verdict: published.Fails, Reason: "the interval is outside 83% to 86%", Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375}},
 	}}
 	mixed := experiment("wild", wild, diverged(wild, environment), run(wild, environment, 24))
-	mixed.Claims = []reproduce.ClaimResult{{
+	mixed.Claims = []published.ClaimResult{{
 		Claim: "final test accuracy against first", Published: "above first", Ours: "-2.00 points", Source: "slightly better", Expected: true,
 		Judgement: published.Judgement{Verdict: published.Undecided, Reason: "1 of 2 seeds diverged; 1 seed", Interval: published.Interval{N: 1, Mean: -0.0625, Low: -0.0625, High: -0.0625}, Values: []float64{-0.0625}, Diverged: 1},
 	}}
 	lost := experiment("lost", wild, diverged(wild, environment), diverged(wild, environment))
 
-	return reproduce.Results{
-		Schema: reproduce.Schema, Command: "epochal reproduce first first-normalized wild lost --seeds 2", Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
-		Environment: environment, Experiments: []reproduce.Experiment{plain, twin, mixed, lost},
+	return published.Results{
+		Schema: published.Schema, Command: "epochal reproduce first first-normalized wild lost --seeds 2", Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
+		Environment: environment, Experiments: []published.ExperimentResult{plain, twin, mixed, lost},
 	}
 }
 
@@ -167,7 +166,7 @@ func stubs() []report.Figure {
 	}
 }
 
-func page(t *testing.T, r reproduce.Results, figures ...report.Figure) string {
+func page(t *testing.T, r published.Results, figures ...report.Figure) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.Page(&out, r, figures...); err != nil {
@@ -177,7 +176,7 @@ func page(t *testing.T, r reproduce.Results, figures ...report.Figure) string {
 	return out.String()
 }
 
-func markdown(t *testing.T, r reproduce.Results) string {
+func markdown(t *testing.T, r published.Results) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.Markdown(&out, r); err != nil {
@@ -316,11 +315,11 @@ func TestJSON(t *testing.T) {
 
 	decoder := json.NewDecoder(&out)
 	decoder.DisallowUnknownFields()
-	var read reproduce.Results
+	var read published.Results
 	if err := decoder.Decode(&read); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(results(), read, cmpopts.IgnoreFields(reproduce.Experiment{}, "Records")); diff != "" {
+	if diff := cmp.Diff(results(), read, cmpopts.IgnoreFields(published.ExperimentResult{}, "Records")); diff != "" {
 		t.Errorf("differs once read (-expected +found):\n%s", diff)
 	}
 	// The page needs no more than that.
@@ -404,7 +403,7 @@ func TestQuick(t *testing.T) {
 	r := results()
 	r.Quick = true
 	for i := range r.Experiments {
-		r.Experiments[i].Claims = []reproduce.ClaimResult{}
+		r.Experiments[i].Claims = []published.ClaimResult{}
 	}
 	for name, found := range map[string]string{"page": page(t, r), "Markdown": markdown(t, r)} {
 		if !strings.Contains(found, "Smoke test: one seed and a few epochs") {
@@ -452,11 +451,11 @@ func TestOneOfTwins(t *testing.T) {
 }
 
 func TestNothing(t *testing.T) {
-	found := page(t, reproduce.Results{})
+	found := page(t, published.Results{})
 	if !strings.Contains(found, "0 experiments ran with 0 seeds. They make no claims.") {
 		t.Error("found no word on there being nothing")
 	}
-	markdown(t, reproduce.Results{})
+	markdown(t, published.Results{})
 }
 
 func TestPageErrors(t *testing.T) {
@@ -563,7 +562,7 @@ func TestWriteFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		file    string // in the way
 		folder  string
-		results reproduce.Results
+		results published.Results
 	}{
 		"the folder is a file":        {"results", "results", little},
 		"its parent is a file":        {"parent", "parent/results", little},

@@ -13,7 +13,7 @@ import (
 	"sync"
 
 	"epochal/dataset"
-	"epochal/experiments/reproduce"
+	"epochal/experiments/published"
 
 	"github.com/google/renameio/v2"
 )
@@ -37,7 +37,7 @@ const (
 // r needs its Records. data is the dataset of the random batch, and of the mistakes of
 // those experiments whose first run had the same files; the others have no figure of
 // their mistakes.
-func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
+func Write(folder string, r published.Results, data *dataset.Dataset) error {
 	figures := plannedFigures(r, data)
 	if err := drawAll(figures); err != nil {
 		return err
@@ -86,9 +86,9 @@ func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
 
 // JSON writes results.json: r, indented, equal bytes for equal results.
 //
-// Its schema is [reproduce.Results], whose fields say what each key holds, and in
-// which unit, down to [reproduce.Experiment], [reproduce.RunResult] and
-// [reproduce.ClaimResult] with its [published.Judgement]. In short:
+// Its schema is [published.Results], whose fields say what each key holds, and in
+// which unit, down to [published.ExperimentResult], [published.RunResult] and
+// [published.ClaimResult] with its [published.Judgement]. In short:
 //
 //	schema                  1; another number where a key changed its meaning
 //	command, quick, seeds, backends, environment
@@ -110,7 +110,7 @@ func Write(folder string, r reproduce.Results, data *dataset.Dataset) error {
 //
 // Accuracies are from 0 to 1 and times in seconds. Times and the environment are all
 // that differs when the same command is run again on the same backend.
-func JSON(w io.Writer, r reproduce.Results) error {
+func JSON(w io.Writer, r published.Results) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
 		return fmt.Errorf("report: %w", err)
@@ -134,7 +134,7 @@ const (
 )
 
 // plannedFigures are all figures that can be drawn of r.
-func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure {
+func plannedFigures(r published.Results, data *dataset.Dataset) []plannedFigure {
 	var all []plannedFigure
 	add := func(kind FigureKind, experiment, file string, draw func(w io.Writer, format string) error) {
 		if file != "" {
@@ -192,7 +192,7 @@ func plannedFigures(r reproduce.Results, data *dataset.Dataset) []plannedFigure 
 }
 
 // comparedOf is an experiment as a line of the figure of all.
-func comparedOf(e reproduce.Experiment) Compared {
+func comparedOf(e published.ExperimentResult) Compared {
 	c := Compared{
 		Name: shortened(e.Name), Low: math.NaN(), Mean: e.TestAccuracy.Mean, High: math.NaN(),
 		Seconds: e.Seconds, Values: []float64{},
