@@ -135,7 +135,8 @@ func (p *reproducePrinter) observe(event study.Event) {
 		p.end()
 		p.note("running on %s (%s), %d side by side", e.Backend.Name, e.Backend.Device, e.Jobs)
 	case study.Progress:
-		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, e.Run.Config.Seed, e.Epoch, e.Run.Config.Epochs)
+		c := e.Run.Config
+		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, c.Seed, e.Epoch, c.Epochs)
 	case study.RunEnded:
 		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Run.Name, e.Run.Config.Seed, outcome(e.Record), e.Record.Seconds)
 	case study.Other:
@@ -169,7 +170,8 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 		fmt.Fprintln(t.out, e.Name)
 		table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
 		for _, c := range e.Claims {
-			fmt.Fprintf(table, "  %s\t%s\tpublished %s\tours %s, n = %d\n", c.Judgement.Verdict, c.Claim, c.Published, c.Ours, c.Judgement.Interval.N)
+			j := c.Judgement
+			fmt.Fprintf(table, "  %s\t%s\tpublished %s\tours %s, n = %d\n", j.Verdict, c.Claim, c.Published, c.Ours, j.Interval.N+j.Never)
 		}
 		if err := table.Flush(); err != nil {
 			return fmt.Errorf("standard output: %w", err)

@@ -83,7 +83,8 @@ func normalized(e Experiment) Experiment {
 	twin := e
 	twin.Name, twin.Twin = e.Twin, e.Name
 	twin.Title += ", inputs normalized"
-	twin.Why += " Here the inputs are normalized by their mean and deviation, as the post's code reads; its numbers are those of inputs from 0 to 1."
+	twin.Why += " Here the inputs are normalized by their mean and deviation, " +
+		"as the post's code reads; its numbers are those of inputs from 0 to 1."
 	twin.Config.LayerSizes = slices.Clone(e.Config.LayerSizes)
 	twin.Config.Normalize, twin.Normalized = true, true
 	twin.Claims = slices.Clone(e.Claims)

@@ -135,9 +135,14 @@ func TestAdd(t *testing.T) {
 		{[]published.Experiment{experiment("mine", "deep", "base"), experiment("yours", "mine")}, "", ""},
 		{[]published.Experiment{experiment("mine", "yours"), experiment("yours", "mine")}, "", ""}, // in any order
 		{[]published.Experiment{experiment("deep")}, "deep.yaml: name: found deep, which deep.yaml has already, expected a new name", ""},
-		{[]published.Experiment{experiment("a"), experiment("a")}, "a.yaml: name: found a, which a.yaml has already, expected a new name", ""},
-		{[]published.Experiment{experiment("mine", "base", "deeep")}, `mine.yaml: found the unknown experiment "deeep", expected one of base, deep, mine`, "did you mean deep?"},
-		{[]published.Experiment{experiment("mine", "something")}, `mine.yaml: found the unknown experiment "something", expected one of base, deep, mine`, ""},
+		{[]published.Experiment{experiment("a"), experiment("a")}, "a.yaml: name: found a, which a.yaml has already, expected a new name",
+			""},
+		{[]published.Experiment{experiment("mine", "base", "deeep")},
+			`mine.yaml: found the unknown experiment "deeep", expected one of base, deep, mine`,
+			"did you mean deep?"},
+		{[]published.Experiment{experiment("mine", "something")},
+			`mine.yaml: found the unknown experiment "something", expected one of base, deep, mine`,
+			""},
 		{[]published.Experiment{experiment("mine", "mine")}, "mine.yaml: found the experiment itself, expected another one", ""},
 	} {
 		all, err := published.Add(known, c.more...)

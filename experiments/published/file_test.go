@@ -95,6 +95,13 @@ name: mine-2
 	}
 }
 
+// The names that errors list.
+const (
+	kindNames = "final_test_accuracy, train_test_gap, no_overfitting, class_accuracy, " +
+		"crossover_epoch, still_rising, better_than, close_to"
+	settingNames = "layer_sizes, activation, epochs, learning_rate, batch_size, normalize, shuffle, data, validation, init"
+)
+
 // Every wrong file gives one error that names the place, what was found and what
 // was expected; the hint stands after a "; ".
 func TestBadFiles(t *testing.T) {
@@ -111,7 +118,8 @@ func TestBadFiles(t *testing.T) {
 		{"name: a\ntitle: \xff\n", ": found bytes that are not UTF-8, expected text"},
 		{"name: a\ntitle: \x1b[2J\n", ":2:8: found the control character U+001B, expected text"},
 		{"name: a\ntitle: \"\\e[2J\"\n", ":2:8: found the control character U+001B, expected text"},
-		{"name: a\n#" + strings.Repeat("x", published.MaxFileBytes), ": found more than 65536 bytes, expected an experiment's file of at most that"},
+		{"name: a\n#" + strings.Repeat("x", published.MaxFileBytes),
+			": found more than 65536 bytes, expected an experiment's file of at most that"},
 		{strings.Repeat("[", 60_000), ": found 60000 words and signs, expected at most 2048"},
 
 		// keys
@@ -120,8 +128,8 @@ func TestBadFiles(t *testing.T) {
 		{"name: a\n1: 3\n", ""},
 		{"name: a\n<<: {}\n", ":2:1: found an anchor, an alias or a tag, expected a plain value"},
 		{"name: a\nname: b\n", `:2:1: mapping key "name" already defined at [1:1]`},
-		{settings + "Epochs: 3\n", `:3:3: found the key "Epochs", expected one of layer_sizes, activation, epochs, learning_rate, batch_size, normalize, shuffle, data, validation, init; did you mean epochs?`},
-		{settings + "seed: 3\n", `:3:3: found the key "seed", expected one of layer_sizes, activation, epochs, learning_rate, batch_size, normalize, shuffle, data, validation, init`},
+		{settings + "Epochs: 3\n", `:3:3: found the key "Epochs", expected one of ` + settingNames + `; did you mean epochs?`},
+		{settings + "seed: 3\n", `:3:3: found the key "seed", expected one of ` + settingNames},
 		{settings + "epochs: 3\n  epochs: 4\n", `:4:3: mapping key "epochs" already defined at [3:3]`},
 
 		// types
@@ -163,7 +171,8 @@ func TestBadFiles(t *testing.T) {
 		// names and settings that cannot be
 		{"title: x\n", ":1:1: found no name, expected one"},
 		{"name: ../best\n", `:1:7: name: found "../best", expected at most 64 lower-case letters, digits and single hyphens between them`},
-		{"name: " + strings.Repeat("a", 65) + "\n", `:1:7: name: found "` + strings.Repeat("a", 40) + `", expected at most 64 lower-case letters, digits and single hyphens between them`},
+		{"name: " + strings.Repeat("a", 65) + "\n",
+			`:1:7: name: found "` + strings.Repeat("a", 40) + `", expected at most 64 lower-case letters, digits and single hyphens between them`},
 		{settings + "batch_size: 0\n", ":3:15: batch_size: found 0, expected 1 to 65536"},
 		{settings + "learning_rate: -1\n", ":3:18: learning_rate: found -1.0, expected a finite number above 0 in float32"},
 		{settings + "activation: swish\n", `:3:15: activation: found "swish", expected relu, sigmoid, tanh`},
@@ -171,27 +180,35 @@ func TestBadFiles(t *testing.T) {
 		{settings + "layer_sizes: [65536, 65536]\n", ":3:16: layer sizes: found 4347133962 parameters, expected at most 268435456"},
 
 		// claims
-		{claims + "source: x\n", ":3:5: found a claim of no kind, expected one of final_test_accuracy, train_test_gap, no_overfitting, class_accuracy, crossover_epoch, still_rising, better_than, close_to"},
-		{claims + "better_than: b\n    still_rising: {over: 1}\n", ":3:5: found better_than and still_rising in one claim, expected one kind"},
-		{claims + "better_then: b\n", `:3:5: found the key "better_then", expected one of final_test_accuracy, train_test_gap, no_overfitting, class_accuracy, crossover_epoch, still_rising, better_than, close_to, source, expected; did you mean better_than?`},
+		{claims + "source: x\n", ":3:5: found a claim of no kind, expected one of " + kindNames},
+		{claims + "better_than: b\n    still_rising: {over: 1}\n",
+			":3:5: found better_than and still_rising in one claim, expected one kind"},
+		{claims + "better_then: b\n",
+			`:3:5: found the key "better_then", expected one of ` + kindNames + `, source, expected; did you mean better_than?`},
 		{claims + "better_than: [b]\n", ":3:18: found a sequence, expected a text"},
-		{claims + "better_than\n", `:3:5: found "better_than", expected a mapping of final_test_accuracy, train_test_gap, no_overfitting, class_accuracy, crossover_epoch, still_rising, better_than, close_to, source, expected`},
+		{claims + "better_than\n", `:3:5: found "better_than", expected a mapping of ` + kindNames + `, source, expected`},
 		{claims + "final_test_accuracy: 0.9\n", `:3:26: found "0.9", expected a mapping of value, tolerance`},
 		{claims + "final_test_accuracy: {value: 0.9}\n", ":3:26: found no tolerance, expected value, tolerance"},
-		{claims + "final_test_accuracy: {value: 0.9, tolerance: 0.1, over: 3}\n", `:3:55: found the key "over", expected one of value, tolerance`},
+		{claims + "final_test_accuracy: {value: 0.9, tolerance: 0.1, over: 3}\n",
+			`:3:55: found the key "over", expected one of value, tolerance`},
 		{claims + "final_test_accuracy: {value: high, tolerance: 0.1}\n", `:3:34: found "high", expected a number`},
-		{claims + "final_test_accuracy: {value: 89.4, tolerance: 0.4}\n", ":3:34: found 89.4, expected 0 to 1; accuracies are fractions: did you mean 0.894?"},
+		{claims + "final_test_accuracy: {value: 89.4, tolerance: 0.4}\n",
+			":3:34: found 89.4, expected 0 to 1; accuracies are fractions: did you mean 0.894?"},
 		{claims + "final_test_accuracy: {value: 0.9, tolerance: 0}\n", ":3:50: found 0, expected 1e-06 to 1"},
-		{claims + "train_test_gap: {value: -1.5, tolerance: 0.1}\n", ":3:29: found -1.5, expected -1 to 1; accuracies are fractions: did you mean -0.015?"},
+		{claims + "train_test_gap: {value: -1.5, tolerance: 0.1}\n",
+			":3:29: found -1.5, expected -1 to 1; accuracies are fractions: did you mean -0.015?"},
 		{claims + "class_accuracy: {class: 10, value: 0.9, tolerance: 0.1}\n", ":3:29: found 10, expected 0 to 9"},
-		{claims + "class_accuracy: {class: 256, value: 0.9, tolerance: 0.1}\nsettings: {data: folder}\n", ":3:29: found 256, expected 0 to 255"},
+		{claims + "class_accuracy: {class: 256, value: 0.9, tolerance: 0.1}\nsettings: {data: folder}\n",
+			":3:29: found 256, expected 0 to 255"},
 		{claims + "crossover_epoch: {value: 21, tolerance: 1}\n", ":3:30: found 21, expected 1 to 20"},
 		{claims + "crossover_epoch: {value: 7.5, tolerance: 1}\n", `:3:30: found "7.5", expected a whole number`},
 		{claims + "crossover_epoch: {value: 6, tolerance: 9}\nsettings: {epochs: 8}\n", ":3:44: found 9, expected 1e-06 to 8"},
 		{claims + "still_rising: {over: 20}\n", ":3:26: found 20, expected 1 to 19"},
-		{claims + "still_rising: {over: 1}\nsettings: {epochs: 1}\n", ":3:26: found an experiment of 1 epoch, expected more for this kind of claim"},
+		{claims + "still_rising: {over: 1}\nsettings: {epochs: 1}\n",
+			":3:26: found an experiment of 1 epoch, expected more for this kind of claim"},
 		{claims + "no_overfitting: {over: 21}\n", ":3:28: found 21, expected 1 to 20"},
-		{claims + "close_to: {experiment: b, tolerance: 2}\n", ":3:42: found 2, expected 1e-06 to 1; accuracies are fractions: did you mean 0.02?"},
+		{claims + "close_to: {experiment: b, tolerance: 2}\n",
+			":3:42: found 2, expected 1e-06 to 1; accuracies are fractions: did you mean 0.02?"},
 		{claims + "better_than: b\n    expected: perhaps\n", `:4:15: found "perhaps", expected true or false`},
 		{claims + "better_than: b\n    source: 3\n", `:4:13: found "3", expected a text`},
 	} {
@@ -301,7 +318,8 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, text := range []string{
 		"", "name: a", "name: &a x\nwhy: *a", "name: !!str a", "name: a\nclaims: [{better_than: b}]", "? name\n: a", "{name: a, name: b}",
-		"name: a\nsettings: {layer_sizes: [[1]], epochs: 0x10, learning_rate: 1e-3}", "name: |\n  a\n", "name: a\n...\n---\n", "%YAML 1.2\n---\nname: a",
+		"name: a\nsettings: {layer_sizes: [[1]], epochs: 0x10, learning_rate: 1e-3}", 
+		"name: |\n  a\n", "name: a\n...\n---\n", "%YAML 1.2\n---\nname: a",
 	} {
 		f.Add([]byte(text))
 	}

@@ -98,11 +98,14 @@ func TestJudge(t *testing.T) {
 
 		{"one seed inside", accuracy, []float64{0.894}, 0, published.Undecided, "one seed, so no interval"},
 		{"one seed outside by the tolerance", accuracy, []float64{0.902}, 0, published.Undecided, "one seed, so no interval"},
-		{"one seed far above", accuracy, []float64{0.9021}, 0, published.Fails, "one seed, so no interval; far outside the tolerance, 89% to 89.8%"},
-		{"one seed far below", accuracy, []float64{0.8859}, 0, published.Fails, "one seed, so no interval; far outside the tolerance, 89% to 89.8%"},
+		{"one seed far above", accuracy, []float64{0.9021}, 0,
+			published.Fails, "one seed, so no interval; far outside the tolerance, 89% to 89.8%"},
+		{"one seed far below", accuracy, []float64{0.8859}, 0,
+			published.Fails, "one seed, so no interval; far outside the tolerance, 89% to 89.8%"},
 		{"two seeds inside", accuracy, []float64{0.8940, 0.8941}, 0, published.Undecided, "2 seeds, too few seeds for an interval"},
 		{"two seeds, one far off", accuracy, []float64{0.8940, 0.9941}, 0, published.Undecided, "2 seeds, too few seeds for an interval"},
-		{"two seeds far off", accuracy, []float64{0.7, 0.98}, 0, published.Fails, "2 seeds, too few seeds for an interval; far outside the tolerance, 89% to 89.8%"},
+		{"two seeds far off", accuracy, []float64{0.7, 0.98}, 0,
+			published.Fails, "2 seeds, too few seeds for an interval; far outside the tolerance, 89% to 89.8%"},
 
 		{"none", accuracy, nil, 0, published.Undecided, "not measured"},
 		{"all diverged", accuracy, nil, 5, published.Fails, "5 of 5 seeds diverged"},
@@ -113,26 +116,36 @@ func TestJudge(t *testing.T) {
 
 		{"better", better, []float64{0.031, 0.030, 0.032}, 0, published.Holds, "the interval +2.85 to +3.35 points is above 0"},
 		{"worse", better, []float64{-0.031, -0.030, -0.032}, 0, published.Fails, "the interval -3.35 to -2.85 points is not above 0"},
-		{"perhaps better", better, []float64{0.001, -0.0005, 0.002}, 0, published.Undecided, "the interval -0.23 to +0.40 points reaches down to 0 or below"},
+		{"perhaps better", better, []float64{0.001, -0.0005, 0.002}, 0,
+			published.Undecided, "the interval -0.23 to +0.40 points reaches down to 0 or below"},
 		{"as good, no spread", better, []float64{0, 0, 0}, 0, published.Fails, "every seed's value (0.00 points) is not above 0"},
-		{"as good but for the last bits", better, []float64{1e-17, 2e-17, 1e-17}, 0, published.Fails, "the interval 0.00 to 0.00 points is not above 0"},
-		{"better, no spread", better, []float64{0.0001, 0.0001, 0.0001}, 0, published.Holds, "every seed's value (+0.01 points) is above 0"},
+		{"as good but for the last bits", better, []float64{1e-17, 2e-17, 1e-17}, 0,
+			published.Fails, "the interval 0.00 to 0.00 points is not above 0"},
+		{"better, no spread", better, []float64{0.0001, 0.0001, 0.0001}, 0,
+			published.Holds, "every seed's value (+0.01 points) is above 0"},
 		{"one seed, better", better, []float64{0.3}, 0, published.Undecided, "one seed, so no interval"},
 		{"one seed, worse", better, []float64{-0.01}, 0, published.Undecided, "one seed, so no interval"},
 		{"one seed, far worse", better, []float64{-0.0101}, 0, published.Fails, "one seed, so no interval; far below 0"},
 		{"falling", rising, []float64{-0.02}, 0, published.Fails, "one seed, so no interval; far below 0"},
 
-		{"crossover", crossover, []float64{7, 7, 7, 6, 7}, 0, published.Holds, "the interval epoch 6.2 to 7.4 lies within the tolerance, epoch 6 to 8"},
-		{"crossover, wide", crossover, []float64{6, 8, 9}, 0, published.Undecided, "the interval epoch 3.9 to 11.5 reaches beyond the tolerance, epoch 6 to 8"},
-		{"crossover, wider than the run", crossover, []float64{1, 8, 19}, 0, published.Undecided, "the interval epoch 1 to 20 reaches beyond the tolerance, epoch 6 to 8"},
+		{"crossover", crossover, []float64{7, 7, 7, 6, 7}, 0,
+			published.Holds, "the interval epoch 6.2 to 7.4 lies within the tolerance, epoch 6 to 8"},
+		{"crossover, wide", crossover, []float64{6, 8, 9}, 0,
+			published.Undecided, "the interval epoch 3.9 to 11.5 reaches beyond the tolerance, epoch 6 to 8"},
+		{"crossover, wider than the run", crossover, []float64{1, 8, 19}, 0,
+			published.Undecided, "the interval epoch 1 to 20 reaches beyond the tolerance, epoch 6 to 8"},
 		{"crossover, never", crossover, []float64{never, never}, 0, published.Fails, "0 of 2 seeds crossed"},
 		{"crossover, one seed, never", crossover, []float64{never}, 0, published.Fails, "0 of 1 seed crossed"},
 		{"crossover, once", crossover, []float64{never, 3, never}, 0, published.Fails, "1 of 3 seeds crossed, at epoch 3"},
-		{"crossover, as claimed but once never", crossover, []float64{7, never, 7, 7}, 0, published.Undecided, "3 of 4 seeds crossed, on average at epoch 7"},
-		{"crossover, late or never", crossover, []float64{15, never, 16, 15}, 1, published.Fails, "1 of 5 seeds diverged; 3 of 4 seeds crossed, on average at epoch 15.3"},
+		{"crossover, as claimed but once never", crossover, []float64{7, never, 7, 7}, 0,
+			published.Undecided, "3 of 4 seeds crossed, on average at epoch 7"},
+		{"crossover, late or never", crossover, []float64{15, never, 16, 15}, 1,
+			published.Fails, "1 of 5 seeds diverged; 3 of 4 seeds crossed, on average at epoch 15.3"},
 
-		{"close", near, []float64{0.01, -0.01, 0.005, 0.0, 0.002}, 0, published.Holds, "the interval -0.78 to +1.06 points lies within the tolerance, -3 to +3 points"},
-		{"not close", near, []float64{0.029, 0.034, 0.031}, 0, published.Undecided, "the interval +2.51 to +3.76 points reaches beyond the tolerance, -3 to +3 points"},
+		{"close", near, []float64{0.01, -0.01, 0.005, 0.0, 0.002}, 0,
+			published.Holds, "the interval -0.78 to +1.06 points lies within the tolerance, -3 to +3 points"},
+		{"not close", near, []float64{0.029, 0.034, 0.031}, 0,
+			published.Undecided, "the interval +2.51 to +3.76 points reaches beyond the tolerance, -3 to +3 points"},
 	} {
 		got := c.claim.Judge(c.values, c.diverged)
 		if got.Verdict != c.verdict || got.Reason != c.reason {
@@ -215,8 +228,11 @@ func TestJudgementJSON(t *testing.T) {
 		values []float64
 		want   string
 	}{
-		{nil, `{"verdict":"undecided","reason":"not measured","interval":{"n":0,"mean":0,"low":0,"high":0,"deviation":0},"values":[],"diverged":0}`},
-		{[]float64{0.5}, `{"verdict":"undecided","reason":"one seed, so no interval","interval":{"n":1,"mean":0.5,"low":0.5,"high":0.5,"deviation":0},"values":[0.5],"diverged":0}`},
+		{nil,
+			`{"verdict":"undecided","reason":"not measured","interval":{"n":0,"mean":0,"low":0,"high":0,"deviation":0},"values":[],"diverged":0}`},
+		{[]float64{0.5},
+			`{"verdict":"undecided","reason":"one seed, so no interval",` +
+				`"interval":{"n":1,"mean":0.5,"low":0.5,"high":0.5,"deviation":0},"values":[0.5],"diverged":0}`},
 	} {
 		got, err := json.Marshal(claim.Judge(c.values, 0))
 		if err != nil || string(got) != c.want {

@@ -115,7 +115,8 @@ func TestReproduceJudgesAndRemembers(t *testing.T) {
 		t.Errorf("found %s, expected the run that slow has already", runs[1].Folder)
 	}
 	if smaller.Experiments[1].Claims[0].Judgement.Verdict != published.Fails || len(smaller.Unmet()) != 0 {
-		t.Errorf("found %+v and %v, expected the verdict of before, and only the last command's unmet", smaller.Experiments[1].Claims, smaller.Unmet())
+		t.Errorf("found %+v and %v, expected the verdict of before, and only the last command's unmet",
+			smaller.Experiments[1].Claims, smaller.Unmet())
 	}
 
 	// One whose runs are gone is named and left out.
@@ -129,7 +130,8 @@ func TestReproduceJudgesAndRemembers(t *testing.T) {
 			warning += e.Event.(experiments.Warning).Text
 		}
 	}
-	if got := resultNames(reproduce(t, chosen[2:], o)); slices.Contains(got, "fast") || !strings.HasPrefix(warning, "fast is no longer in the results: ") {
+	got := resultNames(reproduce(t, chosen[2:], o))
+	if slices.Contains(got, "fast") || !strings.HasPrefix(warning, "fast is no longer in the results: ") {
 		t.Errorf("found %v and the warning %q", got, warning)
 	}
 }

@@ -48,7 +48,7 @@ type ExperimentResult struct {
 // RunResult is one seed of an experiment.
 type RunResult struct {
 	Seed      uint64                       `json:"seed"`
-	Folder    string                       `json:"folder"` // below the results folder; that of another experiment with the same settings, if there is one
+	Folder    string                       `json:"folder"` // below the results folder; perhaps that of an equal run
 	Seconds   float64                      `json:"seconds"`
 	Diverged  *experiments.DivergedMetrics `json:"diverged,omitempty"`
 	Epochs    []experiments.EpochMetrics   `json:"epochs"`

@@ -41,6 +41,6 @@
 //
 // # Neighbours
 //
-// It imports dataset, experiments, and experiments/reproduce and experiments/bench,
+// It imports dataset, experiments, and experiments/published and experiments/bench,
 // whose results it shows. The command imports it.
 package report

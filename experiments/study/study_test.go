@@ -121,8 +121,9 @@ func TestEachRunIsMadeOnce(t *testing.T) {
 	first, _ := do(t, runs(data, 3), o)
 	for i, run := range runs(data, 3) {
 		want := filepath.Join("runs", fmt.Sprintf("%s-seed%d", run.Name, run.Config.Seed))
-		if r := first[i]; r.Folder != want || r.Record.Config.LearningRate != run.Config.LearningRate || (r.Record.Diverged != nil) != (run.Name == "wild") {
-			t.Errorf("found %+v, expected %s", r, want)
+		r := first[i].Record
+		if first[i].Folder != want || r.Config.LearningRate != run.Config.LearningRate || (r.Diverged != nil) != (run.Name == "wild") {
+			t.Errorf("found %+v, expected %s", first[i], want)
 		}
 		identity := first[i].Record.Environment.Identity
 		if held, err := record.ReadIdentity(filepath.Join(o.Folder, want)); err != nil || len(identity) != 64 || held != identity {
@@ -253,7 +254,8 @@ func TestDoRefuses(t *testing.T) {
 	for _, c := range []struct{ file, old, new, want string }{
 		{record.ConfigFile, "{", "", "results: " + path},
 		{record.EnvironmentFile, "{", "", "results: " + path},
-		{record.ConfigFile, `"batch_size": 10`, `"batch_size": 11`, "results: " + path + ": found a run of other settings or data than its identity says"},
+		{record.ConfigFile, `"batch_size": 10`, `"batch_size": 11`,
+			"results: " + path + ": found a run of other settings or data than its identity says"},
 	} {
 		before, err := os.ReadFile(filepath.Join(path, c.file))
 		if err != nil {
