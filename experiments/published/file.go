@@ -2,30 +2,57 @@ package published
 
 import (
 	"errors"
-	"fmt"
 	"io"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 )
 
 // maxName is the longest name of an experiment, which names folders.
 const maxName = 64
 
+var validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+
 // The size of MNIST, which is known before any data is read.
 const (
 	mnistPixels = 28 * 28
 	mnistDigits = 10
 )
+
+// content is what a file holds.
+type content struct {
+	Name     string     `yaml:"name"`
+	Title    string     `yaml:"title"`
+	Why      string     `yaml:"why"`
+	Settings ast.Node   `yaml:"settings"`
+	Claims   []ast.Node `yaml:"claims"`
+}
+
+// settings are the deviations from [experiments.Defaults]. Those that are missing
+// here (seed, backend, TF32, steps per call) are chosen when the experiments run,
+// alike for all of them.
+type settings struct {
+	LayerSizes   []whole `yaml:"layer_sizes"`
+	Activation   string  `yaml:"activation"`
+	Epochs       whole   `yaml:"epochs"`
+	LearningRate number  `yaml:"learning_rate"`
+	BatchSize    whole   `yaml:"batch_size"`
+	Normalize    bool    `yaml:"normalize"`
+	Shuffle      bool    `yaml:"shuffle"`
+	Data         string  `yaml:"data"`
+	Validation   whole   `yaml:"validation"`
+	Init         string  `yaml:"init"`
+}
 
 // load reads the experiment of a user's file.
 func load(path string) (Experiment, error) {
@@ -49,82 +76,52 @@ func load(path string) (Experiment, error) {
 // first problem.
 func Parse(file string, text []byte) (Experiment, error) {
 	body, err := parseYAML(text)
-	if err == nil {
-		var e Experiment
-		if e, err = experimentOf(body); err == nil {
-			e.File, e.body = file, body
-			return e, nil
-		}
+	if err != nil {
+		return Experiment{}, inFile(file, err)
 	}
-	var problem *Error
-	if !errors.As(err, &problem) {
-		problem = &Error{Text: fmt.Sprintf("found what is not YAML: %.200s", err)}
-		var syntax yaml.Error
-		if errors.As(err, &syntax) {
-			problem.Text, problem.at = fmt.Sprintf("%.200s", syntax.GetMessage()), syntax.GetToken()
-		}
+	e := Experiment{File: file, body: body}
+	if err := e.read(); err != nil {
+		return Experiment{}, inFile(file, err)
 	}
-	problem.File = file
-	return Experiment{}, problem
+	return e, nil
 }
 
-// content is what a file holds.
-type content struct {
-	Name     text       `yaml:"name"`
-	Title    text       `yaml:"title"`
-	Why      text       `yaml:"why"`
-	Settings ast.Node   `yaml:"settings"`
-	Claims   []ast.Node `yaml:"claims"`
-}
-
-// settings are the deviations from [experiments.Defaults]. Those that are missing
-// here (seed, backend, TF32, steps per call) are chosen when the experiments run,
-// alike for all of them.
-type settings struct {
-	LayerSizes   []whole `yaml:"layer_sizes"`
-	Activation   text    `yaml:"activation"`
-	Epochs       whole   `yaml:"epochs"`
-	LearningRate number  `yaml:"learning_rate"`
-	BatchSize    whole   `yaml:"batch_size"`
-	Normalize    bool    `yaml:"normalize"`
-	Shuffle      bool    `yaml:"shuffle"`
-	Data         text    `yaml:"data"`
-	Validation   whole   `yaml:"validation"`
-	Init         text    `yaml:"init"`
-}
-
-var validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-
-// experimentOf reads an experiment but for where it is written.
-func experimentOf(body ast.Node) (Experiment, error) {
+// read reads the experiment from its body.
+func (e *Experiment) read() error {
 	var c content
-	if err := decode(body, &c); err != nil {
-		return Experiment{}, err
+	if err := decode(e.body, &c); err != nil {
+		return err
 	}
 	if c.Name == "" {
-		return Experiment{}, wrong(body, "found no name, expected one")
+		return wrong(e.body, "found no name, expected one")
 	}
-	e := Experiment{Name: string(c.Name), Title: string(c.Title), Why: string(c.Why)}
-	if len(e.Name) > maxName || !validName.MatchString(e.Name) {
-		return e, wrong(nodeAt(body, "$.name"),
-			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", e.Name, maxName)
+	if len(c.Name) > maxName || !validName.MatchString(c.Name) {
+		return wrong(nodeAt(e.body, "$.name"),
+			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", c.Name, maxName)
 	}
+	e.Name, e.Title, e.Why = c.Name, oneLine(c.Title), oneLine(c.Why)
 	if e.Title == "" {
 		e.Title = e.Name
 	}
 	var err error
 	if e.Config, err = configOf(c.Settings); err != nil {
-		return e, err
+		return err
 	}
 	e.Normalized = e.Config.Normalize
 	for _, n := range c.Claims {
 		claim, err := claimOf(n, e.Config)
 		if err != nil {
-			return e, err
+			return err
 		}
 		e.Claims = append(e.Claims, claim)
 	}
-	return e, nil
+	return nil
+}
+
+// oneLine is a text without line breaks, and without control characters, which no
+// terminal should be sent.
+func oneLine(text string) string {
+	return strings.Join(strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }), " ")
 }
 
 // configOf are the defaults with the deviations in n, which may be nil.
@@ -134,8 +131,8 @@ func configOf(n ast.Node) (experiments.Config, error) {
 		return c, nil
 	}
 	s := settings{
-		Activation: text(c.Activation), Epochs: whole(c.Epochs), LearningRate: number(c.LearningRate), BatchSize: whole(c.BatchSize),
-		Normalize: c.Normalize, Shuffle: c.Shuffle, Data: text(c.Data), Validation: whole(c.Validation), Init: text(c.Init),
+		Activation: c.Activation, Epochs: whole(c.Epochs), LearningRate: number(c.LearningRate), BatchSize: whole(c.BatchSize),
+		Normalize: c.Normalize, Shuffle: c.Shuffle, Data: c.Data, Validation: whole(c.Validation), Init: c.Init,
 	}
 	if err := decode(n, &s); err != nil {
 		return c, err
@@ -146,95 +143,108 @@ func configOf(n ast.Node) (experiments.Config, error) {
 			c.LayerSizes[i] = int(width)
 		}
 	}
-	c.Activation, c.Epochs, c.LearningRate, c.BatchSize = string(s.Activation), int(s.Epochs), float64(s.LearningRate), int(s.BatchSize)
-	c.Normalize, c.Shuffle, c.Data, c.Validation, c.Init = s.Normalize, s.Shuffle, string(s.Data), int(s.Validation), string(s.Init)
+	c.Activation, c.Epochs, c.LearningRate, c.BatchSize = s.Activation, int(s.Epochs), float64(s.LearningRate), int(s.BatchSize)
+	c.Normalize, c.Shuffle, c.Data, c.Validation, c.Init = s.Normalize, s.Shuffle, s.Data, int(s.Validation), s.Init
 
 	err := c.Validate()
 	var problems experiments.Problems
 	if errors.As(err, &problems) {
 		return c, wrong(nodeAt(n, "$."+problems[0].Field), "%v", problems[0])
 	}
-	if err == nil && c.Data == experiments.MNIST {
+	if c.Data == experiments.MNIST {
 		network := model.Topology{Inputs: mnistPixels, Hidden: c.LayerSizes, Classes: mnistDigits, Activation: model.Activation(c.Activation)}
-		err = network.Validate()
-	}
-	if err != nil {
-		return c, wrong(nodeAt(n, "$.layer_sizes"), "%v", err)
+		if err := network.Validate(); err != nil {
+			return c, wrong(nodeAt(n, "$.layer_sizes"), "%v", err)
+		}
 	}
 	return c, nil
+}
+
+// fields returns the values of a mapping by their keys, all of them known.
+func fields(n ast.Node, known ...string) (values map[string]ast.Node, err error) {
+	if err := decode(n, &values); err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(known, key) {
+			err := wrong(values[key], "found the key %.40q, expected one of %s", key, strings.Join(known, ", "))
+			err.Advice = didYouMean(key, known)
+			return nil, err
+		}
+	}
+	return values, nil
 }
 
 // claimOf reads a claim on an experiment with the settings config: one kind, and
 // the keys that all kinds have.
 func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 	claim := Claim{Epochs: config.Epochs, Digits: config.Data == experiments.MNIST, Expected: true}
-	var names []string
+	known := []string{"source", "expected"}
 	for _, row := range kinds {
-		names = append(names, string(row.name))
+		known = append(known, string(row.name))
 	}
-	err := eachEntry(n, append(names, "source", "expected"), func(key string, value ast.Node) error {
+	values, err := fields(n, known...)
+	if err != nil {
+		return claim, err
+	}
+	if source := values["source"]; source != nil {
+		err = decode(source, &claim.Source)
+		claim.Source = oneLine(claim.Source)
+	}
+	if expected := values["expected"]; expected != nil && err == nil {
+		err = decode(expected, &claim.Expected)
+	}
+	for _, row := range kinds {
+		terms := values[string(row.name)]
 		switch {
-		case key == "source":
-			return decode(value, (*text)(&claim.Source))
-		case key == "expected":
-			return decode(value, &claim.Expected)
-		case claim.Kind != "":
-			return wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, key)
+		case err != nil:
+			return claim, err
+		case terms != nil && claim.Kind != "":
+			return claim, wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, row.name)
+		case terms != nil:
+			claim.Kind = row.name
+			err = claim.readTerms(terms, row)
 		}
-		claim.Kind = Kind(key)
-		return claim.readTerms(value, config)
-	})
+	}
 	if err == nil && claim.Kind == "" {
-		err = wrong(n, "found a claim of no kind, expected one of %s", strings.Join(names, ", "))
+		err = wrong(n, "found a claim of no kind, expected one of %s", strings.Join(known[2:], ", "))
 	}
 	return claim, err
 }
 
-// readTerms reads what a claim of its kind says.
-func (c *Claim) readTerms(n ast.Node, config experiments.Config) error {
-	row := c.Kind.row()
+// readTerms reads what a claim of a kind says, within what is possible for it.
+func (c *Claim) readTerms(n ast.Node, row kind) error {
 	if row.fields == nil {
-		return decode(n, (*text)(&c.Reference))
+		return decode(n, &c.Reference)
 	}
-	missing := slices.Clone(row.fields)
-	err := eachEntry(n, row.fields, func(field string, value ast.Node) error {
-		missing = slices.DeleteFunc(missing, func(name string) bool { return name == field })
-		return c.readTerm(value, field, config)
-	})
-	if err == nil && len(missing) > 0 {
-		err = wrong(n, "found no %s, expected %s", missing[0], strings.Join(row.fields, ", "))
-	}
-	return err
-}
-
-// readTerm reads one field of a claim, within what is possible for its kind.
-func (c *Claim) readTerm(n ast.Node, field string, config experiments.Config) (err error) {
-	row := c.Kind.row()
-	least, most := row.unit.bounds(config.Epochs)
-	switch field {
-	case "experiment":
-		err = decode(n, (*text)(&c.Reference))
-	case "class":
-		classes := dataset.MaxClasses
-		if c.Digits {
-			classes = mnistDigits
+	values, err := fields(n, row.fields...)
+	least, most := row.unit.bounds(c.Epochs)
+	for _, field := range row.fields {
+		value := values[field]
+		switch {
+		case err != nil:
+			return err
+		case value == nil:
+			return wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
+		case field == "experiment":
+			err = decode(value, &c.Reference)
+		case field == "class" && c.Digits:
+			err = decodeBetween(value, (*whole)(&c.Class), 0, mnistDigits-1)
+		case field == "class":
+			err = decodeBetween(value, (*whole)(&c.Class), 0, dataset.MaxClasses-1)
+		case field == "over" && c.Epochs <= row.spare:
+			err = wrong(value, "found an experiment of %s, expected more for this kind of claim", plural(c.Epochs, "epoch"))
+		case field == "over":
+			err = decodeBetween(value, (*whole)(&c.Over), 1, whole(c.Epochs-row.spare))
+		case field == "value" && row.unit == epoch:
+			var first whole
+			err = decodeBetween(value, &first, whole(least), whole(most))
+			c.Value = float64(first)
+		case field == "value":
+			err = decodeBetween(value, (*number)(&c.Value), number(least), number(most))
+		case field == "tolerance": // above 0: otherwise no interval would ever lie within it
+			err = decodeBetween(value, (*number)(&c.Tolerance), 1e-6, number(most))
 		}
-		err = decodeBetween(n, (*whole)(&c.Class), 0, whole(classes-1))
-	case "over":
-		if config.Epochs <= row.spare {
-			return wrong(n, "found an experiment of %s, expected more for this kind of claim", plural(config.Epochs, "epoch"))
-		}
-		err = decodeBetween(n, (*whole)(&c.Over), 1, whole(config.Epochs-row.spare))
-	case "value":
-		if row.unit == epoch {
-			err = decode(n, new(whole))
-		}
-		if err == nil {
-			err = decodeBetween(n, (*number)(&c.Value), number(least), number(most))
-		}
-	case "tolerance":
-		// Above 0: otherwise no interval would ever lie within it.
-		err = decodeBetween(n, (*number)(&c.Tolerance), 1e-6, number(most))
 	}
 	return err
 }

@@ -5,10 +5,8 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -71,18 +69,24 @@ func wrong(n ast.Node, format string, values ...any) *Error {
 	return e
 }
 
-// unexpected is the error for a value of another type.
-func unexpected(n ast.Node, expected string) *Error {
-	if _, ok := n.(ast.ScalarNode); ok {
-		return wrong(n, "found %.40q, expected %s", n.GetToken().Value, expected)
+// inFile makes of any error one that names the file, and of the library's one
+// that shows the place.
+func inFile(file string, err error) *Error {
+	var problem *Error
+	var library yaml.Error
+	var mismatch *yaml.TypeError
+	switch {
+	case errors.As(err, &problem):
+	case errors.As(err, &mismatch): // its message speaks of Go's types
+		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a text"}[mismatch.DstType.Kind()]
+		problem = &Error{Text: fmt.Sprintf("found %.40q, expected %s", mismatch.Token.Value, expected), at: mismatch.Token}
+	case errors.As(err, &library):
+		problem = &Error{Text: fmt.Sprintf("%.200s", library.GetMessage()), at: library.GetToken()}
+	default:
+		problem = &Error{Text: fmt.Sprintf("%.200s", err)}
 	}
-	return wrong(n, "found a %s, expected %s", n.Type().YAMLName(), expected)
-}
-
-// unknown is the error for a key that is none of the known ones.
-func unknown(key *token.Token, known []string) *Error {
-	return &Error{Text: fmt.Sprintf("found the key %.40q, expected one of %s", key.Value, strings.Join(known, ", ")),
-		Advice: didYouMean(key.Value, known), at: key}
+	problem.File = file
+	return problem
 }
 
 // parseYAML returns the only document of a file.
@@ -116,10 +120,7 @@ func parseYAML(text []byte) (ast.Node, error) {
 	}
 	var refused refusal
 	ast.Walk(&refused, body)
-	if refused.err != nil {
-		return nil, refused.err
-	}
-	return body, nil
+	return body, refused.err
 }
 
 // refusal finds what no experiment's file needs: aliases, which can blow up a
@@ -140,46 +141,14 @@ func (r *refusal) Visit(n ast.Node) ast.Visitor {
 	return r
 }
 
-// decode is the library's strict decoding, two of whose errors get clearer words.
-func decode(n ast.Node, into any) error {
-	err := yaml.NodeToValue(n, into, yaml.Strict())
-	var mismatch *yaml.TypeError
-	var key *yaml.UnknownFieldError
-	switch {
-	case errors.As(err, &key):
-		var known []string
-		for fields := reflect.TypeOf(into).Elem(); len(known) < fields.NumField(); {
-			known = append(known, fields.Field(len(known)).Tag.Get("yaml"))
-		}
-		return unknown(key.Token, known)
-	case errors.As(err, &mismatch): // only for a bool: other scalars have their own types below
-		return &Error{Text: fmt.Sprintf("found %.40q, expected true or false", mismatch.Token.Value), at: mismatch.Token}
-	}
-	return err
-}
+func decode(n ast.Node, into any) error { return yaml.NodeToValue(n, into, yaml.Strict()) }
 
-// text is a text on one line. Line breaks of a block count as spaces.
-type text string
-
-func (t *text) UnmarshalYAML(n ast.Node) error {
-	var value string
-	switch n := n.(type) {
-	case *ast.StringNode:
-		value = n.Value
-	case *ast.LiteralNode:
-		value = n.Value.Value
-	default:
-		return unexpected(n, "a text")
+// nodeAt is the value at a path such as "$.settings.epochs", nil if there is none.
+func nodeAt(body ast.Node, path string) (n ast.Node) {
+	if p, err := yaml.PathString(path); err == nil && body != nil {
+		n, _ = p.FilterNode(body)
 	}
-	*t = text(strings.Join(strings.Fields(value), " "))
-	if *t == "" {
-		return wrong(n, "found an empty text, expected some")
-	}
-	// No terminal should be sent such.
-	if i := strings.IndexFunc(string(*t), unicode.IsControl); i >= 0 {
-		return wrong(n, "found the control character %U, expected text", (*t)[i])
-	}
-	return nil
+	return n
 }
 
 // numeral is a number of config.json, with a sign or without digits before the
@@ -205,7 +174,7 @@ type whole int
 func (w *whole) UnmarshalYAML(n ast.Node) error {
 	value, err := strconv.Atoi(numeralOf(n))
 	if err != nil {
-		return unexpected(n, "a whole number")
+		return wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
 	}
 	*w = whole(value)
 	return nil
@@ -217,34 +186,8 @@ type number float64
 func (x *number) UnmarshalYAML(n ast.Node) error {
 	value, err := strconv.ParseFloat(numeralOf(n), 64)
 	if err != nil {
-		return unexpected(n, "a number")
+		return wrong(n, "found %.40q, expected a number", n.GetToken().Value)
 	}
 	*x = number(value)
 	return nil
-}
-
-// eachEntry reads the entries of a mapping, whose keys are all known, in their order.
-func eachEntry(n ast.Node, known []string, read func(key string, value ast.Node) error) error {
-	m, ok := n.(ast.MapNode)
-	if !ok {
-		return unexpected(n, "a mapping of "+strings.Join(known, ", "))
-	}
-	for entry := m.MapRange(); entry.Next(); {
-		key := entry.Key().GetToken()
-		if !slices.Contains(known, key.Value) {
-			return unknown(key, known)
-		}
-		if err := read(key.Value, entry.Value()); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// nodeAt is the value at a path such as "$.settings.epochs", nil if there is none.
-func nodeAt(body ast.Node, path string) (n ast.Node) {
-	if p, err := yaml.PathString(path); err == nil && body != nil {
-		n, _ = p.FilterNode(body)
-	}
-	return n
 }

@@ -22,7 +22,7 @@ const quickNote = "Smoke test: one seed and a few epochs, to see that everything
 // intervalNote explains the intervals of tables.
 func intervalNote(r published.Results) string {
 	if len(r.Seeds) < 2 {
-		return "These are the numbers of one seed, which tells no interval."
+		return "These are the numbers of one seed, so there is no interval."
 	}
 	return "A number after ± is half of the 95% confidence interval of the seeds’ mean (Student’s t). Seeds whose training diverged are left out and named."
 }
@@ -128,22 +128,18 @@ func finalText(e published.ExperimentResult, accuracy published.Interval) string
 
 // accuracyText is a mean of accuracies with half of its interval: "89.35% ± 0.12".
 func accuracyText(i published.Interval) string {
-	switch i.N {
-	case 0:
+	if i.N == 0 {
 		return "none"
-	case 1:
-		return percent(i.Mean, 2)
-	default:
-		return fmt.Sprintf("%s\u00a0±\u00a0%.2f", percent(i.Mean, 2), 100*(i.High-i.Mean))
 	}
+	return strings.ReplaceAll(i.Percent(), " ± ", "\u00a0±\u00a0")
 }
 
 // pointsText is a difference of accuracies in points: "+3.61 ± 0.10".
 func pointsText(i published.Interval) string {
-	switch i.N {
-	case 0:
+	switch {
+	case i.N == 0:
 		return "–"
-	case 1:
+	case !i.Known():
 		return fmt.Sprintf("%+.2f", 100*i.Mean)
 	default:
 		return fmt.Sprintf("%+.2f\u00a0±\u00a0%.2f", 100*i.Mean, 100*(i.High-i.Mean))

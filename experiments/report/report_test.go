@@ -427,7 +427,7 @@ func TestOneSeed(t *testing.T) {
 		r.Experiments[i] = experiment(e.Name, e.Config, e.Records[0])
 	}
 	found := page(t, r)
-	for _, expected := range []string{"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "which tells no interval", "all diverged"} {
+	for _, expected := range []string{"4 experiments ran with 1 seed on xla:cpu.", "They make no claims.", "test 83.30%, n = 1", "so there is no interval", "all diverged"} {
 		if !strings.Contains(found, expected) {
 			t.Errorf("found no %q", expected)
 		}

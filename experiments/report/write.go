@@ -90,10 +90,10 @@ func Write(folder string, r published.Results, data *dataset.Dataset) error {
 // which unit, down to [published.ExperimentResult], [published.RunResult] and
 // [published.ClaimResult] with its [published.Judgement]. In short:
 //
-//	schema                  1; another number where a key changed its meaning
+//	schema                  2; another number where a key changed its meaning
 //	command, quick, seeds, backends, environment
 //	experiments[]
-//	  name, title, why, twin, normalized
+//	  name, title, why, twin, normalized, own, command
 //	  config                as config.json of a run folder
 //	  runs[]                one for each seed
 //	    seed, folder, seconds
@@ -105,8 +105,8 @@ func Write(folder string, r published.Results, data *dataset.Dataset) error {
 //	                        interval: n, mean, low, high, deviation
 //	  seconds               mean of a run
 //	  claims[]
-//	    claim, published, ours, source, expected
-//	    judgement           verdict, reason, interval, values, diverged
+//	    claim, published, ours, kind, value, tolerance, source, expected
+//	    judgement           verdict, reason, interval, values, never, diverged
 //
 // Accuracies are from 0 to 1 and times in seconds. Times and the environment are all
 // that differs when the same command is run again on the same backend.
@@ -197,7 +197,7 @@ func comparedOf(e published.ExperimentResult) Compared {
 		Name: shortened(e.Name), Low: math.NaN(), Mean: e.TestAccuracy.Mean, High: math.NaN(),
 		Seconds: e.Seconds, Values: []float64{},
 	}
-	if e.TestAccuracy.N > 1 {
+	if e.TestAccuracy.Known() {
 		c.Low, c.High = e.TestAccuracy.Low, e.TestAccuracy.High
 	}
 	for _, run := range e.Runs {
