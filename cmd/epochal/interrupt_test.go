@@ -300,8 +300,8 @@ claims:
 			t.Fatal(err)
 		}
 		resumed += bytes.Count(environment, []byte(`"resumed"`))
-		if entries, err := os.ReadDir(other); err != nil || len(entries) != 5 {
-			t.Errorf("found %v in a run of the store (%v), expected five files", entries, err)
+		if entries, err := os.ReadDir(other); err != nil || len(entries) != 6 {
+			t.Errorf("found %v in a run of the store (%v), expected five files and the lock", entries, err)
 		}
 	}
 	if len(runs) != 2 || resumed == 0 {

@@ -15,7 +15,7 @@ import (
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report"
-	"epochal/experiments/reproduce"
+	"epochal/experiments/study"
 	"epochal/experiments/train"
 
 	"github.com/spf13/cobra"
@@ -23,7 +23,7 @@ import (
 
 // newReproduce is `epochal reproduce`.
 func newReproduce(t *terminal) *cobra.Command {
-	o := reproduce.Options{Seeds: 5, Backend: experiments.Defaults().Backend}
+	o := published.Options{Options: study.Options{Backend: experiments.Defaults().Backend}, Seeds: 5}
 	var files []string
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
@@ -42,7 +42,7 @@ Exit code 3 means that a claim which was expected to hold does not.`,
   epochal reproduce --quick
   epochal reproduce --experiment mine.yaml --seeds 3`,
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			known, err := knownExperiments(files)
+			known, err := published.Known(files...)
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
@@ -55,11 +55,11 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 			return names, cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			known, err := knownExperiments(files)
+			known, err := published.Known(files...)
 			if err != nil {
 				return err
 			}
-			chosen, err := chooseExperiments(known, args)
+			chosen, err := published.Choose(known, args)
 			if err != nil {
 				return err
 			}
@@ -75,7 +75,7 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 			o.Command = "epochal " + strings.Join(append([]string{"reproduce"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
 			printer := &reproducePrinter{terminal: t}
 			o.Observer = printer.observe
-			results, err := reproduce.Run(c.Context(), chosen, o)
+			results, err := published.Reproduce(c.Context(), chosen, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
 				return again{err, commandLine(os.Args[1:]...)}
@@ -118,7 +118,7 @@ func newList(t *terminal) *cobra.Command {
 		Short: "List the experiments and their claims",
 		Args:  noArguments,
 		RunE: func(*cobra.Command, []string) error {
-			known, err := knownExperiments(files)
+			known, err := published.Known(files...)
 			if err != nil {
 				return err
 			}
@@ -139,60 +139,24 @@ func newList(t *terminal) *cobra.Command {
 	return command
 }
 
-// knownExperiments are the post's and those of the files.
-func knownExperiments(files []string) ([]published.Experiment, error) {
-	known, err := published.All()
-	if err != nil {
-		return nil, err
-	}
-	for _, file := range files {
-		e, err := published.Load(file)
-		if err != nil {
-			return nil, err
-		}
-		if known, err = published.Add(known, e); err != nil {
-			return nil, err
-		}
-	}
-	return known, nil
-}
-
-// chooseExperiments are those of the names with their twins and whatever their
-// claims refer to, or all.
-func chooseExperiments(known []published.Experiment, names []string) ([]published.Experiment, error) {
-	if len(names) == 0 {
-		return known, nil
-	}
-	if _, err := published.Select(known, names); err != nil {
-		return nil, err
-	}
-	// With each its twin, so that the numbers show what Normalize does.
-	names = slices.Clone(names)
-	for _, e := range known {
-		if e.Twin != "" && slices.Contains(names, e.Name) && !slices.Contains(names, e.Twin) {
-			names = append(names, e.Twin)
-		}
-	}
-	return published.Select(known, names)
-}
-
 // reproducePrinter prints the progress of a reproduction.
 type reproducePrinter struct {
 	*terminal
 }
 
-func (p *reproducePrinter) observe(event reproduce.Event) {
+func (p *reproducePrinter) observe(event study.Event) {
 	switch e := event.(type) {
-	case reproduce.Planned:
+	case study.Planned:
 		p.note("%d runs, %d of them already complete", e.Runs, e.Done)
-	case reproduce.Working:
+	case study.Working:
 		p.end()
 		p.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
-	case reproduce.Progress:
-		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Experiment, e.Seed, e.Epoch, e.Epochs)
-	case reproduce.RunEnded:
-		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Experiment, e.Seed, outcome(e.Record), e.Record.Seconds)
-	case reproduce.Other:
+	case study.Progress:
+		c := e.Run.Config
+		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, c.Seed, e.Epoch, c.Epochs)
+	case study.RunEnded:
+		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Run.Name, e.Run.Config.Seed, outcome(e.Record), e.Record.Seconds)
+	case study.Other:
 		switch e := e.Event.(type) {
 		case experiments.Warning:
 			p.note("warning: %s", e.Text)
@@ -212,17 +176,17 @@ func outcome(r record.Record) string {
 }
 
 // printVerdicts prints what became of the claims, and a table of all experiments.
-func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
+func printVerdicts(t *terminal, r published.Results, folder string) error {
 	if r.Quick {
-		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", reproduce.QuickEpochs)
+		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", published.QuickEpochs)
 	}
 	for _, e := range r.Experiments {
-		if len(e.Claims) == 0 {
+		if len(e.Claims) == 0 || e.Kept {
 			continue
 		}
 		var rows [][]string
 		for _, c := range e.Claims {
-			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published, fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N)})
+			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published, fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N+c.Judgement.Never)})
 		}
 		t.printf("%s\n", e.Name)
 		if err := t.table("  ", 2, rows...); err != nil {
@@ -232,22 +196,13 @@ func printVerdicts(t *terminal, r reproduce.Results, folder string) error {
 	}
 	rows := [][]string{{"EXPERIMENT", "TRAIN", "TEST", "N", "SECONDS PER RUN"}}
 	for _, e := range r.Experiments {
-		rows = append(rows, []string{e.Name, accuracy(e.TrainAccuracy), accuracy(e.TestAccuracy), strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
+		if e.Kept {
+			continue
+		}
+		rows = append(rows, []string{e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(), strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
 	}
 	if err := t.table("", 1, rows...); err != nil {
 		return err
 	}
 	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
-}
-
-// accuracy writes the mean of accuracies with half of its 95% interval.
-func accuracy(i published.Interval) string {
-	switch i.N {
-	case 0:
-		return "-"
-	case 1:
-		return fmt.Sprintf("%.2f%%", 100*i.Mean)
-	default:
-		return fmt.Sprintf("%.2f%% ± %.2f", 100*i.Mean, 100*(i.High-i.Mean))
-	}
 }

@@ -1,17 +1,22 @@
 // Package published holds the blog post's experiments as data: what each one
-// changes against the first attempt and why, what the post claims about it, and
-// whether runs bear a claim out.
+// changes against the first attempt and why, what the post claims about it; and it
+// runs them, measures, and says whether the runs bear a claim out.
 //
-//   - an [Experiment] is a small YAML file of deviations; [All] are the post's,
-//     each as published and with normalized inputs, and [Load] reads a user's;
-//   - [Add] and [Select] refuse whatever could not be run or compared;
-//   - a [Claim] can be measured on one seed's run ([Claim.Measure]) and judged
-//     over the seeds ([Claim.Judge]): holds, does not hold, undecided.
+//   - an [Experiment] is a small YAML file of deviations; [Known] are the post's,
+//     each as published and with normalized inputs, and those of users' files;
+//     [Choose] picks what a command asks for;
+//   - a [Claim] is measured on one seed's run ([Claim.Measure]) and judged over the
+//     seeds ([Claim.Judge]): holds, does not hold, undecided. A kind of claim is a
+//     row of the table kinds: its fields, unit, words and measure;
+//   - [Reproduce] runs what is missing and returns [Results], results.json, with
+//     what earlier commands left in the folder.
 //
 // A claim is judged by the 95% confidence interval of the seeds' mean, never by
-// one run: a single seed decides only if it lies far off.
+// one run: fewer than [MinSeeds] decide only if they lie far off.
 //
-// The package trains nothing, reads no run folder and prints nothing. It imports
-// experiments (what a run is) and is imported by experiments/reproduce (which runs
-// them), experiments/report (which shows them) and cmd/epochal.
+// results.json of another schema, and run folders of older versions, are neither
+// read nor changed.
+//
+// Runs are made by experiments/study. The package draws and prints nothing
+// (experiments/report and cmd/epochal do) and opens no device.
 package published

@@ -1,12 +1,15 @@
 package published
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"slices"
 	"strings"
 
 	"epochal/experiments"
+
+	"github.com/goccy/go-yaml/ast"
 )
 
 // Experiment is a named setting with what is claimed about it.
@@ -18,9 +21,10 @@ type Experiment struct {
 	Claims     []Claim            // in the order of the file; may be empty
 	Twin       string             // the same experiment with the other inputs, "" for a user's experiment
 	Normalized bool               // Config.Normalize: inputs normalized instead of 0 to 1
+	Own        bool               // a user's experiment, not the post's
 
-	File         string // where it is written; of an embedded one its path in the repository
-	Line, Column int    // of the name in File, from 1
+	File string   // where it is written; of an embedded one its path in the repository
+	body ast.Node // of File, for errors; nil for one that was not read from a file
 }
 
 // NormalizedSuffix ends the name of the twin whose inputs are normalized.
@@ -38,6 +42,18 @@ var order = []string{
 	"deeper", "wider", "narrower", "one-layer",
 	"higher-learning-rate", "smaller-batch",
 	"best",
+}
+
+// place is where an experiment stands in the post, after all of it for a user's.
+func place(e ExperimentResult) int {
+	i := slices.Index(order, strings.TrimSuffix(e.Name, NormalizedSuffix))
+	if i < 0 || e.Own {
+		return 2 * len(order)
+	}
+	if e.Normalized {
+		return 2*i + 1
+	}
+	return 2 * i
 }
 
 // All returns the post's experiments in its order, each as published (inputs 0 to
@@ -67,7 +83,8 @@ func normalized(e Experiment) Experiment {
 	twin := e
 	twin.Name, twin.Twin = e.Twin, e.Name
 	twin.Title += ", inputs normalized"
-	twin.Why += " Here the inputs are normalized by their mean and deviation, as the post's code reads; its numbers are those of inputs from 0 to 1."
+	twin.Why += " Here the inputs are normalized by their mean and deviation, " +
+		"as the post's code reads; its numbers are those of inputs from 0 to 1."
 	twin.Config.LayerSizes = slices.Clone(e.Config.LayerSizes)
 	twin.Config.Normalize, twin.Normalized = true, true
 	twin.Claims = slices.Clone(e.Claims)
@@ -81,123 +98,145 @@ func normalized(e Experiment) Experiment {
 	return twin
 }
 
+// Known returns the post's experiments and, after them, those of users' files.
+// Their claims may refer to each other in any order.
+func Known(files ...string) ([]Experiment, error) {
+	known, err := All()
+	if err != nil {
+		return nil, err
+	}
+	var own []Experiment
+	for _, file := range files {
+		e, err := load(file)
+		if err != nil {
+			return nil, err
+		}
+		own = append(own, e)
+	}
+	return Add(known, own...)
+}
+
+// Choose returns the known experiments that a command asks for and whatever their
+// claims refer to, in the order of known, each once: those of the names, each with
+// its twin, so that the numbers show what Normalize does; without names those of
+// the users' files; without these all. Errors are an [*Error] that lists the known
+// names.
+func Choose(known []Experiment, names []string) ([]Experiment, error) {
+	wanted := slices.Clone(names)
+	for _, e := range known {
+		if slices.Contains(names, e.Name) && e.Twin != "" || len(names) == 0 && e.Own {
+			wanted = append(wanted, cmp.Or(e.Twin, e.Name))
+		}
+	}
+	if len(wanted) == 0 {
+		return slices.Clone(known), nil
+	}
+	chosen := map[string]bool{}
+	for ; len(wanted) > 0; wanted = wanted[1:] {
+		i := slices.IndexFunc(known, func(e Experiment) bool { return e.Name == wanted[0] })
+		if i < 0 {
+			all := namesOf(known)
+			return nil, &Error{Text: fmt.Sprintf("experiment %.40q is unknown, expected one of %s", wanted[0], strings.Join(all, ", ")),
+				Advice: didYouMean(wanted[0], all)}
+		}
+		if !chosen[known[i].Name] {
+			chosen[known[i].Name] = true
+			wanted = append(wanted, known[i].references()...)
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(known), func(e Experiment) bool { return !chosen[e.Name] }), nil
+}
+
+// references are the experiments that the claims of e compare it with.
+func (e Experiment) references() (names []string) {
+	for _, c := range e.Claims {
+		if c.Reference != "" {
+			names = append(names, c.Reference)
+		}
+	}
+	return names
+}
+
 // Add returns the known experiments with more after them. It refuses names that
-// are taken, claims that refer to an unknown experiment or to their own, and
-// references that go in a circle. Errors are an [*Error].
+// are taken, and claims that refer to an unknown experiment or to their own. Errors
+// are an [*Error].
 func Add(known []Experiment, more ...Experiment) ([]Experiment, error) {
 	all := append(slices.Clip(slices.Clone(known)), more...)
-	index := map[string]int{}
-	for i, e := range all {
-		if first, taken := index[e.Name]; taken {
-			return nil, &Error{File: e.File, Line: e.Line, Column: e.Column,
-				Text: fmt.Sprintf("name: found %s, which %s has already, expected a new name", e.Name, all[first].File)}
+	files := map[string]string{}
+	for _, e := range all {
+		if file, taken := files[e.Name]; taken {
+			return nil, e.wrong("$.name", "name: found %s, which %s has already, expected a new name", e.Name, file)
 		}
-		index[e.Name] = i
+		files[e.Name] = e.File
 	}
 	for _, e := range all {
-		for _, c := range e.Claims {
-			_, ok := index[c.Reference]
+		for i, c := range e.Claims {
+			at := fmt.Sprintf("$.claims[%d].%s", i, c.Kind)
+			_, found := files[c.Reference]
 			switch {
 			case c.Reference == "":
 			case c.Reference == e.Name:
-				return nil, e.claimError(c, "found the experiment itself, expected another one")
-			case !ok:
-				names := names(all)
-				err := e.claimError(c, "found the unknown experiment %s, expected one of %s", quote(c.Reference), strings.Join(names, ", "))
+				return nil, e.wrong(at, "found the experiment itself, expected another one")
+			case !found:
+				names := namesOf(all)
+				err := e.wrong(at, "found the unknown experiment %.40q, expected one of %s", c.Reference, strings.Join(names, ", "))
 				err.Advice = didYouMean(c.Reference, names)
 				return nil, err
 			}
 		}
 	}
-	if err := checkCircles(all, index); err != nil {
-		return nil, err
-	}
 	return all, nil
 }
 
-// claimError is an error in a claim of e.
-func (e Experiment) claimError(c Claim, format string, values ...any) *Error {
-	return &Error{File: e.File, Line: c.Line, Column: c.Column, Text: fmt.Sprintf("%s: %s", c.Kind, fmt.Sprintf(format, values...))}
+// wrong is an error at a path of the experiment's file.
+func (e Experiment) wrong(path, format string, values ...any) *Error {
+	err := wrong(nodeAt(e.body, path), format, values...)
+	err.File = e.File
+	return err
 }
 
-// checkCircles refuses references that lead back to where they start: a better
-// than b better than a. All references are known.
-func checkCircles(all []Experiment, index map[string]int) error {
-	done := make([]bool, len(all))
-	var path []string
-	var visit func(i int) error
-	visit = func(i int) error {
-		if done[i] {
-			return nil
-		}
-		e := all[i]
-		path = append(path, e.Name)
-		for _, c := range e.Claims {
-			if c.Reference == "" {
-				continue
-			}
-			if start := slices.Index(path, c.Reference); start >= 0 {
-				circle := append(slices.Clone(path[start:]), c.Reference)
-				return e.claimError(c, "found the circle %s, expected references that end", strings.Join(circle, " -> "))
-			}
-			if err := visit(index[c.Reference]); err != nil {
-				return err
-			}
-		}
-		path = path[:len(path)-1]
-		done[i] = true
-		return nil
-	}
-	for i := range all {
-		if err := visit(i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Select returns the known experiments of those names and whatever their claims
-// refer to, in the order of known, each once. No names select all. Errors are an
-// [*Error] that lists the known names.
-func Select(known []Experiment, wanted []string) ([]Experiment, error) {
-	if len(wanted) == 0 {
-		return slices.Clone(known), nil
-	}
-	index := map[string]int{}
-	for i, e := range known {
-		index[e.Name] = i
-	}
-	selected := make([]bool, len(known))
-	for left := slices.Clone(wanted); len(left) > 0; left = left[1:] {
-		i, ok := index[left[0]]
-		if !ok {
-			names := names(known)
-			return nil, &Error{Text: fmt.Sprintf("experiment %s is unknown, expected one of %s", quote(left[0]), strings.Join(names, ", ")),
-				Advice: didYouMean(left[0], names)}
-		}
-		if selected[i] {
-			continue
-		}
-		selected[i] = true
-		for _, c := range known[i].Claims {
-			if c.Reference != "" {
-				left = append(left, c.Reference)
-			}
-		}
-	}
-	var all []Experiment
-	for i, e := range known {
-		if selected[i] {
-			all = append(all, e)
-		}
-	}
-	return all, nil
-}
-
-func names(all []Experiment) []string {
+func namesOf(all []Experiment) []string {
 	names := make([]string, len(all))
 	for i, e := range all {
 		names[i] = e.Name
 	}
 	return names
+}
+
+// didYouMean is the advice for a name that is none of the known ones: the nearest
+// of them, or "" if none is near.
+func didYouMean(name string, known []string) string {
+	best, least := "", min(len(name), max(2, len(name)/3)+1)
+	for _, candidate := range known {
+		if d := distance(strings.ToLower(name), candidate); d < least {
+			best, least = candidate, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + best + "?"
+}
+
+// distance is Levenshtein's: how many bytes must be inserted, deleted or replaced
+// to make b of a, which is cut where it is much too long to be near.
+func distance(a, b string) int {
+	a = a[:min(len(a), 2*maxName)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(row[j]+1, row[j+1]+1, replaced)
+		}
+	}
+	return row[len(b)]
 }

@@ -112,15 +112,15 @@ func TestAllAreComplete(t *testing.T) {
 	}
 }
 
-// experiment is one with a claim of being better than each of the references.
+// experiment is one with claims of being better than, or close to, the references.
 func experiment(name string, references ...string) published.Experiment {
-	e := published.Experiment{Name: name, File: name + ".yaml", Line: 1, Column: 7}
+	e := published.Experiment{Name: name, File: name + ".yaml"}
 	for i, reference := range references {
 		kind := published.BetterThan
 		if i%2 == 1 {
 			kind = published.CloseTo
 		}
-		e.Claims = append(e.Claims, published.Claim{Kind: kind, Reference: reference, Line: 3 + i, Column: 5})
+		e.Claims = append(e.Claims, published.Claim{Kind: kind, Reference: reference})
 	}
 	return e
 }
@@ -133,15 +133,17 @@ func TestAdd(t *testing.T) {
 	}{
 		{nil, "", ""},
 		{[]published.Experiment{experiment("mine", "deep", "base"), experiment("yours", "mine")}, "", ""},
-		{[]published.Experiment{experiment("mine", "yours"), experiment("yours", "base")}, "", ""}, // a later one
-		{[]published.Experiment{experiment("deep")}, "deep.yaml:1:7: name: found deep, which deep.yaml has already, expected a new name", ""},
-		{[]published.Experiment{experiment("a"), experiment("a")}, "a.yaml:1:7: name: found a, which a.yaml has already, expected a new name", ""},
-		{[]published.Experiment{experiment("mine", "base", "deeep")}, `mine.yaml:4:5: close_to: found the unknown experiment "deeep", expected one of base, deep, mine`, "did you mean deep?"},
-		{[]published.Experiment{experiment("mine", "something")}, `mine.yaml:3:5: better_than: found the unknown experiment "something", expected one of base, deep, mine`, ""},
-		{[]published.Experiment{experiment("mine", "mine")}, "mine.yaml:3:5: better_than: found the experiment itself, expected another one", ""},
-		{[]published.Experiment{experiment("a", "b"), experiment("b", "base", "a")}, "b.yaml:4:5: close_to: found the circle a -> b -> a, expected references that end", ""},
-		{[]published.Experiment{experiment("x", "a"), experiment("a", "b"), experiment("b", "c"), experiment("c", "deep", "base", "a")},
-			"c.yaml:5:5: better_than: found the circle a -> b -> c -> a, expected references that end", ""},
+		{[]published.Experiment{experiment("mine", "yours"), experiment("yours", "mine")}, "", ""}, // in any order
+		{[]published.Experiment{experiment("deep")}, "deep.yaml: name: found deep, which deep.yaml has already, expected a new name", ""},
+		{[]published.Experiment{experiment("a"), experiment("a")}, "a.yaml: name: found a, which a.yaml has already, expected a new name",
+			""},
+		{[]published.Experiment{experiment("mine", "base", "deeep")},
+			`mine.yaml: found the unknown experiment "deeep", expected one of base, deep, mine`,
+			"did you mean deep?"},
+		{[]published.Experiment{experiment("mine", "something")},
+			`mine.yaml: found the unknown experiment "something", expected one of base, deep, mine`,
+			""},
+		{[]published.Experiment{experiment("mine", "mine")}, "mine.yaml: found the experiment itself, expected another one", ""},
 	} {
 		all, err := published.Add(known, c.more...)
 		if c.message == "" {
@@ -150,51 +152,47 @@ func TestAdd(t *testing.T) {
 			}
 			continue
 		}
-		if err == nil || err.Error() != c.message {
-			t.Errorf("%v:\n   found %v\nexpected %s", names(c.more), err, c.message)
-		}
 		var problem *published.Error
-		if !errors.As(err, &problem) || problem.Hint() != c.hint {
-			t.Errorf("%v: found %#v, expected the hint %q", names(c.more), err, c.hint)
+		if !errors.As(err, &problem) || err.Error() != c.message || problem.Hint() != c.hint {
+			t.Errorf("%v:\n   found %v\nexpected %s and the hint %q", names(c.more), err, c.message, c.hint)
 		}
 	}
 	if len(known) != 2 {
 		t.Error("found that Add changed what it was given")
 	}
-	// A user's file can compare with the post's.
-	mine, err := published.Parse("mine.yaml", []byte("name: mine\nclaims: [{better_than: best-normalized}]\n"))
+}
+
+func TestChoose(t *testing.T) {
+	post := all(t)
+	mine, yours := experiment("mine", "yours", "best"), experiment("yours", "mine")
+	mine.Own, yours.Own = true, true
+	own, err := published.Add(post, mine, yours)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := published.Add(all(t), mine); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestSelect(t *testing.T) {
-	all := all(t)
-	for _, c := range []struct{ wanted, want []string }{
-		{nil, names(all)},
-		{[]string{"attempt-1"}, []string{"attempt-1"}},
-		{[]string{"deeper", "attempt-1", "deeper"}, []string{"attempt-1", "deeper"}},
-		{[]string{"best"}, []string{"attempt-1", "higher-learning-rate", "smaller-batch", "best"}},
-		{[]string{"best-normalized", "attempt-1"}, []string{"attempt-1", "attempt-1-normalized", "higher-learning-rate-normalized", "smaller-batch-normalized", "best-normalized"}},
+	best := []string{"attempt-1", "higher-learning-rate", "smaller-batch", "best"}
+	for _, c := range []struct {
+		known       []published.Experiment
+		names, want []string
+	}{
+		{post, nil, names(post)},
+		{post, []string{"deeper", "attempt-1", "deeper"}, []string{"attempt-1", "attempt-1-normalized", "deeper", "deeper-normalized"}},
+		{post, []string{"smaller-batch-normalized"}, []string{"attempt-1", "attempt-1-normalized", "smaller-batch", "smaller-batch-normalized"}},
+		{own, nil, append(best, "mine", "yours")}, // those of the files and what they need, no twins
+		{own, []string{"yours"}, append(best, "mine", "yours")},
+		{own, []string{"attempt-1"}, []string{"attempt-1", "attempt-1-normalized"}},
 	} {
-		got, err := published.Select(all, c.wanted)
+		got, err := published.Choose(c.known, c.names)
 		if err != nil || !slices.Equal(names(got), c.want) {
-			t.Errorf("%v: found %v, %v, expected %v", c.wanted, names(got), err, c.want)
+			t.Errorf("%v: found %v, %v, expected %v", c.names, names(got), err, c.want)
 		}
 	}
 	for _, c := range []struct{ name, hint string }{
-		{"bset", "did you mean best?"},
-		{"Deeper", "did you mean deeper?"},
-		{"smallerbatch", "did you mean smaller-batch?"},
-		{"attempt1", "did you mean attempt-1?"},
-		{"convolution", ""},
-		{"", ""},
+		{"bset", "did you mean best?"}, {"Deeper", "did you mean deeper?"}, {"smallerbatch", "did you mean smaller-batch?"},
+		{"attempt1", "did you mean attempt-1?"}, {"convolution", ""}, {"", ""},
 	} {
-		_, err := published.Select(all, []string{"best", c.name})
-		want := `experiment "` + c.name + `" is unknown, expected one of ` + strings.Join(names(all), ", ")
+		_, err := published.Choose(post, []string{"best", c.name})
+		want := `experiment "` + c.name + `" is unknown, expected one of ` + strings.Join(names(post), ", ")
 		var problem *published.Error
 		if !errors.As(err, &problem) || err.Error() != want || problem.Hint() != c.hint {
 			t.Errorf("found %#v, expected %s with the hint %q", err, want, c.hint)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"gonum.org/v1/gonum/stat"
 	"gonum.org/v1/gonum/stat/distuv"
@@ -12,9 +13,14 @@ import (
 // Confidence is the level of every [Interval].
 const Confidence = 0.95
 
-// FarBelow is how far a single seed must lie below 0 to refute a claim of "above
-// 0": one point of accuracy. Final accuracies of two seeds of one experiment
-// differ by a few tenths of a point.
+// MinSeeds is the least number of seeds that have an interval. Student's t of two
+// is 12.7: their interval would reach from 24% to 146% where they differ by 10
+// points.
+const MinSeeds = 3
+
+// FarBelow is how far few seeds must lie below 0 to refute a claim of "above 0":
+// one point of accuracy. Final accuracies of two seeds of one experiment differ by
+// a few tenths of a point.
 const FarBelow = 0.01
 
 // slack is how far beyond a bound a value still counts as at it, so that 0.898 is
@@ -23,8 +29,8 @@ const FarBelow = 0.01
 const slack = 1e-9
 
 // Interval is the mean of some seeds' values and its 95% confidence interval by
-// Student's t. One value has no spread to tell an interval from: Low and High are
-// then the value, Deviation is 0, and N = 1 says that they mean nothing.
+// Student's t. Fewer than MinSeeds values have no interval: Low and High are then
+// the mean and say nothing.
 type Interval struct {
 	N         int     `json:"n"`
 	Mean      float64 `json:"mean"`      // 0 for no values, as all else
@@ -33,8 +39,9 @@ type Interval struct {
 	Deviation float64 `json:"deviation"` // standard deviation of the sample (n - 1)
 }
 
-// NewInterval returns the interval of finite values.
-func NewInterval(values []float64) Interval {
+// NewInterval returns the interval of finite values that cannot be less than least
+// or more than most, which the interval does not leave either.
+func NewInterval(values []float64, least, most float64) Interval {
 	n := len(values)
 	if n == 0 {
 		return Interval{}
@@ -45,9 +52,42 @@ func NewInterval(values []float64) Interval {
 		return Interval{N: n, Mean: values[0], Low: values[0], High: values[0]}
 	}
 	mean, deviation := stat.MeanStdDev(values, nil)
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(n - 1)}.Quantile((1 + Confidence) / 2)
-	half := t * deviation / math.Sqrt(float64(n))
-	return Interval{N: n, Mean: mean, Low: mean - half, High: mean + half, Deviation: deviation}
+	i := Interval{N: n, Mean: mean, Low: mean, High: mean, Deviation: deviation}
+	if i.Known() {
+		half := i.half()
+		i.Low, i.High = max(mean-half, least), min(mean+half, most)
+	}
+	return i
+}
+
+// NewAccuracy returns the interval of accuracies, from 0 to 1.
+func NewAccuracy(values []float64) Interval { return NewInterval(values, 0, 1) }
+
+// Known reports whether there are enough seeds for an interval.
+func (i Interval) Known() bool { return i.N >= MinSeeds }
+
+// half is half of the width by Student's t, before the interval is cut at the ends
+// of the range.
+func (i Interval) half() float64 {
+	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(i.N - 1)}.Quantile((1 + Confidence) / 2)
+	return t * i.Deviation / math.Sqrt(float64(i.N))
+}
+
+// Percent writes accuracies: "89.35% ± 0.12"; "98.00% (93.20 to 100.00)" where the
+// interval ends at 0 or 100%; only the mean of fewer than MinSeeds seeds, and "-"
+// of none.
+func (i Interval) Percent() string {
+	mean := fmt.Sprintf("%.2f%%", 100*i.Mean)
+	if i.N == 0 {
+		return "-"
+	} else if !i.Known() {
+		return mean
+	}
+	half := i.half()
+	if i.Mean-half < i.Low-slack || i.Mean+half > i.High+slack {
+		return fmt.Sprintf("%s (%.2f to %.2f)", mean, 100*i.Low, 100*i.High)
+	}
+	return fmt.Sprintf("%s ± %.2f", mean, 100*half)
 }
 
 // Verdict is whether a claim holds.
@@ -63,10 +103,11 @@ const (
 // Judgement is the verdict on a claim and what it rests on.
 type Judgement struct {
 	Verdict  Verdict   `json:"verdict"`
-	Reason   string    `json:"reason"` // one line, in the claim's unit: "1 seed", "2 of 5 seeds diverged; ..."
+	Reason   string    `json:"reason"` // one line, in the claim's unit: "one seed, so no interval", "2 of 5 seeds diverged; ..."
 	Interval Interval  `json:"interval"`
-	Values   []float64 `json:"values"`   // one a seed that could be measured
-	Diverged int       `json:"diverged"` // seeds that have no value because their loss stopped being finite
+	Values   []float64 `json:"values"`          // one a seed that could be measured
+	Never    int       `json:"never,omitempty"` // seeds that have no value because their accuracies did not cross
+	Diverged int       `json:"diverged"`        // seeds that have no value because their loss stopped being finite
 }
 
 // Judge gives the verdict on the values of Measure, one a seed, and the number of
@@ -76,45 +117,97 @@ type Judgement struct {
 // not hold if the whole interval lies outside; else it is undecided. Bounds are
 // compared with a slack of 1e-9. The range is Value ± Tolerance, or above 0.
 //
-//   - One seed tells no spread and leaves the claim undecided, unless it is off by
-//     more than twice the tolerance or, of "above 0", by more than FarBelow.
+//   - Fewer than MinSeeds seeds have no interval and leave the claim undecided,
+//     unless all are off by more than twice the tolerance or, of "above 0", by
+//     more than FarBelow.
 //   - Seeds that agree to the last bit have an interval of one point, which decides.
 //   - Diverged seeds are counted and named, and never averaged in. A claim that
 //     the others bear out is then undecided, since they are the survivors; one
 //     that they refute does not hold, and neither does one if all diverged.
+//   - Seeds whose accuracies never cross are treated alike.
 //   - Without any seed it is undecided.
 func (c Claim) Judge(values []float64, diverged int) Judgement {
-	j := Judgement{Interval: NewInterval(values), Values: append([]float64{}, values...), Diverged: diverged}
-	j.Verdict, j.Reason = c.verdict(j.Interval)
-	switch {
-	case diverged == 0:
-	case len(values) == 0:
-		j.Verdict, j.Reason = Fails, divergedSeeds(diverged, diverged)
-	default:
-		j.Reason = divergedSeeds(diverged, diverged+len(values)) + "; " + j.Reason
-		if j.Verdict == Holds {
-			j.Verdict = Undecided
+	j := Judgement{Values: []float64{}, Diverged: diverged}
+	for _, value := range values {
+		if math.IsInf(value, 1) {
+			j.Never++
+		} else {
+			j.Values = append(j.Values, value)
 		}
 	}
+	least, most := c.Kind.row().unit.bounds(c.Epochs)
+	j.Interval = NewInterval(j.Values, least, most)
+	var found string
+	j.Verdict, found = c.verdict(j.Values, j.Interval)
+	switch missing := j.Never + diverged; {
+	case missing > 0 && len(j.Values) == 0:
+		j.Verdict = Fails
+	case missing > 0 && j.Verdict == Holds:
+		j.Verdict = Undecided
+	}
+	var reasons []string
+	if diverged > 0 {
+		reasons = append(reasons, fmt.Sprintf("%d of %s diverged", diverged, plural(diverged+len(values), "seed")))
+	}
+	if j.Never > 0 {
+		reasons = append(reasons, c.crossed(j))
+	} else if j.Interval.N > 0 || diverged == 0 {
+		reasons = append(reasons, found)
+	}
+	j.Reason = strings.Join(reasons, "; ")
 	return j
 }
 
-func divergedSeeds(diverged, seeds int) string {
-	return fmt.Sprintf("%d of %s diverged", diverged, plural(seeds, "seed"))
+// crossed says how many seeds crossed, and when: "1 of 3 seeds crossed, at epoch 3".
+func (c Claim) crossed(j Judgement) string {
+	seeds := len(j.Values) + j.Never
+	text := fmt.Sprintf("%d of %s crossed", len(j.Values), plural(seeds, "seed"))
+	switch len(j.Values) {
+	case 0:
+		return text
+	case 1:
+		return text + ", at " + c.Format(j.Interval.Mean)
+	default:
+		return text + ", on average at " + c.Format(j.Interval.Mean)
+	}
 }
 
-// verdict judges the seeds that did not diverge.
-func (c Claim) verdict(i Interval) (Verdict, string) {
-	t, say := c.target(), c.words()
+// Ours writes what was measured in the claim's unit: "89.30% (89.21% to 89.39%)";
+// without an interval if there is none, "1 of 3 seeds crossed, at epoch 3" where
+// some never do, and "not measured" without any seed.
+func (c Claim) Ours(j Judgement) string {
+	mean := c.Format(j.Interval.Mean)
 	switch {
-	case i.N == 0:
-		return Undecided, "not measured"
-	case i.N == 1 && t.far(i.Mean):
-		return Fails, "1 seed, " + say.far
-	case i.N == 1:
-		return Undecided, "1 seed"
+	case j.Never > 0:
+		return c.crossed(j)
+	case j.Interval.N == 0:
+		return "not measured"
+	case j.Interval.N == 1:
+		return mean
+	case !j.Interval.Known():
+		return mean + " (too few seeds for an interval)"
+	default:
+		return fmt.Sprintf("%s (%s)", mean, c.span(j.Interval))
 	}
-	found := "the interval " + c.span(i.Low, i.High)
+}
+
+// verdict judges the seeds that have a value.
+func (c Claim) verdict(values []float64, i Interval) (Verdict, string) {
+	t, say := c.target(), c.words()
+	if i.N == 0 {
+		return Undecided, "not measured"
+	}
+	if !i.Known() {
+		reason := "one seed, so no interval"
+		if i.N > 1 {
+			reason = fmt.Sprintf("%d seeds, too few seeds for an interval", i.N)
+		}
+		if slices.ContainsFunc(values, func(x float64) bool { return !t.far(x) }) {
+			return Undecided, reason
+		}
+		return Fails, reason + "; " + say.far
+	}
+	found := "the interval " + c.span(i)
 	if i.Low == i.High {
 		found = fmt.Sprintf("every seed's value (%s)", c.Format(i.Mean))
 	}
@@ -135,12 +228,10 @@ type target struct {
 }
 
 func (c Claim) target() target {
-	switch c.Kind {
-	case NoOverfitting, StillRising, BetterThan:
+	if c.Kind.row().aboveZero {
 		return target{high: math.Inf(1), oneSided: true}
-	default:
-		return target{low: c.Value - c.Tolerance, high: c.Value + c.Tolerance}
 	}
+	return target{low: c.Value - c.Tolerance, high: c.Value + c.Tolerance}
 }
 
 func (t target) contains(x float64) bool {
@@ -171,10 +262,11 @@ func (t target) far(x float64) bool {
 type words struct{ within, outside, beyond, far string }
 
 func (c Claim) words() words {
-	t, u := c.target(), c.unit()
+	t, u := c.target(), c.Kind.row().unit
 	if t.oneSided {
 		return words{"is above 0", "is not above 0", "reaches down to 0 or below", "far below 0"}
 	}
-	tolerance := "the tolerance, " + c.spanOf(u.exact(t.low), u.exact(t.high))
+	least, most := u.bounds(c.Epochs)
+	tolerance := "the tolerance, " + u.span(u.exact(max(t.low, least)), u.exact(min(t.high, most)))
 	return words{"lies within " + tolerance, "lies outside " + tolerance, "reaches beyond " + tolerance, "far outside " + tolerance}
 }

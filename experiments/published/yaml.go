@@ -3,312 +3,191 @@ package published
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
+	"github.com/goccy/go-yaml/printer"
 	"github.com/goccy/go-yaml/token"
 )
+
+// MaxFileBytes is the most that an experiment's file may hold; the longest of the
+// embedded ones has less than 2 KiB.
+const MaxFileBytes = 64 << 10
 
 // maxTokens bounds the words and signs of a file. The time that goccy/go-yaml
 // takes grows with the square of the depth: 64 KiB of "[" would take a minute.
 const maxTokens = 2048
 
-// How many characters of a wrong text, and of goccy/go-yaml's messages, an error
-// shows.
-const (
-	maxQuoted  = 40
-	maxMessage = 120
-)
+// maxLine is how many characters of a line of its file an error shows.
+const maxLine = 160
 
-// node is a value of a YAML file with the place that errors name. Reading nodes,
-// and not into a struct, is what lets every error say where, what and what instead.
-type node struct {
-	file string
-	path string // keys from the top, "settings.batch_size"; "" at the top
-	ast  ast.Node
+// Error is what is wrong with an experiment's file or with a name: a wrong use,
+// found before anything trains.
+type Error struct {
+	File   string // "" when the problem is in no file
+	Text   string // what was found and what was expected
+	Advice string // what was probably meant, "" for nothing; one line
+	at     *token.Token
 }
 
-// entry is a key of a mapping and its value.
-type entry struct {
-	key   string
-	at    *token.Position // of the key
-	value node
-}
-
-// parseYAML reads a file of one mapping.
-func parseYAML(file string, text []byte) (node, error) {
-	n := node{file: file}
-	if len(text) > MaxFileBytes {
-		return n, &Error{File: file, Text: fmt.Sprintf("found more than %d bytes, expected an experiment's file of at most that", MaxFileBytes)}
+// Error is "file:line:column: text" and the lines of the file around it, with a
+// caret, as far as the place is known.
+func (e *Error) Error() string {
+	switch {
+	case e.File == "":
+		return e.Text
+	case e.at == nil:
+		return fmt.Sprintf("%s: %s", e.File, e.Text)
 	}
-	content := strings.TrimPrefix(string(text), "\ufeff") // editors on Windows put it there
-	if err := checkCharacters(file, content); err != nil {
-		return n, err
-	}
-	tokens := lexer.Tokenize(content)
-	if len(tokens) > maxTokens {
-		return n, &Error{File: file, Text: fmt.Sprintf("found %d words and signs, expected at most %d", len(tokens), maxTokens)}
-	}
-	// Duplicate keys are found below, for one form of all messages.
-	tree, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		return n, syntaxError(file, err)
-	}
-	for i, document := range tree.Docs {
-		switch {
-		case document.Body == nil:
-		case n.ast == nil && i == 0:
-			n.ast = document.Body
-		default:
-			second := node{file: file, ast: document.Body}
-			return n, second.errorf("found a second document, expected one")
-		}
-	}
-	if n.ast == nil {
-		return n, &Error{File: file, Text: "found an empty file, expected an experiment with at least a name"}
-	}
-	return n, nil
-}
-
-// checkCharacters refuses what no text file holds and no terminal should be sent.
-func checkCharacters(file, content string) error {
-	line, column := 1, 1
-	for i, r := range content {
-		if r == utf8.RuneError {
-			if _, size := utf8.DecodeRuneInString(content[i:]); size == 1 {
-				return &Error{File: file, Line: line, Column: column, Text: fmt.Sprintf("found the byte 0x%02x, expected UTF-8", content[i])}
-			}
-		}
-		if unicode.IsControl(r) && !strings.ContainsRune("\n\r\t", r) {
-			return &Error{File: file, Line: line, Column: column, Text: fmt.Sprintf("found the control character %U, expected text", r)}
-		}
-		column++
-		if r == '\n' {
-			line, column = line+1, 1
-		}
-	}
-	return nil
-}
-
-// syntaxError is goccy/go-yaml's error on one line. It may quote all that follows
-// in the file, so it is shortened.
-func syntaxError(file string, err error) error {
-	e, message := &Error{File: file}, err.Error()
-	var located yaml.Error
-	if errors.As(err, &located) {
-		message = located.GetMessage()
-		if t := located.GetToken(); t != nil && t.Position != nil {
-			e.Line, e.Column = t.Position.Line, t.Position.Column
-		}
-	}
-	e.Text = "found what is not YAML: " + shorten(strings.Join(strings.Fields(message), " "), maxMessage)
-	return e
-}
-
-// position is where the value begins, nil if that is not known.
-func (n node) position() *token.Position {
-	at := n.ast
-	switch value := at.(type) {
-	case *ast.MappingNode:
-		// The token of a mapping in block style is the first colon, not the first key.
-		if !value.IsFlowStyle && len(value.Values) > 0 {
-			at = value.Values[0].Key
-		}
-	case *ast.MappingValueNode:
-		at = value.Key
-	}
-	if at == nil || at.GetToken() == nil {
-		return nil
-	}
-	return at.GetToken().Position
-}
-
-// errorf is an error at the value, after its path.
-func (n node) errorf(format string, values ...any) *Error {
-	return n.errorAt(n.position(), format, values...)
-}
-
-// errorAt is an error at another place in the file, after n's path.
-func (n node) errorAt(at *token.Position, format string, values ...any) *Error {
-	e := &Error{File: n.file, Text: fmt.Sprintf(format, values...)}
-	if n.path != "" {
-		e.Text = n.path + ": " + e.Text
-	}
-	if at != nil {
-		e.Line, e.Column = at.Line, at.Column
-	}
-	return e
-}
-
-// found says what the value is, for errors.
-func (n node) found() string {
-	switch value := n.ast.(type) {
-	case nil, *ast.NullNode:
-		return "nothing"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "a mapping"
-	case *ast.SequenceNode:
-		return "a list"
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode:
-		return "an anchor or alias, which experiments do without"
-	case *ast.TagNode:
-		return "a tag, which experiments do without"
-	case *ast.StringNode:
-		if _, ok := n.plain(); ok && number.MatchString(value.Value) {
-			return shorten(value.Value, maxQuoted)
-		}
-		return quote(value.Value)
-	case *ast.LiteralNode:
-		return quote(value.Value.Value)
-	default:
-		return shorten(n.ast.GetToken().Value, maxQuoted)
-	}
-}
-
-func shorten(text string, most int) string {
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
+	var source printer.Printer
+	text := fmt.Sprintf("%s:%d:%d: %s", e.File, e.at.Position.Line, e.at.Position.Column, e.Text)
+	for line := range strings.Lines(strings.TrimRight(source.PrintErrorToken(e.at, false), " \n")) {
+		text += fmt.Sprintf("\n%.*s", maxLine, strings.TrimRight(line, "\r\n"))
 	}
 	return text
 }
 
-func quote(text string) string { return strconv.Quote(shorten(text, maxQuoted)) }
+// Hint returns the advice. The command prints it on a line of its own.
+func (e *Error) Hint() string { return e.Advice }
 
-// mapping returns the entries in the order of the file, each key one of known and
-// there at most once. advice is for keys that are not known but tempting; it may be
-// nil.
-func (n node) mapping(known []string, advice map[string]string) ([]entry, error) {
-	var values []*ast.MappingValueNode
-	switch value := n.ast.(type) {
-	case *ast.MappingNode:
-		values = value.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{value}
+// wrong is an error at a value.
+func wrong(n ast.Node, format string, values ...any) *Error {
+	e := &Error{Text: fmt.Sprintf(format, values...)}
+	if block, ok := n.(*ast.MappingNode); ok && !block.IsFlowStyle && len(block.Values) > 0 {
+		n = block.Values[0].Key // the token of such a mapping is its first colon
+	}
+	if n != nil {
+		e.at = n.GetToken()
+	}
+	return e
+}
+
+// inFile makes of any error one that names the file, and of the library's one
+// that shows the place.
+func inFile(file string, err error) *Error {
+	var problem *Error
+	var library yaml.Error
+	var mismatch *yaml.TypeError
+	switch {
+	case errors.As(err, &problem):
+	case errors.As(err, &mismatch): // its message speaks of Go's types
+		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a text"}[mismatch.DstType.Kind()]
+		problem = &Error{Text: fmt.Sprintf("found %.40q, expected %s", mismatch.Token.Value, expected), at: mismatch.Token}
+	case errors.As(err, &library):
+		problem = &Error{Text: fmt.Sprintf("%.200s", library.GetMessage()), at: library.GetToken()}
 	default:
-		return nil, n.errorf("found %s, expected a mapping of %s", n.found(), strings.Join(known, ", "))
+		problem = &Error{Text: fmt.Sprintf("%.200s", err)}
 	}
-	var entries []entry
-	lines := map[string]int{}
-	for _, value := range values {
-		key, ok := value.Key.(*ast.StringNode)
-		if !ok {
-			odd := node{file: n.file, path: n.path, ast: value.Key}
-			return nil, odd.errorf("found %s as a key, expected one of %s", odd.found(), strings.Join(known, ", "))
-		}
-		at := key.GetToken().Position
-		if !slices.Contains(known, key.Value) {
-			err := n.errorAt(at, "found the key %s, expected one of %s", quote(key.Value), strings.Join(known, ", "))
-			if err.Advice = advice[key.Value]; err.Advice == "" {
-				err.Advice = didYouMean(key.Value, known)
-			}
-			return nil, err
-		}
-		if line, twice := lines[key.Value]; twice {
-			return nil, n.errorAt(at, "found the key %q a second time, expected it only on line %d", key.Value, line)
-		}
-		lines[key.Value] = at.Line
-		entries = append(entries, entry{key.Value, at, node{n.file, join(n.path, key.Value), value.Value}})
-	}
-	return entries, nil
+	problem.File = file
+	return problem
 }
 
-func join(path, key string) string {
-	if path == "" {
-		return key
+// parseYAML returns the only document of a file.
+func parseYAML(text []byte) (ast.Node, error) {
+	if len(text) > MaxFileBytes {
+		return nil, &Error{Text: fmt.Sprintf("found more than %d bytes, expected an experiment's file of at most that", MaxFileBytes)}
 	}
-	return path + "." + key
+	if !utf8.Valid(text) {
+		return nil, &Error{Text: "found bytes that are not UTF-8, expected text"}
+	}
+	tokens := lexer.Tokenize(strings.TrimPrefix(string(text), "\ufeff")) // editors on Windows put it there
+	if len(tokens) > maxTokens {
+		return nil, &Error{Text: fmt.Sprintf("found %d words and signs, expected at most %d", len(tokens), maxTokens)}
+	}
+	tree, err := parser.Parse(tokens, 0)
+	if err != nil {
+		return nil, err
+	}
+	var body ast.Node
+	for _, document := range tree.Docs {
+		switch {
+		case document.Body == nil:
+		case body != nil:
+			return nil, wrong(document.Body, "found a second document, expected one")
+		default:
+			body = document.Body
+		}
+	}
+	if body == nil {
+		return nil, &Error{Text: "found an empty file, expected an experiment with at least a name"}
+	}
+	var refused refusal
+	ast.Walk(&refused, body)
+	return body, refused.err
 }
 
-// list returns the elements, which keep the path of the list.
-func (n node) list(of string) ([]node, error) {
-	sequence, ok := n.ast.(*ast.SequenceNode)
-	if !ok {
-		return nil, n.errorf("found %s, expected a list of %s", n.found(), of)
+// refusal finds what no experiment's file needs: aliases, which can blow up a
+// file, tags, which change types, and keys without a value, which the decoder
+// would take for the default.
+type refusal struct{ err error }
+
+func (r *refusal) Visit(n ast.Node) ast.Visitor {
+	switch n.(type) {
+	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
+		r.err = wrong(n, "found an anchor, an alias or a tag, expected a plain value")
+	case *ast.NullNode:
+		r.err = wrong(n, "found nothing, expected a value")
 	}
-	elements := make([]node, len(sequence.Values))
-	for i, value := range sequence.Values {
-		elements[i] = node{n.file, n.path, value}
+	if r.err != nil {
+		return nil
 	}
-	return elements, nil
+	return r
 }
 
-// text is a text on one line. Line breaks of a block count as spaces.
-func (n node) text() (string, error) {
-	var text string
-	switch value := n.ast.(type) {
-	case *ast.StringNode:
-		text = value.Value
-	case *ast.LiteralNode:
-		text = value.Value.Value
+func decode(n ast.Node, into any) error { return yaml.NodeToValue(n, into, yaml.Strict()) }
+
+// nodeAt is the value at a path such as "$.settings.epochs", nil if there is none.
+func nodeAt(body ast.Node, path string) (n ast.Node) {
+	if p, err := yaml.PathString(path); err == nil && body != nil {
+		n, _ = p.FilterNode(body)
+	}
+	return n
+}
+
+// numeral is a number of config.json, with a sign or without digits before the
+// point for the writer's ease. YAML's other forms (0x10, 010, 1_000, .inf) are
+// refused: readers disagree on them.
+var numeral = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
+
+// numeralOf is the text of a number, "" for anything else. goccy/go-yaml takes
+// some numbers, such as 1e-3, for texts, so that the kind of the node does not tell.
+func numeralOf(n ast.Node) string {
+	switch t := n.GetToken(); t.Type {
+	case token.SingleQuoteType, token.DoubleQuoteType:
+		return ""
 	default:
-		return "", n.errorf("found %s, expected a text", n.found())
+		return numeral.FindString(t.Value)
 	}
-	text = strings.Join(strings.Fields(text), " ")
-	if text == "" {
-		return "", n.errorf("found an empty text, expected some")
-	}
-	// An escape such as "\e" gets past checkCharacters.
-	for _, r := range text {
-		if unicode.IsControl(r) {
-			return "", n.errorf("found the control character %U, expected text", r)
-		}
-	}
-	return text, nil
 }
 
-// Numbers are those of config.json, with a sign or without digits before the point
-// for the writer's ease. YAML's other forms (0x10, 010, 1_000, .inf) are refused:
-// readers disagree on them.
-var (
-	number = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
-	whole  = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
-)
+// whole is a whole number. The library's own decoding would take 3.5 for 3, and
+// "64" and 1e2 for numbers as well.
+type whole int
 
-// plain is the text of a scalar without quotes. goccy/go-yaml takes some numbers,
-// such as 1e-3, for texts, so the kind of the node does not tell.
-func (n node) plain() (string, bool) {
-	switch value := n.ast.(type) {
-	case *ast.IntegerNode, *ast.FloatNode:
-		return value.GetToken().Value, true
-	case *ast.StringNode:
-		return value.Value, value.GetToken().Type == token.StringType
-	default:
-		return "", false
+func (w *whole) UnmarshalYAML(n ast.Node) error {
+	value, err := strconv.Atoi(numeralOf(n))
+	if err != nil {
+		return wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
 	}
+	*w = whole(value)
+	return nil
 }
 
 // number is a finite number.
-func (n node) number() (float64, error) {
-	if text, ok := n.plain(); ok && number.MatchString(text) {
-		if value, err := strconv.ParseFloat(text, 64); err == nil {
-			return value, nil
-		}
-	}
-	return 0, n.errorf("found %s, expected a number", n.found())
-}
+type number float64
 
-// whole is a whole number.
-func (n node) whole() (int, error) {
-	if text, ok := n.plain(); ok && whole.MatchString(text) {
-		if value, err := strconv.Atoi(text); err == nil {
-			return value, nil
-		}
+func (x *number) UnmarshalYAML(n ast.Node) error {
+	value, err := strconv.ParseFloat(numeralOf(n), 64)
+	if err != nil {
+		return wrong(n, "found %.40q, expected a number", n.GetToken().Value)
 	}
-	return 0, n.errorf("found %s, expected a whole number", n.found())
-}
-
-// truth is true or false.
-func (n node) truth() (bool, error) {
-	if value, ok := n.ast.(*ast.BoolNode); ok {
-		return value.Value, nil
-	}
-	return false, n.errorf("found %s, expected true or false", n.found())
+	*x = number(value)
+	return nil
 }

@@ -221,7 +221,7 @@ func classes(e experiment) []class {
 			mostly = fmt.Sprintf("%d (%s)", slices.Index(wrong, most), counted(most, "time"))
 		}
 		all = append(all, class{
-			Class: number, Accuracy: accuracyText(newInterval(accuracies)),
+			Class: number, Accuracy: published.NewAccuracy(accuracies).Percent(),
 			Wrong: thousands(sum(wrong)) + " of " + thousands(sum(row)), Mostly: mostly,
 		})
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"epochal/dataset"
+	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report/figures"
 )
@@ -139,7 +140,7 @@ func comparedOf(e experiment) figures.Compared {
 	if e.Normalized {
 		c.Kind = "normalized inputs"
 	}
-	if e.TestAccuracy.N >= fewestSeeds {
+	if e.TestAccuracy.N >= published.MinSeeds {
 		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
 	}
 	for _, run := range e.Runs {

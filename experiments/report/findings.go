@@ -25,7 +25,7 @@ type voice struct {
 func voiceOf(r Results) voice {
 	var own []string
 	for _, e := range r.Experiments {
-		if isOwn(e) {
+		if e.Own {
 			own = append(own, e.Title)
 		}
 	}
@@ -134,7 +134,7 @@ func finalText(e experiment, accuracy interval) string {
 	if accuracy.N == 0 && e.Diverged > 0 {
 		return "all diverged"
 	}
-	return accuracyText(accuracy)
+	return accuracy.Percent()
 }
 
 // twins is an experiment beside its twin with normalized inputs.
@@ -154,7 +154,7 @@ func allTwins(r Results) []twins {
 		if e.Normalized || !found || !other.Normalized {
 			continue
 		}
-		t := twins{Plain: e, Normalized: other, Difference: newInterval(differences(e, other))}
+		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other), -1, 1)}
 		t.Published, t.Claimed = publishedAccuracy(e)
 		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
 			far := math.Abs(t.Published - e.TestAccuracy.Mean)
@@ -234,7 +234,7 @@ func twinsSentence(all []twins) string {
 // twinsHint says what to run where none of the post's experiments ran in both forms,
 // "" if one did or there are others.
 func twinsHint(r Results) string {
-	if len(allTwins(r)) > 0 || slices.ContainsFunc(r.Experiments, isOwn) {
+	if len(allTwins(r)) > 0 || slices.ContainsFunc(r.Experiments, func(e experiment) bool { return e.Own }) {
 		return ""
 	}
 	for _, e := range r.Experiments {

@@ -24,7 +24,6 @@ import (
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report"
-	"epochal/experiments/reproduce"
 	"epochal/model/backend"
 
 	"github.com/google/go-cmp/cmp"
@@ -82,14 +81,14 @@ func diverged(c experiments.Config, e record.Environment) record.Record {
 }
 
 // experiment puts runs together, one for each seed.
-func experiment(name string, c experiments.Config, runs ...record.Record) reproduce.Experiment {
-	e := reproduce.Experiment{
+func experiment(name string, c experiments.Config, runs ...record.Record) published.ExperimentResult {
+	e := published.ExperimentResult{
 		Name: name, Title: "About " + name, Why: "To see " + name + ".", Normalized: c.Normalize, Config: c,
-		Claims: []reproduce.ClaimResult{}, Records: runs,
+		Claims: []published.ClaimResult{}, Records: runs,
 	}
 	var train, test []float64
 	for seed, r := range runs {
-		one := reproduce.RunResult{
+		one := published.RunResult{
 			Seed: uint64(seed), Folder: fmt.Sprintf("runs/%s-seed%d", name, seed),
 			Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion,
 		}
@@ -123,7 +122,7 @@ func interval(values []float64) published.Interval {
 }
 
 // results are 2 seeds of an experiment, of its twin, and of one that mostly diverged.
-func results() reproduce.Results {
+func results() published.Results {
 	environment := record.Environment{
 		Version: "v1.2.3", Revision: "0123abc", Go: "go1.26.5", GoMLX: "v0.28.8", GoXLA: "v0.4.5",
 		OperatingSystem: "linux", Architecture: "amd64", Cores: 2,
@@ -142,9 +141,9 @@ func results() reproduce.Results {
 	plain := experiment("attempt-1", config, run(config, environment, 25), run(config, environment, 26))
 	twin := experiment("attempt-1-normalized", normalized, run(normalized, environment, 27), run(normalized, environment, 28))
 	plain.Twin, twin.Twin = twin.Name, plain.Name
-	plain.Claims = []reproduce.ClaimResult{
+	plain.Claims = []published.ClaimResult{
 		{
-			Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
+			Claim: "final test accuracy", Kind: published.FinalTestAccuracy, Value: 0.845, Tolerance: 0.015, Published: "84.5% ± 1.5", Ours: "84.96% (84.18% to 85.74%)", Source: "about 84.5%", Expected: true,
 			Judgement: published.Judgement{
 				Verdict: published.Holds, Reason: "the interval is within 83% to 86%",
 				Interval: plain.TestAccuracy, Values: []float64{0.8125, 0.875},
@@ -158,15 +157,15 @@ func results() reproduce.Results {
 			},
 		},
 	}
-	twin.Claims = []reproduce.ClaimResult{{
-		Claim: "final test accuracy", Published: "84.5% ± 1.5", Ours: "91.7%",
+	twin.Claims = []published.ClaimResult{{
+		Claim: "final test accuracy", Kind: published.FinalTestAccuracy, Value: 0.845, Tolerance: 0.015, Published: "84.5% ± 1.5", Ours: "91.7%",
 		Judgement: published.Judgement{
 			Verdict: published.Fails, Reason: "the interval is outside 83% to 86%",
 			Interval: twin.TestAccuracy, Values: []float64{0.875, 0.9375},
 		},
 	}}
 	mixed := experiment("wider", wild, diverged(wild, environment), run(wild, environment, 24))
-	mixed.Claims = []reproduce.ClaimResult{{
+	mixed.Claims = []published.ClaimResult{{
 		Claim: "final test accuracy against attempt-1", Published: "above attempt-1", Ours: "-2.00 points",
 		Source: "slightly better", Expected: true,
 		Judgement: published.Judgement{
@@ -176,14 +175,14 @@ func results() reproduce.Results {
 	}}
 	lost := experiment("narrower", wild, diverged(wild, environment), diverged(wild, environment))
 
-	return reproduce.Results{
-		Schema: reproduce.Schema, Command: "epochal reproduce attempt-1 attempt-1-normalized wider narrower --seeds 2",
+	return published.Results{
+		Schema: published.Schema, Command: "epochal reproduce attempt-1 attempt-1-normalized wider narrower --seeds 2",
 		Seeds: []uint64{0, 1}, Backends: []string{"xla:cpu"},
-		Environment: environment, Experiments: []reproduce.Experiment{plain, twin, mixed, lost},
+		Environment: environment, Experiments: []published.ExperimentResult{plain, twin, mixed, lost},
 	}
 }
 
-func page(t *testing.T, r reproduce.Results, data *dataset.Dataset) string {
+func page(t *testing.T, r published.Results, data *dataset.Dataset) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.Page(&out, r, data); err != nil {
@@ -193,7 +192,7 @@ func page(t *testing.T, r reproduce.Results, data *dataset.Dataset) string {
 	return out.String()
 }
 
-func markdown(t *testing.T, r reproduce.Results) string {
+func markdown(t *testing.T, r published.Results) string {
 	t.Helper()
 	var out bytes.Buffer
 	if err := report.Markdown(&out, r); err != nil {
@@ -333,11 +332,11 @@ func TestJSON(t *testing.T) {
 
 	decoder := json.NewDecoder(&out)
 	decoder.DisallowUnknownFields()
-	var read reproduce.Results
+	var read published.Results
 	if err := decoder.Decode(&read); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(results(), read, cmpopts.IgnoreFields(reproduce.Experiment{}, "Records")); diff != "" {
+	if diff := cmp.Diff(results(), read, cmpopts.IgnoreFields(published.ExperimentResult{}, "Records")); diff != "" {
 		t.Errorf("differs once read (-expected +found):\n%s", diff)
 	}
 	// The page needs no more than that.
@@ -419,7 +418,7 @@ func TestQuick(t *testing.T) {
 	r := results()
 	r.Quick = true
 	for i := range r.Experiments {
-		r.Experiments[i].Claims = []reproduce.ClaimResult{}
+		r.Experiments[i].Claims = []published.ClaimResult{}
 	}
 	for name, found := range map[string]string{"page": page(t, r, nil), "Markdown": markdown(t, r)} {
 		if !strings.Contains(found, "Smoke test: one seed and a few epochs") {
@@ -469,11 +468,11 @@ func TestOneOfTwins(t *testing.T) {
 }
 
 func TestNothing(t *testing.T) {
-	found := page(t, reproduce.Results{}, nil)
+	found := page(t, published.Results{}, nil)
 	if !strings.Contains(found, "0 experiments ran with 0 seeds. They make no claims.") {
 		t.Error("found no word on there being nothing")
 	}
-	markdown(t, reproduce.Results{})
+	markdown(t, published.Results{})
 }
 
 func TestWritersErrors(t *testing.T) {
@@ -565,7 +564,7 @@ func contents(t *testing.T, folder string) map[string]string {
 func TestOwnExperiment(t *testing.T) {
 	r := results()
 	r.Experiments = r.Experiments[2:3]
-	r.Experiments[0].Name, r.Experiments[0].Twin = "mine", ""
+	r.Experiments[0].Name, r.Experiments[0].Twin, r.Experiments[0].Own = "mine", "", true
 	for name, found := range map[string]string{"page": page(t, r, images()), "Markdown": markdown(t, r)} {
 		if !strings.Contains(found, "About wider") {
 			t.Errorf("%s: found no title of the experiment", name)
@@ -578,23 +577,23 @@ func TestOwnExperiment(t *testing.T) {
 	}
 }
 
-// Below 3 seeds there is no interval, and none leaves 0 to 100%.
+// Below 3 seeds there is no interval.
 func TestIntervals(t *testing.T) {
 	r := results()
-	for seeds, expected := range map[int]string{
-		1: "test 83.30%, n = 1", 2: "test 84.96%, n = 2", 3: "test 98.44% (96.88 to 100.00), n = 3", 4: "test 84.96%\u00a0±\u00a00.78, n = 4",
+	for _, c := range []struct {
+		values   []float64
+		expected string
+	}{
+		{[]float64{0.833}, "test 83.30%, n = 1"},
+		{[]float64{0.84, 0.86}, "test 85.00%, n = 2"},
+		{[]float64{0.97, 0.99, 1}, "test 98.67% (94.87 to 100.00), n = 3"},
+		{[]float64{0.85, 0.85, 0.86}, "test 85.33% ± 1.43, n = 3"},
 	} {
 		e := experiment("attempt-1", r.Experiments[0].Config)
-		e.TestAccuracy = published.Interval{N: seeds, Mean: 0.849609375, Low: 0.841796875, High: 0.857421875}
-		switch seeds {
-		case 1:
-			e.TestAccuracy.Mean = 0.833
-		case 3:
-			e.TestAccuracy = published.Interval{N: seeds, Mean: 0.984375, Low: 0.96875, High: 1.015625}
-		}
-		r.Experiments = []reproduce.Experiment{e}
-		if found := page(t, r, nil); !strings.Contains(found, expected) {
-			t.Errorf("%d seeds: found no %q", seeds, expected)
+		e.TestAccuracy = published.NewAccuracy(c.values)
+		r.Experiments = []published.ExperimentResult{e}
+		if found := page(t, r, nil); !strings.Contains(found, c.expected) {
+			t.Errorf("%v: found no %q", c.values, c.expected)
 		}
 	}
 }
@@ -634,7 +633,7 @@ func TestManyRuns(t *testing.T) {
 	for i := range runs {
 		runs[i].Config.Seed = uint64(i)
 	}
-	r.Experiments = []reproduce.Experiment{experiment("attempt-1", one.Config, runs...)}
+	r.Experiments = []published.ExperimentResult{experiment("attempt-1", one.Config, runs...)}
 	for i := range 120 {
 		r.Experiments = append(r.Experiments, experiment(fmt.Sprint("mine-", i), one.Config, runs[0]))
 		r.Experiments[1+i].Records = nil // so that there are no figures of it
@@ -660,7 +659,7 @@ func TestWriteFails(t *testing.T) {
 	for name, test := range map[string]struct {
 		file    string // in the way
 		folder  string
-		results reproduce.Results
+		results published.Results
 	}{
 		"the folder is a file":        {"results", "results", little},
 		"its parent is a file":        {"parent", "parent/results", little},

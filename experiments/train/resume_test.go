@@ -524,7 +524,7 @@ func FuzzReadCheckpoint(f *testing.F) {
 			}
 			return
 		}
-		if c.Epoch < 1 || c.Epoch > experiments.MaxEpochs+1 || c.Step < 0 || c.MetricsBytes < 0 || !(c.EpochSeconds >= 0) || len(weights) != 1 {
+		if c.Epoch < 1 || c.Epoch > experiments.MaxEpochs+1 || c.Step < 0 || c.MetricsBytes < 0 || !(c.EpochSeconds >= 0) || len(weights) != 2 {
 			t.Errorf("found %+v", c)
 		}
 	})

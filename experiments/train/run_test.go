@@ -254,8 +254,8 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 				"tensor linear_relu_stack.0.bias: found F32 [24], expected F32 [8]\n" +
 				"tensor linear_relu_stack.2.weight: found F32 [16 24], expected F32 [3 8]\n" +
 				"tensor linear_relu_stack.2.bias: found F32 [16], expected F32 [3]\n" +
-				"tensor linear_relu_stack.4.bias: found F32 [10], but a network with layer sizes [8] has none of that name\n" +
-				"tensor linear_relu_stack.4.weight: found F32 [10 16], but a network with layer sizes [8] has none of that name"},
+				"tensor linear_relu_stack.4.bias: found F32 [10], expected no tensor of that name\n" +
+				"tensor linear_relu_stack.4.weight: found F32 [10 16], expected no tensor of that name"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := small(t, backend.Go)

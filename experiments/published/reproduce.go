@@ -1,0 +1,185 @@
+package published
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"epochal/dataset/regular"
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/study"
+)
+
+// MaxSeeds is the most seeds of an experiment.
+const MaxSeeds = 1000
+
+// QuickEpochs is the number of epochs of a smoke test.
+const QuickEpochs = 2
+
+// ResultsFile is where the results are in their folder. It is at most
+// maxResults long.
+const (
+	ResultsFile = "results.json"
+	maxResults  = 1 << 30
+)
+
+// Options say how experiments are reproduced.
+type Options struct {
+	study.Options
+	Seeds   int    // seeds 0 to Seeds-1 of every experiment, 1 to MaxSeeds
+	Quick   bool   // one seed, QuickEpochs epochs, no claims judged
+	Command string // what makes the results, for the record
+}
+
+// Validate reports impossible options as [experiments.Problems].
+func (o Options) Validate() error {
+	err := o.Options.Validate()
+	if o.Seeds < 1 || o.Seeds > MaxSeeds {
+		problems := experiments.Problems{{Field: "seeds", Found: fmt.Sprint(o.Seeds), Expected: fmt.Sprintf("1 to %d", MaxSeeds)}}
+		var others experiments.Problems
+		errors.As(err, &others)
+		return append(problems, others...)
+	}
+	return err
+}
+
+// Reproduce runs what its folder does not hold yet of the chosen experiments,
+// which must hold everything that their claims refer to, and judges their claims.
+//
+// The experiments of the results.json that the folder holds already, and that are
+// not chosen now, are part of the results as well, with their own seeds and as they
+// were judged. One whose runs are gone is left out, which the observer is told.
+// Nothing runs if that file is of another version, or if either is a smoke test
+// and the other is none.
+func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
+	if o.Quick {
+		o.Seeds = 1
+		chosen = shortened(chosen)
+	}
+	if err := o.Validate(); err != nil {
+		return Results{}, err
+	}
+	before, err := readResults(o.Folder, o.Quick)
+	if err != nil {
+		return Results{}, err
+	}
+	var runs []study.Run
+	for _, e := range chosen {
+		for seed := range o.Seeds {
+			run := study.Run{Name: e.Name, Config: e.Config}
+			run.Config.Seed = uint64(seed)
+			runs = append(runs, run)
+		}
+	}
+	made, err := study.Do(ctx, runs, o.Options)
+	if err != nil {
+		return Results{}, err
+	}
+	all := map[string]ExperimentResult{}
+	for i, e := range chosen {
+		result := ExperimentResult{
+			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Normalized, Own: e.Own, Config: e.Config,
+			Command: o.Command, Claims: []ClaimResult{},
+		}
+		if err := result.summarize(made[i*o.Seeds : (i+1)*o.Seeds]); err != nil {
+			return Results{}, err
+		}
+		all[e.Name] = result
+	}
+	for _, e := range chosen {
+		result := all[e.Name]
+		for _, claim := range e.Claims {
+			result.Claims = append(result.Claims, judge(claim, result, all[claim.Reference]))
+		}
+		all[e.Name] = result
+	}
+	r := Results{Schema: Schema, Command: o.Command, Quick: o.Quick}
+	for seed := range o.Seeds {
+		r.Seeds = append(r.Seeds, uint64(seed))
+	}
+	for _, e := range before.Experiments {
+		if _, again := all[e.Name]; again {
+			r.Experiments = append(r.Experiments, all[e.Name])
+			delete(all, e.Name)
+		} else if err := e.reread(o.Folder); err == nil {
+			r.Experiments = append(r.Experiments, e)
+		} else if o.Observer != nil {
+			o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf("%s is no longer in the results: %v", e.Name, err)}})
+		}
+	}
+	for _, e := range chosen {
+		if result, isNew := all[e.Name]; isNew {
+			r.Experiments = append(r.Experiments, result)
+		}
+	}
+	r.finish()
+	return r, nil
+}
+
+// shortened are the experiments as a smoke test runs them.
+func shortened(chosen []Experiment) []Experiment {
+	short := slices.Clone(chosen)
+	for i := range short {
+		short[i].Config.Epochs = min(short[i].Config.Epochs, QuickEpochs)
+		short[i].Claims = nil
+	}
+	return short
+}
+
+// readResults reads the results that a folder holds already, none if it is new.
+func readResults(folder string, quick bool) (Results, error) {
+	var before Results
+	path := filepath.Join(folder, ResultsFile)
+	file, err := regular.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Results{}, nil
+	} else if err != nil {
+		return Results{}, fmt.Errorf("results: %w", err)
+	}
+	defer file.Close()
+	switch err = json.NewDecoder(io.LimitReader(file, maxResults)).Decode(&before); {
+	case err != nil:
+		err = fmt.Errorf("%s: %w; another program wrote it: choose another folder", path, err)
+	case before.Schema != Schema:
+		err = fmt.Errorf("%s: found schema %d, expected %d; another version wrote it: choose another folder", path, before.Schema, Schema)
+	case before.Quick != quick:
+		err = fmt.Errorf("%s: found the results of %s, expected those of %s; choose another folder", path, kindOf(before.Quick), kindOf(quick))
+	}
+	if err != nil {
+		return Results{}, fmt.Errorf("results: %w", err)
+	}
+	return before, nil
+}
+
+func kindOf(quick bool) string {
+	if quick {
+		return "a smoke test"
+	}
+	return "a full reproduction"
+}
+
+// reread reads the records of an experiment of the results that a folder holds.
+func (e *ExperimentResult) reread(folder string) error {
+	e.Kept = true
+	if len(e.Runs) == 0 {
+		return errors.New("found no run, expected at least one")
+	}
+	var runs []study.Result
+	for _, run := range e.Runs {
+		if !filepath.IsLocal(run.Folder) {
+			return fmt.Errorf("found the run folder %q, expected one below %s", run.Folder, folder)
+		}
+		one, err := record.Read(filepath.Join(folder, run.Folder))
+		if err != nil {
+			return err
+		}
+		runs = append(runs, study.Result{Folder: run.Folder, Record: one})
+	}
+	return e.summarize(runs)
+}

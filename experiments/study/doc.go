@@ -1,0 +1,20 @@
+// Package study makes the records of a list of runs: [Do] runs what its folder
+// does not hold yet, several runs side by side, and returns all records.
+//
+// A run is known by its identity ([record.Identity]: config with seed, data,
+// initial weights), which its environment.json holds. So none is ever run twice,
+// whoever asks for it under which name; runs that were interrupted go on, and a
+// list that grew, or was cut in parts, runs only what is missing.
+//
+//	runs/<name>-seed<n>/   a complete run folder, named for whom it was run first
+//	runs/.partial-<hash>/  a run that is under way, or was when its process ended
+//	.lock                  held by the process that writes
+//
+// Where a name is taken by another run, of other settings or data, the new run's
+// name ends in the first 12 digits of its identity as well, and both are kept.
+// Folders without an identity, such as older versions made, are left alone.
+//
+// The package takes any experiments; it judges and prints nothing. One run is
+// experiments/train's, what its folder holds experiments/record's. Package
+// published reproduces the post's experiments with it.
+package study

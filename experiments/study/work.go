@@ -1,0 +1,187 @@
+package study
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/train"
+	"epochal/model"
+	"epochal/model/backend"
+	"epochal/model/backend/install"
+)
+
+// work runs what is missing.
+type work struct {
+	options Options
+	store   *store
+	missing []*task
+	runs    int     // of the study
+	total   float64 // cost of all missing runs
+	started time.Time
+
+	mutex sync.Mutex // guards what follows, the store and the observer
+	next  int
+	done  int               // of all runs
+	spent map[*task]float64 // cost of what was done of each
+}
+
+// cost is the work of a run in floating point operations of its matrix
+// products, as if every dataset had MNIST's size. It orders runs and tells how
+// far they are.
+func cost(c experiments.Config) float64 {
+	t := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
+	return float64(c.Epochs) * (60000*model.TrainFLOPs(t) + 70000*model.EvaluationFLOPs(t))
+}
+
+// run starts the jobs and waits for them. The first error stops all of them.
+func (w *work) run(ctx context.Context) error {
+	// The longest first, so that the jobs end at about the same time.
+	slices.SortStableFunc(w.missing, func(a, b *task) int { return cmp.Compare(cost(b.Config), cost(a.Config)) })
+	w.spent = map[*task]float64{}
+	for _, t := range w.missing {
+		w.total += cost(t.Config)
+	}
+	devices, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	w.observe(Working{Backend: devices[0].Info(), Jobs: len(devices)})
+	w.started = w.options.Now()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var failure error // the first that is not the end of the context
+	var group sync.WaitGroup
+	for _, device := range devices {
+		group.Go(func() {
+			defer device.Close()
+			if err := w.job(ctx, device); err != nil {
+				w.mutex.Lock()
+				if failure == nil && !errors.Is(err, context.Canceled) {
+					failure = err // a run that could not be saved when it was cancelled, too
+				}
+				w.mutex.Unlock()
+				cancel(err)
+			}
+		})
+	}
+	group.Wait()
+	return cmp.Or(failure, context.Cause(ctx))
+}
+
+// open opens a device for every job. On the processor each has its share of the
+// cores: several runs side by side use them better than one run does, whose
+// steps are too small to be divided well.
+func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
+	cores := runtime.GOMAXPROCS(0)
+	jobs := min(cmp.Or(w.options.Jobs, cores), len(w.missing))
+	for len(devices) < jobs {
+		device, warnings, err := train.OpenDevice(ctx, w.options.Backend, train.DeviceOptions{
+			TF32:     w.options.TF32,
+			Threads:  max(1, cores/jobs),
+			Progress: func(p install.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
+		})
+		if err != nil {
+			for _, device := range devices {
+				device.Close()
+			}
+			return nil, err
+		}
+		if len(devices) == 0 {
+			for _, warning := range warnings {
+				w.observe(Other{experiments.Warning{Text: warning}})
+			}
+		}
+		devices = append(devices, device)
+		if w.options.Jobs == 0 && !strings.HasPrefix(device.Info().Name, backend.XLACPU) {
+			break // a GPU, or pure Go, which has a pool of its own for all cores
+		}
+	}
+	return devices, nil
+}
+
+// job runs one missing run after another on a device.
+func (w *work) job(ctx context.Context, device *train.Device) error {
+	for {
+		w.mutex.Lock()
+		if w.next == len(w.missing) {
+			w.mutex.Unlock()
+			return nil
+		}
+		t := w.missing[w.next]
+		w.next++
+		w.mutex.Unlock()
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if err := w.one(ctx, t, device); err != nil {
+			return err
+		}
+	}
+}
+
+// one runs one run to its end, which may be that it diverges.
+func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
+	o := train.Options{
+		Folder: w.store.unfinished(t), Device: device, Now: w.options.Now,
+		Observer:        func(e experiments.Event) { w.progress(t, e) },
+		CheckpointEvery: 1, Resume: w.store.begun(t),
+	}
+	_, err := train.Run(ctx, t.Config, o)
+	if o.Resume && errors.Is(err, record.ErrCannotResume) {
+		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run begins again", err)}})
+		if err := w.store.discard(t); err != nil {
+			return err
+		}
+		o.Resume = false
+		_, err = train.Run(ctx, t.Config, o)
+	}
+	var diverged experiments.Diverged
+	if err != nil && !errors.As(err, &diverged) {
+		return fmt.Errorf("%s, seed %d: %w", t.Name, t.Config.Seed, err)
+	}
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	if err := w.store.complete(t); err != nil {
+		return err
+	}
+	w.done++
+	w.spent[t] = cost(t.Config)
+	w.options.Observer(RunEnded{Run: t.Run, Record: t.result.Record, Done: w.done, Runs: w.runs})
+	return nil
+}
+
+// progress passes on what a run says.
+func (w *work) progress(t *task, e experiments.Event) {
+	switch e := e.(type) {
+	case experiments.Warning, experiments.PluginProgress:
+		w.observe(Other{e})
+	case experiments.StepsDone:
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		w.spent[t] = cost(t.Config) * float64(e.Images) / float64(t.Config.Epochs*e.Count)
+		spent := 0.0
+		for _, one := range w.spent {
+			spent += one
+		}
+		share, elapsed := spent/w.total, w.options.Now().Sub(w.started)
+		w.options.Observer(Progress{
+			Run: t.Run, Epoch: e.Epoch,
+			Share: share, Left: time.Duration(float64(elapsed) * (1 - share) / share),
+		})
+	}
+}
+
+func (w *work) observe(e Event) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.options.Observer(e)
+}
