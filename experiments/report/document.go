@@ -13,6 +13,7 @@ import (
 	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/report/words"
 )
 
 // document is what results say, in words, numbers and figures: the one thing that
@@ -185,11 +186,11 @@ func seeds(e experiment) (columns []string, rows []seed) {
 		} else {
 			last := run.Epochs[len(run.Epochs)-1]
 			row.Cells = []string{
-				percent(last.TrainAccuracy, 2), percent(last.TestAccuracy, 2), loss(last.TrainLoss), loss(last.TestLoss),
+				words.Percent(last.TrainAccuracy, 2), words.Percent(last.TestAccuracy, 2), loss(last.TrainLoss), loss(last.TestLoss),
 				strconv.FormatFloat(run.Seconds, 'f', 1, 64),
 			}
 			if validated {
-				row.Cells = append(row.Cells, percent(*last.ValidationAccuracy, 2), loss(*last.ValidationLoss))
+				row.Cells = append(row.Cells, words.Percent(*last.ValidationAccuracy, 2), loss(*last.ValidationLoss))
 			}
 		}
 		rows = append(rows, row)
@@ -218,11 +219,11 @@ func classes(e experiment) []class {
 		wrong[number] = 0
 		most, mostly := slices.Max(wrong), "none"
 		if most > 0 {
-			mostly = fmt.Sprintf("%d (%s)", slices.Index(wrong, most), counted(most, "time"))
+			mostly = fmt.Sprintf("%d (%s)", slices.Index(wrong, most), words.Counted(most, "time"))
 		}
 		all = append(all, class{
 			Class: number, Accuracy: accuracyText(newInterval(accuracies)),
-			Wrong: thousands(sum(wrong)) + " of " + thousands(sum(row)), Mostly: mostly,
+			Wrong: words.Thousands(sum(wrong)) + " of " + words.Thousands(sum(row)), Mostly: mostly,
 		})
 	}
 	return all

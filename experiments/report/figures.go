@@ -14,6 +14,7 @@ import (
 	"epochal/dataset"
 	"epochal/experiments/record"
 	"epochal/experiments/report/figures"
+	"epochal/experiments/report/words"
 )
 
 // figure is a figure of the document, and what says the same in words.
@@ -78,7 +79,7 @@ func (s *section) plan(data *dataset.Dataset, id string) {
 	if confusion, runs := s.Confusion(); len(confusion) > 0 {
 		s.Matrix = &figure{
 			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes says the most of it in numbers.", s.Name),
-			Caption: "Confusion matrix of the test set after the last epoch, summed over " + counted(runs, "seed") + ".",
+			Caption: "Confusion matrix of the test set after the last epoch, summed over " + words.Counted(runs, "seed") + ".",
 			file:    id + "-confusion", drawing: figures.Confusion(title, confusion, runs),
 		}
 	}

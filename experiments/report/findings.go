@@ -9,6 +9,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/report/words"
 )
 
 // voice is what the page of the post's experiments says otherwise than that of a
@@ -63,7 +64,7 @@ func (voice) TwinNote() string {
 
 // summary is a paragraph on all results.
 func summary(r Results) string {
-	text := fmt.Sprintf("%s ran with %s", counted(len(r.Experiments), "experiment"), counted(len(r.Seeds), "seed"))
+	text := fmt.Sprintf("%s ran with %s", words.Counted(len(r.Experiments), "experiment"), words.Counted(len(r.Seeds), "seed"))
 	if len(r.Seeds) > 1 {
 		text += " each"
 	}
@@ -85,7 +86,7 @@ func summary(r Results) string {
 		}
 	}
 	if diverged > 0 {
-		text += fmt.Sprintf(" %d of %s diverged.", diverged, counted(runs, "run"))
+		text += fmt.Sprintf(" %d of %s diverged.", diverged, words.Counted(runs, "run"))
 	}
 	switch {
 	case r.Quick:
@@ -93,12 +94,12 @@ func summary(r Results) string {
 	case expected.all()+others.all() == 0:
 		return text + " They make no claims."
 	case others.all() == 0:
-		return text + fmt.Sprintf(" Of %s, %s.", counted(expected.all(), "claim"), expected)
+		return text + fmt.Sprintf(" Of %s, %s.", words.Counted(expected.all(), "claim"), expected)
 	case expected.all() == 0:
-		return text + fmt.Sprintf(" Of %s not expected to hold, %s.", counted(others.all(), "claim"), others)
+		return text + fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(others.all(), "claim"), others)
 	}
 	return text + fmt.Sprintf(" Of %s expected to hold, %s. Of %s not expected to, %s.",
-		counted(expected.all(), "claim"), expected, thousands(others.all()), others)
+		words.Counted(expected.all(), "claim"), expected, words.Thousands(others.all()), others)
 }
 
 // tally counts verdicts.
@@ -123,7 +124,7 @@ func (t tally) String() string {
 		if n == 1 {
 			return "1 " + one
 		}
-		return thousands(n) + " " + many
+		return words.Thousands(n) + " " + many
 	}
 	return fmt.Sprintf("%s, %s and %s", choose(t.holds, "holds", "hold"), choose(t.fails, "does not", "do not"),
 		choose(t.undecided, "is undecided", "are undecided"))
@@ -228,7 +229,7 @@ func twinsSentence(all []twins) string {
 		return ""
 	}
 	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, "+
-		"and nearer to the mean with normalized inputs in %d.", claimed, counted(len(all), "such experiment"), counted(plain, "case"), normalized)
+		"and nearer to the mean with normalized inputs in %d.", claimed, words.Counted(len(all), "such experiment"), words.Counted(plain, "case"), normalized)
 }
 
 // twinsHint says what to run where none of the post's experiments ran in both forms,
@@ -256,7 +257,7 @@ func divergedNote(e experiment) string {
 	if len(named) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), counted(len(e.Runs), "run"), strings.Join(named, ", "))
+	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), words.Counted(len(e.Runs), "run"), strings.Join(named, ", "))
 }
 
 // divergedText says where a run diverged.

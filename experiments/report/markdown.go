@@ -6,6 +6,8 @@ import (
 	"strings"
 	"text/template"
 	"unicode"
+
+	"epochal/experiments/report/words"
 )
 
 // Markdown writes results.md: the verdicts, the twins with normalized inputs and the
@@ -47,7 +49,7 @@ const markdownSigns = "\\`*_[]<>|~#!$&@"
 // plainText writes text so that Markdown shows it as it is, on one line.
 func plainText(text string) string {
 	var escaped strings.Builder
-	for _, r := range printable(text) {
+	for _, r := range words.Printable(text) {
 		if strings.ContainsRune(markdownSigns, r) {
 			escaped.WriteByte('\\')
 		}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"epochal/experiments/published"
+	"epochal/experiments/report/words"
 	"epochal/experiments/reproduce"
 )
 
@@ -36,7 +37,7 @@ const fewestSeeds = 3
 // accuracyText is a mean of accuracies with half of its interval, "89.35% ± 0.12", or
 // with its ends where those are cut at 0 or 100%.
 func accuracyText(i interval) string {
-	switch mean := percent(i.Mean, 2); {
+	switch mean := words.Percent(i.Mean, 2); {
 	case i.N == 0:
 		return "none"
 	case i.N < fewestSeeds:
