@@ -88,18 +88,16 @@ func summary(r Results) string {
 	if diverged > 0 {
 		text += fmt.Sprintf(" %d of %s diverged.", diverged, words.Counted(runs, "run"))
 	}
-	switch {
-	case r.Quick:
-		return text
-	case expected.all()+others.all() == 0:
-		return text + " They make no claims."
-	case others.all() == 0:
-		return text + fmt.Sprintf(" Of %s, %s.", words.Counted(expected.all(), "claim"), expected)
-	case expected.all() == 0:
-		return text + fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(others.all(), "claim"), others)
+	if expected.all() > 0 {
+		text += fmt.Sprintf(" Of %s expected to hold, %s.", words.Counted(expected.all(), "claim"), expected)
 	}
-	return text + fmt.Sprintf(" Of %s expected to hold, %s. Of %s not expected to, %s.",
-		words.Counted(expected.all(), "claim"), expected, words.Thousands(others.all()), others)
+	if others.all() > 0 {
+		text += fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(others.all(), "claim"), others)
+	}
+	if expected.all()+others.all() == 0 && !r.Quick {
+		text += " They make no claims."
+	}
+	return text
 }
 
 // tally counts verdicts.
@@ -189,16 +187,16 @@ func differences(a, b experiment) []float64 {
 // finished reports whether a run has a last epoch that counts.
 func finished(r runResult) bool { return r.Diverged == nil }
 
-// publishedText is the published final test accuracy.
-func (t twins) publishedText() string {
+// PublishedText is the published final test accuracy.
+func (t twins) PublishedText() string {
 	if !t.Claimed {
 		return "not stated"
 	}
 	return strconv.FormatFloat(math.Round(t.Published*1e8)/1e6, 'f', -1, 64) + "%"
 }
 
-// nearerText says which form's mean the published number lies nearer to.
-func (t twins) nearerText() string {
+// NearerText says which form's mean the published number lies nearer to.
+func (t twins) NearerText() string {
 	switch {
 	case !t.Claimed:
 		return "–"

@@ -2,7 +2,6 @@ package report
 
 import (
 	_ "embed"
-	"io"
 	"strings"
 	"text/template"
 	"unicode"
@@ -10,21 +9,11 @@ import (
 	"epochal/experiments/report/words"
 )
 
-// Markdown writes results.md: the verdicts, the twins with normalized inputs and the
-// settings, as tables of GitHub's Markdown.
-func Markdown(w io.Writer, r Results) error {
-	d, err := newDocument(r, nil)
-	if err != nil {
-		return err
-	}
-	return markdownTemplate.Execute(w, d)
-}
-
 //go:embed results.md.tmpl
 var markdownText string
 
 var markdownTemplate = template.Must(template.New("results.md").
-	Funcs(template.FuncMap{"text": plainText, "code": codeBlock, "lower": strings.ToLower}).Parse(markdownText))
+	Funcs(template.FuncMap{"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText}).Parse(markdownText))
 
 // codeBlock writes lines as they are. Indented, nothing in them can end the block.
 func codeBlock(text string) string {
