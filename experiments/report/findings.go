@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -156,14 +157,7 @@ func allTwins(r Results) []twins {
 		t := twins{Plain: e, Normalized: other, Difference: newInterval(differences(e, other))}
 		t.Published, t.Claimed = publishedAccuracy(e)
 		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
-			far := math.Abs(t.Published - e.TestAccuracy.Mean)
-			farOther := math.Abs(t.Published - other.TestAccuracy.Mean)
-			switch {
-			case far < farOther:
-				t.nearer = -1
-			case far > farOther:
-				t.nearer = 1
-			}
+			t.nearer = cmp.Compare(math.Abs(t.Published-e.TestAccuracy.Mean), math.Abs(t.Published-other.TestAccuracy.Mean))
 		}
 		all = append(all, t)
 	}
@@ -176,16 +170,13 @@ func differences(a, b experiment) []float64 {
 	var values []float64
 	for _, run := range a.Runs {
 		for _, other := range b.Runs {
-			if run.Seed == other.Seed && finished(run) && finished(other) {
+			if run.Seed == other.Seed && run.Diverged == nil && other.Diverged == nil {
 				values = append(values, other.Epochs[len(other.Epochs)-1].TestAccuracy-run.Epochs[len(run.Epochs)-1].TestAccuracy)
 			}
 		}
 	}
 	return values
 }
-
-// finished reports whether a run has a last epoch that counts.
-func finished(r runResult) bool { return r.Diverged == nil }
 
 // PublishedText is the published final test accuracy.
 func (t twins) PublishedText() string {

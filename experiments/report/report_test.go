@@ -602,7 +602,7 @@ func TestManyRuns(t *testing.T) {
 	}
 	files := write(t, r, images())
 	for file, expected := range map[string]string{
-		"figures/attempt-1-curves.svg": "Bold: mean of 300 seeds. Band: from the lowest to the highest.", "figures/comparison.svg": "mine-119",
+		"figures/attempt-1-curves.svg": "Bold: mean of 300 seeds. Thin: each of them.", "figures/comparison.svg": "mine-119",
 		"report.html": ">mine-119<", "results.md": "mine-119",
 	} {
 		if !strings.Contains(files[file], expected) {
