@@ -138,7 +138,7 @@ func comparedOf(e experiment) figures.Compared {
 		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
 	}
 	for _, run := range e.Runs {
-		if run.Diverged == nil {
+		if finished(run) {
 			c.Values = append(c.Values, run.Epochs[len(run.Epochs)-1].TestAccuracy)
 		}
 	}

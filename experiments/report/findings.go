@@ -170,13 +170,16 @@ func differences(a, b experiment) []float64 {
 	var values []float64
 	for _, run := range a.Runs {
 		for _, other := range b.Runs {
-			if run.Seed == other.Seed && run.Diverged == nil && other.Diverged == nil {
+			if run.Seed == other.Seed && finished(run) && finished(other) {
 				values = append(values, other.Epochs[len(other.Epochs)-1].TestAccuracy-run.Epochs[len(run.Epochs)-1].TestAccuracy)
 			}
 		}
 	}
 	return values
 }
+
+// finished reports whether a run has a last epoch that counts.
+func finished(r runResult) bool { return r.Diverged == nil }
 
 // PublishedText is the published final test accuracy.
 func (t twins) PublishedText() string {
