@@ -221,7 +221,8 @@ func twinsSentence(all []twins) string {
 		return ""
 	}
 	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, "+
-		"and nearer to the mean with normalized inputs in %d.", claimed, words.Counted(len(all), "such experiment"), words.Counted(plain, "case"), normalized)
+		"and nearer to the mean with normalized inputs in %d.", claimed, words.Counted(len(all), "such experiment"),
+		words.Counted(plain, "case"), normalized)
 }
 
 // twinsHint says what to run where none of the post's experiments ran in both forms,

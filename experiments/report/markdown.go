@@ -13,7 +13,9 @@ import (
 var markdownText string
 
 var markdownTemplate = template.Must(template.New("results.md").
-	Funcs(template.FuncMap{"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText}).Parse(markdownText))
+	Funcs(template.FuncMap{
+		"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText,
+	}).Parse(markdownText))
 
 // codeBlock writes lines as they are. Indented, nothing in them can end the block.
 func codeBlock(text string) string {

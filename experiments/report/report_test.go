@@ -314,7 +314,8 @@ func TestReport(t *testing.T) {
 	}
 	for _, expected := range []string{
 		`<span class="verdict holds"><span aria-hidden="true">✓</span> holds</span>`,
-		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. " +
+		"4 experiments ran with 2 seeds each on xla:cpu. 3 of 8 runs diverged. " +
+			"Of 3 claims expected to hold, 1 holds, 1 does not and 1 is undecided. " +
 			"Of 1 claim not expected to hold, 0 hold, 1 does not and 0 are undecided.",
 		"1 of 2 runs diverged: seed 0.", "2 of 2 runs diverged: seed 0, 1.", "diverged: the loss was NaN at step 7 of epoch 2",
 		"epochal train --layer-sizes &#39;&#39; --activation tanh --epochs 3 --learning-rate 12.5 --seed 0 --backend xla:cpu",

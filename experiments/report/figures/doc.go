@@ -3,8 +3,9 @@
 // [Comparison] and [Throughput] each return a [Figure].
 //
 // Nothing is left out in silence: where there is more than a figure can show (cells
-// without room for numbers, epochs below the axis), the note under it says so. Equal input gives equal bytes, so that a figure can be compared,
-// checked in, and drawn again from a run folder.
+// without room for numbers, epochs below the axis), the note under it says so.
+// Equal input gives equal bytes, so that a figure can be compared, checked in, and
+// drawn again from a run folder.
 //
 // Figures are at most 720 points wide and their text is 12 points (shares in cells
 // 10), which is legible where a page shows them 640 pixels wide or more. A PNG has
