@@ -10,6 +10,7 @@ import (
 
 	"epochal/experiments/bench"
 	"epochal/experiments/report/figures"
+	"epochal/experiments/report/words"
 )
 
 // BenchFigure draws the images per second of training over the width of the hidden
@@ -54,7 +55,7 @@ func throughputPanels(r bench.Results) []throughputPanel {
 		i := slices.IndexFunc(panels, func(p throughputPanel) bool { return p.batch == c.Cell.BatchSize && p.depth == depth })
 		if i < 0 {
 			i = len(panels)
-			name := fmt.Sprintf("batch %d, %s", c.Cell.BatchSize, counted(depth, "hidden layer"))
+			name := fmt.Sprintf("batch %d, %s", c.Cell.BatchSize, words.Counted(depth, "hidden layer"))
 			panels = append(panels, throughputPanel{batch: c.Cell.BatchSize, depth: depth, Setting: figures.Setting{Name: name}})
 		}
 		p, name := &panels[i], c.Cell.Runner().String()
@@ -85,7 +86,8 @@ func throughputPanels(r bench.Results) []throughputPanel {
 // overtake marks where one backend becomes faster than another.
 func (p *throughputPanel) overtake(crossovers []bench.Crossover) {
 	for _, c := range crossovers {
-		if c.Along != bench.AlongWidth || c.StepsPerCall != bench.WholeEpoch || c.Feed != bench.FeedResident || p.batch != c.BatchSize || p.depth != c.Depth {
+		if c.Along != bench.AlongWidth || c.StepsPerCall != bench.WholeEpoch || c.Feed != bench.FeedResident ||
+			p.batch != c.BatchSize || p.depth != c.Depth {
 			continue
 		}
 		for _, crossing := range c.Crossings {
@@ -110,7 +112,7 @@ func throughputNote(r bench.Results, panels []throughputPanel) string {
 		}
 	}
 	for _, runner := range runnersOf(r) {
-		if info, found := infoOf(r, runner); found && info.Device != "" {
+		if info := infoOf(r, runner); info.Device != "" {
 			sentences = append(sentences, fmt.Sprintf("%s: %s.", runner, info.Device))
 		}
 	}

@@ -3,11 +3,12 @@ package report
 import (
 	"fmt"
 	"io"
+	"net/url"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"epochal/experiments/bench"
+	"epochal/experiments/report/words"
 	"epochal/model/backend"
 )
 
@@ -29,13 +30,14 @@ func BenchGo(w io.Writer, r bench.Results) error {
 	for _, config := range [][2]string{
 		{"goos", e.OperatingSystem}, {"goarch", e.Architecture}, {"cpu", processorOf(r)}, {"epochal", e.Version},
 	} {
-		fmt.Fprintf(&text, "%s: %s\n", config[0], printable(config[1]))
+		fmt.Fprintf(&text, "%s: %s\n", config[0], words.Printable(config[1]))
 	}
 	text.WriteString("Unit images/s better=higher\nUnit evaluate-images/s better=higher\nUnit FLOP/s better=higher\n\n")
 
 	for _, c := range r.Cells {
+		// Spaces end the name of a benchmark and slashes separate its parts.
 		name := fmt.Sprintf("BenchmarkTrain/backend=%s/layers=%s/batch=%d/steps=%s/feed=%s",
-			nameText(c.Cell.Backend), layersText(c.Cell.LayerSizes), c.Cell.BatchSize, c.Cell.StepsPerCall, c.Cell.Feed)
+			url.PathEscape(c.Cell.Backend), layersText(c.Cell.LayerSizes), c.Cell.BatchSize, c.Cell.StepsPerCall, c.Cell.Feed)
 		if c.Cell.Precision != bench.Float32 {
 			name += "/precision=" + c.Cell.Precision
 		}
@@ -96,22 +98,8 @@ func goLine(text *strings.Builder, name string, count int, values []goValue) {
 // goComment writes why something is missing, if it is.
 func goComment(text *strings.Builder, what, why string) {
 	if why != "" {
-		fmt.Fprintf(text, "# %s: %s\n", printable(what), printable(why))
+		fmt.Fprintf(text, "# %s: %s\n", words.Printable(what), words.Printable(why))
 	}
-}
-
-// nameText writes a backend for the name of a benchmark, in which spaces end the name
-// and slashes separate its pairs.
-func nameText(value string) string {
-	var text strings.Builder
-	for _, b := range []byte(value) {
-		if b == '/' || b == '%' || b >= 0x7f || unicode.IsSpace(rune(b)) || unicode.IsControl(rune(b)) {
-			fmt.Fprintf(&text, "%%%02X", b)
-		} else {
-			text.WriteByte(b)
-		}
-	}
-	return text.String()
 }
 
 // processorOf is the processor of the machine, as the first backend on it tells.

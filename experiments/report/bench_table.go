@@ -1,16 +1,20 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"epochal/experiments/bench"
+	"epochal/experiments/report/words"
 	"epochal/model/backend"
 )
+
+// fewestToDiffer is how many rounds on both sides can show a difference at all.
+const fewestToDiffer = 4
 
 // BenchTable writes a benchmark for people: what all cells have in common, a table of
 // training and one of evaluation and start-up with a row for each cell, and then
@@ -25,13 +29,13 @@ import (
 // columns that can be spared are left out; 0 writes everything in full lines.
 func BenchTable(w io.Writer, r bench.Results, width int) error {
 	t := benchText{width: width}
-	v := varying(r.Cells)
-	t.configuration(r, v)
-	t.training(r, v)
-	t.startUp(r, v)
+	labels := labelsOf(cellsOf(r))
+	t.configuration(r)
+	t.training(r, labels)
+	t.startUp(r, labels)
 	t.agreement(r)
 	t.crossovers(r)
-	t.stepTimes(r, v)
+	t.stepTimes(r, labels)
 	t.peers(r)
 	if len(r.Warnings) > 0 {
 		t.heading("warnings")
@@ -41,6 +45,14 @@ func BenchTable(w io.Writer, r bench.Results, width int) error {
 	}
 	_, err := io.WriteString(w, t.String())
 	return err
+}
+
+func cellsOf(r bench.Results) []bench.Cell {
+	all := make([]bench.Cell, len(r.Cells))
+	for i, c := range r.Cells {
+		all[i] = c.Cell
+	}
+	return all
 }
 
 // runnersOf are all backends with their precisions, in the order of the cells.
@@ -54,18 +66,71 @@ func runnersOf(r bench.Results) []bench.Runner {
 	return all
 }
 
-// infoOf is a backend as the first of its cells that ran tells.
-func infoOf(r bench.Results, runner bench.Runner) (backend.Info, bool) {
+// infoOf is a backend as the first of its cells that ran tells, empty if none did.
+func infoOf(r bench.Results, runner bench.Runner) backend.Info {
 	for _, c := range r.Cells {
 		if c.Cell.Runner() == runner && c.Info.Name != "" {
-			return c.Info, true
+			return c.Info
 		}
 	}
-	return backend.Info{}, false
+	return backend.Info{}
+}
+
+// label is something in which cells may differ: then it is a column of every table.
+// Otherwise it is said once, of all cells.
+type label struct {
+	column
+	common string // what it is called there
+	text   func(bench.Cell) string
+}
+
+var allLabels = []label{
+	{column{name: "layers", left: true}, "layers", func(c bench.Cell) string { return layersText(c.LayerSizes) }},
+	{column{name: "batch"}, "batch", func(c bench.Cell) string { return strconv.Itoa(c.BatchSize) }},
+	{
+		column{name: "steps", about: "SGD steps per call of the device; host: every batch is copied from the host", left: true, spare: 1},
+		"steps per call", func(c bench.Cell) string { return stepsText(c.StepsPerCall, c.Feed) },
+	},
+}
+
+// stepsText is "epoch", "1", or "1 host".
+func stepsText(steps bench.StepsPerCall, feed string) string {
+	if feed == bench.FeedHost {
+		return steps.String() + " host"
+	}
+	return steps.String()
+}
+
+// same reports whether all cells are alike in a label.
+func (l label) same(cells []bench.Cell) bool {
+	return !slices.ContainsFunc(cells, func(c bench.Cell) bool { return l.text(c) != l.text(cells[0]) })
+}
+
+// labelsOf are the labels in which cells differ.
+func labelsOf(cells []bench.Cell) []label {
+	return slices.DeleteFunc(slices.Clone(allLabels), func(l label) bool { return l.same(cells) })
+}
+
+// columns are those of labels, after a first one.
+func columns(first string, labels []label) []column {
+	all := []column{{name: first, left: true}}
+	for _, l := range labels {
+		all = append(all, l.column)
+	}
+	return all
+}
+
+// texts are those of a cell in columns.
+func texts(first string, labels []label, c bench.Cell) []string {
+	all := []string{words.Printable(first)}
+	for _, l := range labels {
+		all = append(all, l.text(c))
+	}
+	return all
 }
 
 // configuration says what was measured, on what and how.
-func (t *benchText) configuration(r bench.Results, v cellColumns) {
+func (t *benchText) configuration(r bench.Results) {
 	item := func(name string, parts ...string) {
 		parts = slices.DeleteFunc(parts, func(part string) bool { return part == "" })
 		if len(parts) > 0 {
@@ -73,16 +138,16 @@ func (t *benchText) configuration(r bench.Results, v cellColumns) {
 		}
 	}
 	e := r.Environment
-	item("machine", processorOf(r), counted(e.Cores, "core"), e.OperatingSystem+"/"+e.Architecture)
+	item("machine", processorOf(r), words.Counted(e.Cores, "core"), e.OperatingSystem+"/"+e.Architecture)
 	item("versions", "epochal "+e.Version, e.Go, "GoMLX "+e.GoMLX, "go-xla "+e.GoXLA)
 	for _, runner := range runnersOf(r) {
-		info, _ := infoOf(r, runner)
+		info := infoOf(r, runner)
 		parts := []string{info.Device, info.Version}
 		if info.PluginSHA256 != "" {
 			parts = append(parts, "plugin "+info.PluginSHA256[:12])
 		}
 		if info.Threads > 0 {
-			parts = append(parts, counted(info.Threads, "thread"))
+			parts = append(parts, words.Counted(info.Threads, "thread"))
 		}
 		if info.XLAFlags != "" {
 			parts = append(parts, "XLA_FLAGS "+info.XLAFlags)
@@ -90,48 +155,67 @@ func (t *benchText) configuration(r bench.Results, v cellColumns) {
 		item(runner.String(), parts...)
 	}
 	if len(r.Cells) > 0 {
-		item("all cells", v.common(r.Cells[0].Cell))
-		item("rounds", fmt.Sprintf("%d, one process per cell and round, cells taking turns; %s in all", r.WantedRounds, timeText(r.Seconds)))
+		var common []string
+		for _, l := range allLabels {
+			if cells := cellsOf(r); l.same(cells) {
+				common = append(common, l.common+" "+l.text(cells[0]))
+			}
+		}
+		item("all cells", common...)
+		rounds := fmt.Sprintf("%d, one process per cell and round, cells taking turns", r.WantedRounds)
+		if r.WantedRounds < fewestToDiffer {
+			rounds += fmt.Sprintf("; telling a difference from noise needs %d", fewestToDiffer)
+		}
+		item("rounds", rounds)
+		item("duration", time.Duration(r.Seconds*float64(time.Second)).Round(time.Second).String())
 	}
 	item("command", r.Command)
 }
 
 // training is the table of the throughput.
-func (t *benchText) training(r bench.Results, v cellColumns) {
+func (t *benchText) training(r bench.Results, labels []label) {
 	t.heading("training")
-	columns := append(v.columns(),
+	columns := append(columns("backend", labels),
 		column{name: "images/s"},
 		column{name: "step", about: "time of one SGD step"},
-		column{name: "GFLOP/s", spare: 2},
+		column{name: "FLOP/s", spare: 3},
 		column{name: "limit", about: "matrix-product time as a share of step time"},
-		column{name: "peak", about: "GFLOP/s as a share of those of one large matrix product", spare: 1},
+		column{name: "peak", about: "FLOP/s as a share of those of one large matrix product", spare: 2},
 		column{name: "vs base", about: "images/s relative to xla:cpu with the same layers and batch size, " +
 			"a whole epoch per call and data resident; ~: within noise"})
 	var lines []line
+	var notes, extrapolated []string
 	for _, c := range r.Cells {
-		texts := v.texts(c.Cell)
+		texts := texts(c.Cell.Runner().String(), labels, c.Cell)
 		if len(c.Rounds) == 0 {
 			lines = append(lines, line{texts, failedText(c.Failure)})
 			continue
 		}
-		images := t.summary(bench.Summarize(c.Throughput()), countText)
 		if c.Failure != "" {
-			images += t.note(fmt.Sprintf("%d of %s succeeded; then: %s", len(c.Rounds), counted(r.WantedRounds, "round"), c.Failure))
+			notes = append(notes, fmt.Sprintf("%s: %d of %s succeeded; then: %s",
+				c.Cell, len(c.Rounds), words.Counted(r.WantedRounds, "round"), c.Failure))
 		}
 		if slices.ContainsFunc(c.Rounds, c.Cell.Extrapolated) {
-			images += t.note("extrapolated from part of an epoch")
+			extrapolated = append(extrapolated, c.Cell.String())
 		}
 		u := bench.Utilize(c)
-		lines = append(lines, line{texts: append(texts, images, medianOf(c, func(m bench.Measurement) float64 { return m.Step }, timeText),
-			gigaText(u.FLOPS.Median), shareText(u.OfLimit.Median), shareText(u.OfPeak.Median), t.versus(r, c))})
+		lines = append(lines, line{texts: append(texts, summaryText(bench.Summarize(c.Throughput()), scaled),
+			medianOf(c, func(m bench.Measurement) float64 { return m.Step }, timeText),
+			scaled(u.FLOPS.Median), shareText(u.OfLimit.Median), shareText(u.OfPeak.Median), versus(r, c))})
 	}
 	if len(lines) > 0 {
-		t.table(columns, lines, "Medians ± 95% confidence intervals.")
+		t.table(columns, lines, fmt.Sprintf("Medians ± 95%% confidence intervals, which need %d rounds.", bench.FewestRounds))
 	} else {
 		t.paragraph(0, "No cell was measured.")
 	}
+	if len(extrapolated) > 0 {
+		notes = append(notes, "Images/s extrapolated from part of an epoch: "+strings.Join(extrapolated, "; ")+".")
+	}
 	for _, u := range r.Unavailable {
-		t.paragraph(0, u.Backend+": not available: "+u.Reason)
+		notes = append(notes, u.Backend+": not available: "+u.Reason)
+	}
+	for _, note := range notes {
+		t.paragraph(0, note)
 	}
 }
 
@@ -149,32 +233,27 @@ func medianOf(c bench.CellResult, of func(bench.Measurement) float64, write func
 }
 
 // versus compares a cell's throughput with that of its reference.
-func (t *benchText) versus(r bench.Results, c bench.CellResult) string {
+func versus(r bench.Results, c bench.CellResult) string {
 	base := bench.Reference(r, c.Cell)
 	switch {
 	case base == nil:
 		return missing
 	case base.Cell.Equal(c.Cell):
 		return "base"
+	case !bench.Differ(c.Throughput(), base.Throughput()):
+		return "~"
 	}
-	ours, theirs := c.Throughput(), base.Throughput()
-	if bench.Differ(ours, theirs) {
-		return ratioText(bench.Summarize(ours).Median / bench.Summarize(theirs).Median)
-	}
-	if max(len(ours), len(theirs)) < fewestToDiffer {
-		return "~" + t.note(differNote())
-	}
-	return "~"
+	return ratioText(bench.Summarize(c.Throughput()).Median / bench.Summarize(base.Throughput()).Median)
 }
 
 // startUp is the table of everything but training.
-func (t *benchText) startUp(r bench.Results, v cellColumns) {
-	columns := append(v.columns(),
+func (t *benchText) startUp(r bench.Results, labels []label) {
+	columns := append(columns("backend", labels),
 		column{name: "evaluated/s", about: "images evaluated per second"},
 		column{name: "open", about: "loading the plugin and opening the device"},
-		column{name: "upload", about: "copying both sets to the device", spare: 2},
+		column{name: "upload", about: "copying both sets to the device", spare: 3},
 		column{name: "compile"},
-		column{name: "first", about: "the first call of the training program", spare: 1},
+		column{name: "first", about: "the first call of the training program", spare: 2},
 		column{name: "memory", about: "peak of the process"})
 	var lines []line
 	for _, c := range r.Cells {
@@ -182,13 +261,13 @@ func (t *benchText) startUp(r bench.Results, v cellColumns) {
 			continue
 		}
 		median := func(of func(bench.Measurement) float64) string { return medianOf(c, of, timeText) }
-		lines = append(lines, line{texts: append(v.texts(c.Cell),
-			t.summary(bench.Summarize(c.Values(evaluateThroughput)), countText),
+		lines = append(lines, line{texts: append(texts(c.Cell.Runner().String(), labels, c.Cell),
+			summaryText(bench.Summarize(c.Values(evaluateThroughput)), scaled),
 			median(func(m bench.Measurement) float64 { return m.Open }),
 			median(func(m bench.Measurement) float64 { return m.Upload }),
 			median(func(m bench.Measurement) float64 { return m.Compile }),
 			median(func(m bench.Measurement) float64 { return m.FirstCall }),
-			medianOf(c, func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }, bytesText))})
+			medianOf(c, func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }, mebibytes))})
 	}
 	if len(lines) == 0 {
 		return
@@ -197,45 +276,45 @@ func (t *benchText) startUp(r bench.Results, v cellColumns) {
 	t.table(columns, lines)
 }
 
-// agreement says whether all backends compute the same.
+// agreement says whether all backends compute the same: a sentence for each cell that
+// does not, and one for each pair of backends that do, with their widest differences.
 func (t *benchText) agreement(r bench.Results) {
-	all := bench.Agreements(r)
 	if !slices.ContainsFunc(r.Cells, func(c bench.CellResult) bool { return c.Trajectory != nil }) {
 		return
 	}
 	t.heading("agreement")
+	all := bench.Agreements(r)
 	if len(all) == 0 {
 		t.paragraph(2, "Nothing to compare: no two cells train the same network with the same batch size.")
-		return
 	}
-	type pair struct{ cell, reference bench.Runner }
-	var pairs []pair
-	agreeing := map[pair][]bench.Agreement{}
+	var pairs []bench.Agreement
+	var cells []int // of each pair
 	for _, a := range all {
 		if !a.Within {
-			t.paragraph(2, fmt.Sprintf("%s DISAGREES with %s: %s.", cellText(a.Cell), cellText(a.Reference), differenceText(a)))
+			t.paragraph(2, fmt.Sprintf("%s DISAGREES with %s: %s.", a.Cell, a.Reference, differenceText(a)))
 			continue
 		}
-		p := pair{a.Cell.Runner(), a.Reference.Runner()}
-		if agreeing[p] == nil {
-			pairs = append(pairs, p)
+		i := slices.IndexFunc(pairs, func(p bench.Agreement) bool {
+			return p.Cell.Runner() == a.Cell.Runner() && p.Reference.Runner() == a.Reference.Runner()
+		})
+		if i < 0 {
+			pairs, cells = append(pairs, a), append(cells, 1)
+			continue
 		}
-		agreeing[p] = append(agreeing[p], a)
+		widest := &pairs[i]
+		cells[i]++
+		widest.Steps = min(widest.Steps, a.Steps)
+		widest.LossDifference = max(widest.LossDifference, a.LossDifference)
+		if abs(a.CorrectDifference) > abs(widest.CorrectDifference) || widest.Images == 0 {
+			widest.CorrectDifference, widest.Images, widest.CorrectTolerance = a.CorrectDifference, a.Images, a.CorrectTolerance
+		}
 	}
-	for _, p := range pairs {
-		widest := agreeing[p][0]
-		for _, a := range agreeing[p] {
-			widest.Steps = min(widest.Steps, a.Steps)
-			widest.LossDifference = max(widest.LossDifference, a.LossDifference)
-			if abs(a.CorrectDifference) > abs(widest.CorrectDifference) || widest.Images == 0 {
-				widest.CorrectDifference, widest.Images, widest.CorrectTolerance = a.CorrectDifference, a.Images, a.CorrectTolerance
-			}
-		}
-		with := p.reference.String()
-		if p.cell == p.reference {
+	for i, p := range pairs {
+		with := p.Reference.Runner().String()
+		if p.Cell.Runner() == p.Reference.Runner() {
 			with = "itself when dispatched differently"
 		}
-		t.paragraph(2, fmt.Sprintf("%s agrees with %s in %s: %s.", p.cell, with, counted(len(agreeing[p]), "cell"), differenceText(widest)))
+		t.paragraph(2, fmt.Sprintf("%s agrees with %s in %s: %s.", p.Cell.Runner(), with, words.Counted(cells[i], "cell"), differenceText(p)))
 	}
 }
 
@@ -243,31 +322,22 @@ func abs(x int) int { return max(x, -x) }
 
 // differenceText says by how much two trainings differ.
 func differenceText(a bench.Agreement) string {
-	difference := "are equal"
-	if a.LossDifference > 0 {
-		difference = "differ by at most " + strconv.FormatFloat(a.LossDifference, 'e', 1, 64)
-	}
-	text := fmt.Sprintf("losses of the first %s %s (tolerance %g)", counted(a.Steps, "step"), difference, a.LossTolerance)
+	text := fmt.Sprintf("the losses of the first %s differ by at most %.2g (tolerance %g)",
+		words.Counted(a.Steps, "step"), a.LossDifference, a.LossTolerance)
 	if a.Images == 0 {
 		return text + "; accuracies not compared"
 	}
-	correct := "equally many"
-	switch {
-	case a.CorrectDifference > 0:
-		correct = thousands(a.CorrectDifference) + " more"
-	case a.CorrectDifference < 0:
-		correct = thousands(-a.CorrectDifference) + " fewer"
-	}
-	return text + fmt.Sprintf("; afterwards %s of %s test images are classified correctly (tolerance %d)",
-		correct, thousands(a.Images), a.CorrectTolerance)
+	return text + fmt.Sprintf(", the correct test images by at most %d of %s (tolerance %d)",
+		abs(a.CorrectDifference), words.Thousands(a.Images), a.CorrectTolerance)
 }
 
-// crossovers say where one backend overtakes another.
+// crossovers say how fast backends are relative to each other, and where one
+// overtakes another.
 func (t *benchText) crossovers(r bench.Results) {
 	if len(runnersOf(r)) < 2 {
 		return
 	}
-	t.heading("crossover")
+	t.heading("crossover: images/s of one backend relative to another (~: within noise)")
 	all := bench.Crossovers(r)
 	if len(all) == 0 {
 		t.paragraph(2, "Not determined: two backends must be measured at two or more widths (of networks whose layers share one width) "+
@@ -282,61 +352,36 @@ func (t *benchText) crossovers(r bench.Results) {
 func crossoverText(c bench.Crossover) string {
 	where := "layers " + layersText(c.LayerSizes)
 	if c.Along == bench.AlongWidth {
-		where = fmt.Sprintf("%s, batch %d", counted(c.Depth, "hidden layer"), c.BatchSize)
+		where = fmt.Sprintf("%s, batch %d", words.Counted(c.Depth, "hidden layer"), c.BatchSize)
 	}
-	text := fmt.Sprintf("%s and %s by %s (%s, %s): ", c.A, c.B, c.Along, where, dispatchText(c.StepsPerCall, c.Feed))
-	if len(c.Crossings) > 0 {
-		var changes []string
-		for _, crossing := range c.Crossings {
-			changes = append(changes, fmt.Sprintf("%s overtakes at a %s of about %s (between %d and %d)",
-				crossing.Faster, c.Along, aboutText(crossing.At), crossing.Low, crossing.High))
-		}
-		return text + joined(changes) + "."
-	}
-	var sure, noise []string
-	var faster bench.Runner
-	enough := false
+	var points []string
 	for _, p := range c.Points {
-		enough = enough || max(p.A.N, p.B.N) >= fewestToDiffer
-		if !p.Sure {
-			noise = append(noise, strconv.Itoa(p.At))
-			continue
+		ratio := "~"
+		if p.Sure {
+			ratio = ratioText(p.A.Median / p.B.Median)
 		}
-		sure, faster = append(sure, strconv.Itoa(p.At)), c.B
-		if p.AFaster() {
-			faster = c.A
-		}
+		points = append(points, fmt.Sprintf("%s at %d", ratio, p.At))
 	}
-	switch {
-	case !enough:
-		return text + differNote() + "."
-	case len(sure) == 0:
-		return text + "no crossover within the grid; within noise at " + joined(noise) + "."
-	case len(noise) == 0:
-		return text + fmt.Sprintf("no crossover within the grid; %s is faster everywhere, from %s.", faster, leadText(c))
+	text := fmt.Sprintf("%s relative to %s by %s (%s, steps per call %s): %s",
+		c.A, c.B, c.Along, where, stepsText(c.StepsPerCall, c.Feed), strings.Join(points, ", "))
+	for _, crossing := range c.Crossings {
+		text += fmt.Sprintf("; %s overtakes at a %s of about %s (between %d and %d)",
+			crossing.Faster, c.Along, aboutText(crossing.At), crossing.Low, crossing.High)
 	}
-	return text + fmt.Sprintf("no crossover within the grid; %s is faster at %s, and they are within noise at %s.",
-		faster, joined(sure), joined(noise))
-}
-
-// leadText is by how much the faster backend is: "1.4x at 32 to 6.1x at 1024".
-func leadText(c bench.Crossover) string {
-	lead := func(p bench.CrossoverPoint) string {
-		x := p.A.Median / p.B.Median
-		return fmt.Sprintf("%s at %d", ratioText(max(x, 1/x)), p.At)
+	if len(c.Crossings) == 0 {
+		text += "; no crossover"
 	}
-	return lead(c.Points[0]) + " to " + lead(c.Points[len(c.Points)-1])
+	return text + "."
 }
 
 // stepTimes say where the time goes.
-func (t *benchText) stepTimes(r bench.Results, v cellColumns) {
+func (t *benchText) stepTimes(r bench.Results, labels []label) {
 	all := bench.AllStepTimes(r)
 	if len(all) == 0 {
 		return
 	}
 	t.heading("where the time of a step goes when every step is a call of its own")
-	columns := append(v.work("backend"),
-		column{name: "feed", left: true, spare: 1},
+	columns := append(columns("backend", labels),
 		column{name: "step"},
 		column{name: "products", about: "the step's matrix products alone"},
 		column{name: "rest", about: "all else that the device does in a step"},
@@ -344,16 +389,11 @@ func (t *benchText) stepTimes(r bench.Results, v cellColumns) {
 		column{name: "copying", about: "what copying every batch from the host adds"})
 	var lines []line
 	for _, s := range all {
-		lines = append(lines, line{texts: append(v.workTexts(s.Runner.String(), s.LayerSizes, s.BatchSize), s.Feed, timeText(s.Step.Median),
+		c := bench.Cell{LayerSizes: s.LayerSizes, BatchSize: s.BatchSize, StepsPerCall: 1, Feed: s.Feed}
+		lines = append(lines, line{texts: append(texts(s.Runner.String(), labels, c), timeText(s.Step.Median),
 			partText(s.Products), partText(s.Rest), partText(s.Dispatch), partText(s.Copy))})
 	}
-	t.table(columns, lines)
-	t.paragraph(0, "~: within noise; none: steps with it were not slower.")
-	for _, runner := range runnersOf(r) {
-		if text := overheadText(all, runner); text != "" {
-			t.paragraph(0, text)
-		}
-	}
+	t.table(columns, lines, "~: within noise; none: steps with it were not slower.")
 }
 
 func partText(p bench.Part) string {
@@ -368,43 +408,18 @@ func partText(p bench.Part) string {
 	return missing
 }
 
-// overheadText says how much of a step is dispatch and copying on a backend, where
-// that is least and most.
-func overheadText(all []bench.StepTimes, runner bench.Runner) string {
-	overhead := func(s bench.StepTimes) float64 { return s.Dispatch.Share + s.Copy.Share }
-	of := slices.DeleteFunc(slices.Clone(all), func(s bench.StepTimes) bool {
-		return s.Runner != runner || s.Dispatch.State == bench.NotMeasured
-	})
-	slices.SortStableFunc(of, func(a, b bench.StepTimes) int { return cmp.Compare(overhead(a), overhead(b)) })
-	if len(of) == 0 || overhead(of[len(of)-1]) == 0 {
-		return ""
-	}
-	at := func(s bench.StepTimes) string {
-		share := "nothing beyond noise"
-		if overhead(s) > 0 {
-			share = shareText(overhead(s))
-		}
-		return fmt.Sprintf("%s at %s x %d", share, layersText(s.LayerSizes), s.BatchSize)
-	}
-	text := fmt.Sprintf("Dispatch and copying as a share of step time on %s: ", runner)
-	if len(of) == 1 {
-		return text + at(of[0]) + "."
-	}
-	return text + "from " + at(of[0]) + " to " + at(of[len(of)-1]) + "."
-}
-
 // peers compare epochal with the same work in Python.
 func (t *benchText) peers(r bench.Results) {
 	if len(r.Peers) == 0 {
 		return
 	}
 	t.heading("peers: time and memory relative to epochal's, pair by pair (2.00x: twice)")
-	work := make([]bench.CellResult, len(r.Peers))
-	for i, p := range r.Peers {
-		work[i].Cell = bench.Cell{LayerSizes: p.LayerSizes, BatchSize: p.BatchSize}
+	var work []bench.Cell
+	for _, p := range r.Peers {
+		work = append(work, bench.Cell{LayerSizes: p.LayerSizes, BatchSize: p.BatchSize})
 	}
-	v := varying(work)
-	columns := append(v.work("peer"),
+	labels := labelsOf(work)
+	columns := append(columns("peer", labels),
 		column{name: "pairs"},
 		column{name: "train", about: "one training epoch"},
 		column{name: "train+eval", about: "an epoch and its evaluation"},
@@ -412,27 +427,28 @@ func (t *benchText) peers(r bench.Results) {
 		column{name: "memory", about: "peak of the process", spare: 1},
 		column{name: "ours/its", about: "epochal's training epoch relative to the peer's", spare: 2})
 	var lines []line
-	for _, p := range r.Peers {
-		texts := v.workTexts(p.Peer, p.LayerSizes, p.BatchSize)
+	var notes []string
+	for i, p := range r.Peers {
+		texts := texts(p.Peer, labels, work[i])
 		if len(p.Rounds) == 0 {
 			lines = append(lines, line{texts, failedText(p.Failure)})
 			continue
 		}
-		pairs := strconv.Itoa(len(p.Rounds))
 		if p.Failure != "" {
-			pairs += t.note(p.Failure)
+			notes = append(notes, p.Peer+": "+p.Failure)
+		}
+		if versions := p.Peer + ": " + p.Versions; p.Versions != "" && !slices.Contains(notes, versions) {
+			notes = append(notes, versions)
 		}
 		ratios := p.Ratios()
-		lines = append(lines, line{texts: append(texts, pairs, t.summary(ratios.Train, ratioText), t.summary(ratios.TrainEvaluate, ratioText),
-			t.summary(ratios.Process, ratioText), t.summary(ratios.Memory, ratioText), t.summary(ratios.OursTrain, ratioText))})
+		texts = append(texts, strconv.Itoa(len(p.Rounds)))
+		for _, ratio := range []bench.Summary{ratios.Train, ratios.TrainEvaluate, ratios.Process, ratios.Memory, ratios.OursTrain} {
+			texts = append(texts, summaryText(ratio, ratioText))
+		}
+		lines = append(lines, line{texts: texts})
 	}
 	t.table(columns, lines)
-	var seen []string
-	for _, p := range r.Peers {
-		text := p.Peer + ": " + p.Versions
-		if p.Versions != "" && !slices.Contains(seen, text) {
-			seen = append(seen, text)
-			t.paragraph(0, text)
-		}
+	for _, note := range notes {
+		t.paragraph(0, note)
 	}
 }

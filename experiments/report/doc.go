@@ -1,13 +1,11 @@
 // Package report writes the report of a reproduction, and what a benchmark found.
 //
-// [Write] makes the whole report in a results folder: the page, as [Page] writes it,
-// the same in short as Markdown, by [Markdown], all numbers for programs, by [JSON],
-// and the figures. Page and Markdown are two templates of one document, which says
-// everything that they say.
+// [Write] makes the whole report in a results folder: a page and the same in short as
+// Markdown, which are two templates of one document, the figures, and all numbers for
+// programs.
 //
 // What a benchmark found is written by [BenchTable] for people, by [BenchJSON] for
-// programs, by [BenchGo] for benchstat, and drawn by [BenchFigure]. [ReadBench] reads
-// the JSON again.
+// programs, by [BenchGo] for benchstat, and drawn by [BenchFigure].
 //
 // # Stance
 //

@@ -3,18 +3,18 @@ package report
 import (
 	"bytes"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"runtime"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"epochal/dataset"
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report/figures"
+	"epochal/experiments/report/words"
 )
 
 // figure is a figure of the document, and what says the same in words.
@@ -34,15 +34,14 @@ func (f *figure) Source() template.URL {
 	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString(f.svg))
 }
 
-// plan places all figures that can be made with data in the document. ids are the
-// experiments' parts of file names.
-func (d *document) plan(data *dataset.Dataset, ids map[string]string) {
+// plan places all figures that can be made with data in the document.
+func (d *document) plan(data *dataset.Dataset) {
 	var compared []figures.Compared
 	for i := range d.Sections {
 		s := &d.Sections[i]
 		compared = append(compared, comparedOf(s.experiment))
 		if len(s.Records) > 0 {
-			s.plan(data, ids[s.Name])
+			s.plan(data)
 		}
 	}
 	if len(compared) > 0 {
@@ -67,20 +66,20 @@ func (d *document) plan(data *dataset.Dataset, ids map[string]string) {
 	}
 }
 
-// plan places the figures of an experiment, whose part of file names is id.
-func (s *section) plan(data *dataset.Dataset, id string) {
+// plan places the figures of an experiment, whose name is made for names of files.
+func (s *section) plan(data *dataset.Dataset) {
 	title := fmt.Sprintf("%s (%s)", s.Title, network(s.experiment, data))
 	s.Curves = &figure{
 		Alt: fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.",
 			s.Name, s.Train, s.Test),
 		Caption: "Accuracy and loss on the train and the test set after each epoch: each seed, and their mean.",
-		file:    id + "-curves", drawing: figures.Curves(title, runsOf(s.Records)),
+		file:    s.Name + "-curves", drawing: figures.Curves(title, runsOf(s.Records)),
 	}
 	if confusion, runs := s.Confusion(); len(confusion) > 0 {
 		s.Matrix = &figure{
 			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes says the most of it in numbers.", s.Name),
-			Caption: "Confusion matrix of the test set after the last epoch, summed over " + counted(runs, "seed") + ".",
-			file:    id + "-confusion", drawing: figures.Confusion(title, confusion, runs),
+			Caption: "Confusion matrix of the test set after the last epoch, summed over " + words.Counted(runs, "seed") + ".",
+			file:    s.Name + "-confusion", drawing: figures.Confusion(title, confusion, runs),
 		}
 	}
 	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
@@ -96,7 +95,7 @@ func (s *section) plan(data *dataset.Dataset, id string) {
 		Alt: fmt.Sprintf("Test images that %s took for another class, "+
 			"each with its true class, the predicted one and the confidence in it.", s.Name),
 		Caption: fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", number),
-		file:    id + "-mistakes",
+		file:    s.Name + "-mistakes",
 		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, mistakes),
 	}
 }
@@ -108,11 +107,7 @@ func network(e experiment, data *dataset.Dataset) string {
 	if slices.Equal(e.Records[0].Environment.Data, data.Files) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
 	}
-	text := make([]string, len(widths))
-	for i, width := range widths {
-		text[i] = strconv.Itoa(width)
-	}
-	return strings.Join(text, "-")
+	return words.Widths(widths, "-")
 }
 
 func runsOf(records []record.Record) []figures.Run {
@@ -177,22 +172,12 @@ func (d *document) draw() error {
 		})
 	}
 	group.Wait()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (f *figure) draw() error {
 	var svg, png bytes.Buffer
-	if err := f.drawing.Write(&svg, figures.SVG); err != nil {
-		return fmt.Errorf("report: %s: %w", f.file, err)
-	}
-	if err := f.drawing.Write(&png, figures.PNG); err != nil {
-		return fmt.Errorf("report: %s: %w", f.file, err)
-	}
+	err := errors.Join(f.drawing.Write(&svg, figures.SVG), f.drawing.Write(&png, figures.PNG))
 	f.svg, f.png = svg.Bytes(), png.Bytes()
-	return nil
+	return err
 }

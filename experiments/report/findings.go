@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/report/words"
 )
 
 // voice is what the page of the post's experiments says otherwise than that of a
@@ -63,7 +65,7 @@ func (voice) TwinNote() string {
 
 // summary is a paragraph on all results.
 func summary(r Results) string {
-	text := fmt.Sprintf("%s ran with %s", counted(len(r.Experiments), "experiment"), counted(len(r.Seeds), "seed"))
+	text := fmt.Sprintf("%s ran with %s", words.Counted(len(r.Experiments), "experiment"), words.Counted(len(r.Seeds), "seed"))
 	if len(r.Seeds) > 1 {
 		text += " each"
 	}
@@ -85,20 +87,18 @@ func summary(r Results) string {
 		}
 	}
 	if diverged > 0 {
-		text += fmt.Sprintf(" %d of %s diverged.", diverged, counted(runs, "run"))
+		text += fmt.Sprintf(" %d of %s diverged.", diverged, words.Counted(runs, "run"))
 	}
-	switch {
-	case r.Quick:
-		return text
-	case expected.all()+others.all() == 0:
-		return text + " They make no claims."
-	case others.all() == 0:
-		return text + fmt.Sprintf(" Of %s, %s.", counted(expected.all(), "claim"), expected)
-	case expected.all() == 0:
-		return text + fmt.Sprintf(" Of %s not expected to hold, %s.", counted(others.all(), "claim"), others)
+	if expected.all() > 0 {
+		text += fmt.Sprintf(" Of %s expected to hold, %s.", words.Counted(expected.all(), "claim"), expected)
 	}
-	return text + fmt.Sprintf(" Of %s expected to hold, %s. Of %s not expected to, %s.",
-		counted(expected.all(), "claim"), expected, thousands(others.all()), others)
+	if others.all() > 0 {
+		text += fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(others.all(), "claim"), others)
+	}
+	if expected.all()+others.all() == 0 && !r.Quick {
+		text += " They make no claims."
+	}
+	return text
 }
 
 // tally counts verdicts.
@@ -123,7 +123,7 @@ func (t tally) String() string {
 		if n == 1 {
 			return "1 " + one
 		}
-		return thousands(n) + " " + many
+		return words.Thousands(n) + " " + many
 	}
 	return fmt.Sprintf("%s, %s and %s", choose(t.holds, "holds", "hold"), choose(t.fails, "does not", "do not"),
 		choose(t.undecided, "is undecided", "are undecided"))
@@ -157,14 +157,7 @@ func allTwins(r Results) []twins {
 		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other), -1, 1)}
 		t.Published, t.Claimed = publishedAccuracy(e)
 		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
-			far := math.Abs(t.Published - e.TestAccuracy.Mean)
-			farOther := math.Abs(t.Published - other.TestAccuracy.Mean)
-			switch {
-			case far < farOther:
-				t.nearer = -1
-			case far > farOther:
-				t.nearer = 1
-			}
+			t.nearer = cmp.Compare(math.Abs(t.Published-e.TestAccuracy.Mean), math.Abs(t.Published-other.TestAccuracy.Mean))
 		}
 		all = append(all, t)
 	}
@@ -188,16 +181,16 @@ func differences(a, b experiment) []float64 {
 // finished reports whether a run has a last epoch that counts.
 func finished(r runResult) bool { return r.Diverged == nil }
 
-// publishedText is the published final test accuracy.
-func (t twins) publishedText() string {
+// PublishedText is the published final test accuracy.
+func (t twins) PublishedText() string {
 	if !t.Claimed {
 		return "not stated"
 	}
 	return strconv.FormatFloat(math.Round(t.Published*1e8)/1e6, 'f', -1, 64) + "%"
 }
 
-// nearerText says which form's mean the published number lies nearer to.
-func (t twins) nearerText() string {
+// NearerText says which form's mean the published number lies nearer to.
+func (t twins) NearerText() string {
 	switch {
 	case !t.Claimed:
 		return "–"
@@ -228,7 +221,8 @@ func twinsSentence(all []twins) string {
 		return ""
 	}
 	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, "+
-		"and nearer to the mean with normalized inputs in %d.", claimed, counted(len(all), "such experiment"), counted(plain, "case"), normalized)
+		"and nearer to the mean with normalized inputs in %d.", claimed, words.Counted(len(all), "such experiment"),
+		words.Counted(plain, "case"), normalized)
 }
 
 // twinsHint says what to run where none of the post's experiments ran in both forms,
@@ -256,7 +250,7 @@ func divergedNote(e experiment) string {
 	if len(named) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), counted(len(e.Runs), "run"), strings.Join(named, ", "))
+	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), words.Counted(len(e.Runs), "run"), strings.Join(named, ", "))
 }
 
 // divergedText says where a run diverged.

@@ -2,27 +2,20 @@ package report
 
 import (
 	_ "embed"
-	"io"
 	"strings"
 	"text/template"
 	"unicode"
-)
 
-// Markdown writes results.md: the verdicts, the twins with normalized inputs and the
-// settings, as tables of GitHub's Markdown.
-func Markdown(w io.Writer, r Results) error {
-	d, err := newDocument(r, nil)
-	if err != nil {
-		return err
-	}
-	return markdownTemplate.Execute(w, d)
-}
+	"epochal/experiments/report/words"
+)
 
 //go:embed results.md.tmpl
 var markdownText string
 
 var markdownTemplate = template.Must(template.New("results.md").
-	Funcs(template.FuncMap{"text": plainText, "code": codeBlock, "lower": strings.ToLower}).Parse(markdownText))
+	Funcs(template.FuncMap{
+		"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText,
+	}).Parse(markdownText))
 
 // codeBlock writes lines as they are. Indented, nothing in them can end the block.
 func codeBlock(text string) string {
@@ -47,7 +40,7 @@ const markdownSigns = "\\`*_[]<>|~#!$&@"
 // plainText writes text so that Markdown shows it as it is, on one line.
 func plainText(text string) string {
 	var escaped strings.Builder
-	for _, r := range printable(text) {
+	for _, r := range words.Printable(text) {
 		if strings.ContainsRune(markdownSigns, r) {
 			escaped.WriteByte('\\')
 		}

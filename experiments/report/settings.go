@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"epochal/experiments"
+	"epochal/experiments/report/words"
 )
 
 // setting is a field of a run's config.
@@ -31,9 +32,8 @@ func settings(c experiments.Config) []setting {
 				s.flag += "=false"
 			}
 		case []int:
-			widths := strings.Trim(fmt.Sprint(field), "[]")
-			s.Value = "[" + strings.ReplaceAll(widths, " ", ", ") + "]"
-			s.flag += " " + shellWord(strings.ReplaceAll(widths, " ", ","))
+			s.Value = "[" + words.Widths(field, ", ") + "]"
+			s.flag += " " + shellWord(words.Widths(field, ","))
 		case float64:
 			s.Value = experiments.FormatFloat(field)
 			s.flag += " " + s.Value
@@ -55,19 +55,13 @@ var runSettings = []string{"seed", "backend", "tf32", "steps_per_call"}
 
 // ofExperiments are the settings that are an experiment's own.
 func ofExperiments(all []setting) []setting {
-	return slices.DeleteFunc(slices.Clone(all), func(s setting) bool { return slices.Contains(runSettings, s.Name) })
+	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(runSettings, s.Name) })
 }
 
 // deviations are the settings in which an experiment differs from attempt 1.
 func deviations(c experiments.Config) []setting {
-	first := ofExperiments(settings(experiments.Defaults()))
-	var differing []setting
-	for i, s := range ofExperiments(settings(c)) {
-		if s.flag != first[i].flag {
-			differing = append(differing, s)
-		}
-	}
-	return differing
+	usual := settings(experiments.Defaults())
+	return slices.DeleteFunc(ofExperiments(settings(c)), func(s setting) bool { return slices.Contains(usual, s) })
 }
 
 // trainCommand is the command that repeats a run on a backend. It has a flag for
@@ -76,8 +70,8 @@ func trainCommand(c experiments.Config, backend string) string {
 	c.Backend = backend
 	usual := settings(experiments.Defaults())
 	command := "epochal train"
-	for i, s := range settings(c) {
-		if s.flag != usual[i].flag || s.Name == "seed" || s.Name == "backend" {
+	for _, s := range settings(c) {
+		if s.Name == "seed" || s.Name == "backend" || !slices.Contains(usual, s) {
 			command += " " + s.flag
 		}
 	}

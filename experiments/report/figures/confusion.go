@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"image/color"
 	"math"
-	"slices"
 	"strconv"
 
 	"epochal/experiments/report/words"
@@ -23,7 +22,7 @@ import (
 // Right predictions, on the diagonal, are blue. Wrong ones are vermillion, on a
 // scale of their own, by the square root of their share: so a few mistakes are seen
 // beside many hits. A cell without images stays white. Where cells have no room for
-// percentages (from 15 classes on) or for any number (from some 28 on), the note says so.
+// numbers, from 15 classes on, the note says so.
 func Confusion(title string, confusion [][]int, seeds int) Figure {
 	m := newMatrix(confusion)
 	classes := len(confusion)
@@ -143,38 +142,25 @@ func (p panel) frames(classes int) {
 	}
 }
 
-// numbers writes the count of each cell and below it the share, as far as a cell of
-// that width has room for them, and returns a sentence on that.
+// numbers writes the count of each cell and below it the share, if a cell of that width
+// has room for them, and returns a sentence on that.
 func (p panel) numbers(m matrix, cell vg.Length) string {
-	most := 0
-	for _, row := range m.counts {
-		most = max(most, slices.Max(row))
+	if cell < 36 {
+		return "Cells are too small for numbers; their colour is the share of the true class."
 	}
-	size, smaller := vg.Length(textSize), vg.Length(10)
-	for size >= 9 && bold(sans(size, nil)).Width(strconv.Itoa(most)) > cell-4 {
-		size--
-	}
-	counted, shared := size >= 9 && cell >= 16, cell >= 36
 	for label, row := range m.counts {
 		for predicted, count := range row {
+			if count == 0 {
+				continue
+			}
 			at := plotter.XY{X: float64(predicted), Y: float64(len(m.counts) - 1 - label)}
-			style := sans(size, color.Black)
+			style := sans(textSize, color.Black)
 			if label == predicted { // is seen without colours too
 				style = bold(style)
 			}
-			if counted && count > 0 && shared {
-				p.write(at, 0.55*size, style, strconv.Itoa(count))
-				p.write(at, -0.55*size, sans(smaller, color.Black), words.Percent(m.share(label, predicted), 1))
-			} else if counted && count > 0 {
-				p.write(at, 0, style, strconv.Itoa(count))
-			}
+			p.write(at, 0.55*textSize, style, strconv.Itoa(count))
+			p.write(at, -0.55*textSize, sans(10, color.Black), words.Percent(m.share(label, predicted), 1))
 		}
 	}
-	switch {
-	case counted && shared:
-		return "Percentages are of the true class."
-	case counted:
-		return "Cells are too small for percentages; their colour is the share of the true class."
-	}
-	return "Cells are too small for numbers; their colour is the share of the true class."
+	return "Percentages are of the true class."
 }

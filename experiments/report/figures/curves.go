@@ -2,7 +2,6 @@ package figures
 
 import (
 	"fmt"
-	"image/color"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,19 +25,15 @@ type Epoch struct {
 	TrainLoss, TestLoss         float64
 }
 
-const (
-	mostLines = 20  // seeds that are drawn as a line each; more of them are a band
-	postLow   = 0.8 // where the post's axis of accuracies starts
-)
+const postLow = 0.8 // where the post's axis of accuracies starts
 
 // Curves draws the accuracy, above, and the loss, below, of train and test set over
 // the epochs of one experiment's seeds, as the post shows a training. Runs that
 // finished have equally many epochs. The mean of their final test accuracies is added
 // to the title, which names the network: "784-512-512-10, test 89.3%".
 //
-// One run is a bold line; of several, their mean is bold and each is thin, or from
-// 21 on they are a band from the lowest to the highest. Train is solid, test dashed.
-// The axis of accuracies starts at 80%, as in the post, if all runs end above, else
+// One run is a bold line; of several, their mean is bold and each is thin. Train is
+// solid, test dashed. The axis of accuracies starts at 80%, as in the post, if all runs end above, else
 // at 0. A vertical line marks the epoch from which the mean train accuracy stays
 // above the mean test accuracy.
 //
@@ -164,9 +159,7 @@ func (p panel) curves(train, test series, write func(float64) string) {
 			p.legend.Add(s.name, &plotter.Line{LineStyle: thin})
 		}
 		each := s.diverged
-		if len(s.finished) > mostLines {
-			p.Add(s.band(pale(palette[i], 0.75)))
-		} else if len(s.finished) > 1 {
+		if len(s.finished) > 1 {
 			each = append(each, s.finished...)
 		}
 		for j, points := range each {
@@ -183,18 +176,6 @@ func (p panel) curves(train, test series, write func(float64) string) {
 	}
 }
 
-// band is the area between the lowest and the highest of the runs that finished.
-func (s series) band(paint color.Color) *plotter.Polygon {
-	low, high := slices.Clone(s.finished[0]), slices.Clone(s.finished[0])
-	for _, points := range s.finished {
-		for i, point := range points {
-			low[i].Y, high[i].Y = min(low[i].Y, point.Y), max(high[i].Y, point.Y)
-		}
-	}
-	slices.Reverse(low)
-	return &plotter.Polygon{XYs: []plotter.XYs{append(high, low...)}, Color: paint}
-}
-
 // curvesNote says what the lines are and what the figure does not show.
 func curvesNote(runs []Run, overtaken int, low float64) string {
 	var sentences, diverged []string
@@ -205,10 +186,8 @@ func curvesNote(runs []Run, overtaken int, low float64) string {
 		}
 		off = off || slices.ContainsFunc(run.Epochs, func(e Epoch) bool { return min(e.TrainAccuracy, e.TestAccuracy) < low })
 	}
-	if finished := len(runs) - len(diverged); finished > mostLines {
-		sentences = append(sentences, fmt.Sprintf("Bold: mean of %s. Band: from the lowest to the highest.", words.Counted(finished, "seed")))
-	} else if finished > 1 {
-		sentences = append(sentences, fmt.Sprintf("Bold: mean of %d seeds. Thin: each of them.", finished))
+	if finished := len(runs) - len(diverged); finished > 1 {
+		sentences = append(sentences, fmt.Sprintf("Bold: mean of %s. Thin: each of them.", words.Counted(finished, "seed")))
 	}
 	if overtaken > 0 {
 		sentences = append(sentences, fmt.Sprintf("Train accuracy stays above test accuracy from epoch %d on (vertical line).", overtaken))

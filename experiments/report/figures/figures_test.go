@@ -125,7 +125,7 @@ func TestFigures(t *testing.T) {
 			"Bold: mean of 3 seeds. Thin: each of them. Train accuracy stays above test accuracy from epoch|" +
 				"Accuracies below 80% are off|Diverged (×) and not in the mean: seed 7.",
 		},
-		{"1,000 seeds", figures.Curves("net", seeds(1000)), "Bold: mean of 1,000 seeds. Band: from the lowest to the highest."},
+		{"1,000 seeds", figures.Curves("net", seeds(1000)), "Bold: mean of 1,000 seeds. Thin: each of them."},
 		{"one epoch", figures.Curves("net", []figures.Run{run(0, 1, 0.9, 0.8)}), "net, test 80.0%|0%"},
 		{"1,000 epochs", figures.Curves("net", []figures.Run{run(0, 1000, 0.99, 0.98)}), "net, test 98.0%|1000"},
 		{"all diverged", figures.Curves("net", []figures.Run{diverged(3, 2), diverged(4, 0)}), "net, all diverged|seed 3, 4.|train|test"},
@@ -134,7 +134,7 @@ func TestFigures(t *testing.T) {
 			"10 classes", figures.Confusion("net", matrix(10), 5),
 			"5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class",
 		},
-		{"26 classes", figures.Confusion("net", matrix(26), 1), "25|908|Cells are too small for percentages"},
+		{"26 classes", figures.Confusion("net", matrix(26), 1), "25|Cells are too small for numbers"},
 		{"256 classes", figures.Confusion("net", matrix(256), 1), "240|Cells are too small for numbers"},
 		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, 1), "0 of 0 images correct"},
 		{"batch", figures.Batch(title, digits(3), []int32{2, 0, 1}), title + "|2|0|1"},

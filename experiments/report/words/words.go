@@ -3,6 +3,7 @@
 package words
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -61,6 +62,11 @@ func Thousands(number int) string {
 		text = text[:i] + "," + text[i:]
 	}
 	return text
+}
+
+// Widths writes the sizes of layers with a separator: "512,512"; "" for none.
+func Widths(widths []int, separator string) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(widths), "[]"), " ", separator)
 }
 
 // Percent writes a share with some decimals, and never as none or all where it is

@@ -1,0 +1,171 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"epochal/experiments/bench"
+	"epochal/experiments/report/words"
+
+	"golang.org/x/perf/benchunit"
+)
+
+// missing stands for what there is no number for.
+const missing = "-"
+
+// scaled writes a number with a prefix and three digits, which is what a
+// measurement with noise of 1% is worth: "94.3k", "678µ".
+func scaled(x float64) string {
+	scale := benchunit.CommonScale([]float64{x}, benchunit.Decimal)
+	scale.Prec = max(scale.Prec-1, 0) // benchstat's numbers have four
+	return scale.Format(x)
+}
+
+// timeText is "678µs" or "12.3s".
+func timeText(seconds float64) string { return scaled(seconds) + "s" }
+
+// mebibytes is "390MiB".
+func mebibytes(x float64) string { return fmt.Sprintf("%.0fMiB", x/(1<<20)) }
+
+// ratioText is "2.20x".
+func ratioText(x float64) string { return fmt.Sprintf("%.2fx", x) }
+
+// shareText is "92%", of a share that may be more than all.
+func shareText(x float64) string {
+	if x < 0.005 {
+		return "<1%"
+	}
+	return fmt.Sprintf("%.0f%%", x*100)
+}
+
+// summaryText is a median with half of its interval in percent, as benchstat writes
+// it: "94.3k ± 1%". Too few rounds have no interval.
+func summaryText(s bench.Summary, write func(float64) string) string {
+	if !s.Known() {
+		return write(s.Median)
+	}
+	return fmt.Sprintf("%s ± %.0f%%", write(s.Median), 100*max(s.High/s.Median-1, 1-s.Low/s.Median))
+}
+
+// aboutText writes an interpolated width or batch size with two digits, which is more
+// than it is worth, and no decimals.
+func aboutText(x float64) string {
+	if x >= 100 {
+		unit := math.Pow10(int(math.Log10(x)) - 1)
+		x = math.Round(x/unit) * unit
+	}
+	return words.Thousands(int(math.Round(x)))
+}
+
+// layersText is "512,512".
+func layersText(widths []int) string { return cmp.Or(words.Widths(widths, ","), "none") }
+
+// benchText is a text under construction.
+type benchText struct {
+	strings.Builder
+	width int // characters of a line, 0 for no limit
+}
+
+// heading starts a section.
+func (t *benchText) heading(text string) {
+	t.WriteByte('\n')
+	t.paragraph(0, text)
+}
+
+// broken is a text in lines of at most that many characters less than the width, but
+// of a third of it where little is left.
+func (t *benchText) broken(text string, less int) []string {
+	if t.width == 0 || text == "" {
+		return []string{words.Printable(text)}
+	}
+	return words.Wrap(words.Printable(text), max(t.width-less, t.width/3), utf8.RuneCountInString)
+}
+
+// paragraph writes a text in lines, those after the first indented further.
+func (t *benchText) paragraph(indent int, text string) {
+	before := strings.Repeat(" ", indent)
+	for _, line := range t.broken(text, indent+2) {
+		fmt.Fprintf(t, "%s%s\n", before, line)
+		before = strings.Repeat(" ", indent+2)
+	}
+}
+
+// column is one of a table.
+type column struct {
+	name  string
+	about string // what it holds, for the legend; "" where the name says it
+	left  bool   // its texts are aligned at the left, as names are
+	spare int    // where the table is too wide, columns with the highest number are left out first, and those with 0 never
+}
+
+// line is one of a table: a text for each column, or fewer and then words that
+// take the rest of the line and further lines.
+type line struct {
+	texts []string
+	words string
+}
+
+// table writes aligned columns, two spaces apart, and a legend that begins with the
+// words given. Columns without any text but missing are left out, and so are spare
+// ones that do not fit the width.
+func (t *benchText) table(columns []column, lines []line, legend ...string) {
+	const gap = 2
+	names := line{}
+	widths := make([]int, len(columns)) // 0 of those that are left out
+	total := -gap
+	for i, c := range columns {
+		names.texts = append(names.texts, c.name)
+		for _, l := range lines {
+			if i < len(l.texts) && l.texts[i] != missing {
+				widths[i] = max(widths[i], utf8.RuneCountInString(c.name), utf8.RuneCountInString(l.texts[i]))
+			}
+		}
+		if widths[i] > 0 {
+			total += widths[i] + gap
+		}
+	}
+	for t.width > 0 && total > t.width {
+		most := 0
+		for i, c := range columns {
+			if widths[i] > 0 && c.spare > columns[most].spare {
+				most = i
+			}
+		}
+		if columns[most].spare == 0 {
+			break
+		}
+		total -= widths[most] + gap
+		widths[most] = 0
+	}
+	for _, l := range append([]line{names}, lines...) {
+		row := ""
+		for i, text := range l.texts {
+			if widths[i] == 0 {
+				continue
+			}
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
+			if columns[i].left {
+				row += text + pad
+			} else {
+				row += pad + text
+			}
+			row += strings.Repeat(" ", gap)
+		}
+		length := utf8.RuneCountInString(row)
+		for _, text := range t.broken(l.words, length) {
+			fmt.Fprintln(t, strings.TrimRight(row+text, " "))
+			row = strings.Repeat(" ", length)
+		}
+	}
+	for i, c := range columns {
+		if widths[i] > 0 && c.about != "" {
+			legend = append(legend, c.name+": "+c.about+".")
+		}
+	}
+	if len(legend) > 0 {
+		t.paragraph(0, strings.Join(legend, " "))
+	}
+}
