@@ -29,8 +29,6 @@ const (
 	hangs
 	speaks
 	isSilent
-	digresses
-	repeats
 )
 
 func TestMain(m *testing.M) {
@@ -113,11 +111,6 @@ func behave() {
 		fmt.Println("WARNING: all is well")
 		json.NewEncoder(os.Stdout).Encode(answer)
 	case isSilent:
-	case digresses:
-		fmt.Println(`{"level": "info", "message": "all is well"}`)
-	case repeats:
-		json.NewEncoder(os.Stdout).Encode(answer)
-		json.NewEncoder(os.Stdout).Encode(answer)
 	default:
 		json.NewEncoder(os.Stdout).Encode(answer)
 	}
