@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 
@@ -45,10 +44,9 @@ func (i Installer) report(p Progress) {
 	}
 }
 
-// Where plugins come from and for what. Tests replace these.
+// Where wheels come from, and for what system. Tests replace these.
 var (
 	index    = "https://pypi.org/pypi" // with PyPI's JSON interface
-	releases = "https://github.com/" + installer.BinaryCPUReleasesRepo + "/releases/download"
 	platform = runtime.GOOS + "_" + runtime.GOARCH
 )
 
@@ -59,8 +57,8 @@ const (
 )
 
 // CPU installs XLA's CPU plugin and returns its path. On linux/amd64 that is
-// [Installer.PinnedCPU]. Elsewhere no plugin is pinned, and it takes the one of
-// go-xla's own releases on GitHub, for which no hash is known.
+// [Installer.PinnedCPU]. On other platforms it is the plugin of go-xla's own
+// releases on GitHub, which is trusted as it comes: nobody publishes its hash.
 func (i Installer) CPU(ctx context.Context) (path string, err error) {
 	if platform == pinnedPlatform {
 		return i.PinnedCPU(ctx)
@@ -68,17 +66,17 @@ func (i Installer) CPU(ctx context.Context) (path string, err error) {
 	return i.install(ctx, cpuPlugin, i.release)
 }
 
-// PinnedCPU installs the first of the pinned CPU plugins that can be had and
-// returns its path. A wheel or a plugin whose SHA-256 is not the pin's ends the
-// installation with a [*HashError]. Where no plugin is pinned it fails, so that
-// nothing of unknown content is installed unless somebody asks for it.
+// PinnedCPU installs the first of the pinned CPU plugins that can be downloaded and
+// returns its path. A wheel or a plugin whose SHA-256 is not the pinned one ends
+// the installation with a [*HashError]. On platforms without a pinned plugin it
+// fails, so that unverified code is installed only when somebody asks for it.
 func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 	if platform != pinnedPlatform {
-		return "", advice.Errorf(advice.InstallCPU, "install %s: none for %s has a known SHA-256, so it is installed on request only",
-			cpuPlugin, platform)
+		return "", advice.Errorf(advice.InstallCPU,
+			"install %s: no SHA-256 is known of the one for %s, so it is installed on request only", cpuPlugin, platform)
 	}
 	if folder, err := Directory(); err == nil {
-		// Without the lock, so that a folder that cannot be written to will do.
+		// Without the lock, because the folder may be read-only.
 		path := filepath.Join(folder, pins[0].file())
 		if _, err := Verify(path); err == nil {
 			return path, nil
@@ -90,31 +88,31 @@ func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 // adviceOffline is for a user who has no plugin and cannot download one.
 const adviceOffline = "check the network, or put a PJRT CPU plugin there as pjrt_c_api_cpu_plugin.so"
 
-// firstPin installs the first of the pinned plugins that is there or can be had.
+// firstPin installs the first of the pinned plugins that is there or can be
+// downloaded.
 func (i Installer) firstPin(ctx context.Context, folder, staging string) (path string, err error) {
-	var failed error
 	for _, pin := range pins {
 		path := filepath.Join(folder, pin.file())
 		if _, err := Verify(path); err == nil {
 			return path, nil
 		}
-		err := i.pinned(ctx, pin, staging, path)
-		if err == nil {
+		failed := i.pinned(ctx, pin, staging, path)
+		if failed == nil {
 			return path, nil
 		}
 		if ctx.Err() != nil {
-			return "", err
+			return "", failed
 		}
-		if failed == nil {
-			failed = err
+		if err == nil {
+			err = failed
 		} else {
-			failed = fmt.Errorf("%w; %w", failed, err)
+			err = fmt.Errorf("%w; %w", err, failed)
 		}
-		if _, changed := errors.AsType[*HashError](err); changed {
+		if _, changed := errors.AsType[*HashError](failed); changed {
 			break
 		}
 	}
-	return "", &advice.Error{Err: failed, Advice: adviceOffline}
+	return "", &advice.Error{Err: err, Advice: adviceOffline}
 }
 
 // pinned installs a pinned plugin as the file path.
@@ -129,7 +127,14 @@ func (i Installer) pinned(ctx context.Context, pin pin, staging, path string) er
 	if err != nil {
 		return err
 	}
-	return moveIn(unpacked, path, pin.pluginSHA256)
+	sha256, err := hashFile(unpacked)
+	if err != nil {
+		return err
+	}
+	if sha256 != pin.pluginSHA256 {
+		return &HashError{"the unpacked plugin", sha256, pin.pluginSHA256}
+	}
+	return os.Rename(unpacked, path)
 }
 
 // unpackFrom downloads a wheel into the folder staging and unpacks it into another
@@ -148,53 +153,26 @@ func (i Installer) unpackFrom(ctx context.Context, w wheel, staging, folder stri
 
 // release installs the plugin of go-xla's own release unless it is there.
 //
-// go-xla's installer for it writes cursor codes to standard output, has no
-// timeouts and cannot be cancelled, so only its constants are used. Nobody
-// publishes a hash for these files; what vouches for them is the connection to
-// GitHub.
+// go-xla's installer.CPUInstall would do, but it writes cursor codes to standard
+// output even when told to be quiet, and has no timeout and no cancellation. Its
+// unpacking is used.
 func (i Installer) release(ctx context.Context, folder, staging string) (path string, err error) {
-	if !slices.Contains(installer.CPUSupportedPlatforms, platform) {
-		return "", fmt.Errorf("go-xla has none for %s, only for %s", platform, strings.Join(installer.CPUSupportedPlatforms, ", "))
-	}
-	path = filepath.Join(folder, "pjrt_c_api_cpu_"+pjrt.DefaultCPUVersion+"_plugin.so")
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+	name := "pjrt_c_api_cpu_" + pjrt.DefaultCPUVersion + "_plugin.so"
+	path = filepath.Join(folder, name)
+	if _, err := Verify(path); err == nil {
 		return path, nil
 	}
-	archive, unpacked := filepath.Join(staging, "release"), filepath.Join(staging, "plugin")
-	address := fmt.Sprintf("%s/%s/pjrt_cpu_%s.tar.gz", releases, pjrt.DefaultCPUVersion, platform)
-	_, kind, err := i.download(ctx, address, archive)
-	if err != nil {
-		if ctx.Err() == nil {
-			err = &advice.Error{Err: err, Advice: adviceOffline}
-		}
-		return "", err
+	archive := filepath.Join(staging, "release.tar.gz")
+	address := fmt.Sprintf("https://github.com/%s/releases/download/%s/pjrt_cpu_%s.tar.gz",
+		installer.BinaryCPUReleasesRepo, pjrt.DefaultCPUVersion, platform)
+	if _, err := i.download(ctx, address, archive); err != nil {
+		return "", &advice.Error{Err: err, Advice: adviceOffline}
 	}
-	i.report(Progress{Stage: StageUnpack, File: filepath.Base(path)})
-	if err := unpackRelease(archive, staging, filepath.Base(unpacked)); err != nil {
-		return "", advice.Errorf(adviceOffline, "%s: found %s, expected an archive with a CPU plugin: %w", address, kind, err)
+	i.report(Progress{Stage: StageUnpack, File: name})
+	if _, err := installer.Untar(archive, staging); err != nil {
+		return "", fmt.Errorf("unpack %s: %w", address, err)
 	}
-	return path, moveIn(unpacked, path, "")
-}
-
-// moveIn gives an unpacked plugin its final path, if it has the wanted hash or
-// none is known.
-func moveIn(unpacked, final, want string) error {
-	sha256, err := hashFile(unpacked)
-	if err != nil {
-		return err
-	}
-	if want != "" && sha256 != want {
-		return &HashError{"the unpacked plugin", sha256, want}
-	}
-	// A crash after the renaming must leave no half of the plugin under its final name.
-	file, err := os.Open(unpacked)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	return os.Rename(unpacked, final)
+	return path, os.Rename(filepath.Join(staging, name), path)
 }
 
 // partial begins the names of temporary folders in the install folder.

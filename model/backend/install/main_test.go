@@ -167,7 +167,6 @@ func newServer(t testing.TB) *server {
 	s.add("first", "1.0", fakeWheel("first"), "")
 	s.add("second", "2.0", fakeWheel("second"), "")
 	set(t, &index, s.URL+"/pypi")
-	set(t, &releases, s.URL+"/releases")
 	set(t, &platform, pinnedPlatform)
 	set(t, &pins, []pin{fakePin("first"), fakePin("second")})
 	return s

@@ -1,9 +1,7 @@
 package install
 
 import (
-	"archive/tar"
 	"archive/zip"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +10,8 @@ import (
 	"path"
 )
 
-// unpackWheel writes files of a wheel to a folder, and nothing outside of it:
-// those that rename gives a name to, which may have folders. It is an error if
+// unpackWheel writes members of a wheel to a folder, and nothing outside of it:
+// those for which rename returns a name, which may have folders. It is an error if
 // there is none.
 func unpackWheel(wheel, folder string, rename func(member string) string) error {
 	archive, err := zip.OpenReader(wheel)
@@ -33,13 +31,7 @@ func unpackWheel(wheel, folder string, rename func(member string) string) error 
 			continue
 		}
 		found = true
-		content, err := member.Open()
-		if err != nil {
-			return fmt.Errorf("%.200q: %w", member.Name, err)
-		}
-		err = write(root, name, content)
-		content.Close()
-		if err != nil {
+		if err := unpackMember(member, root, name); err != nil {
 			return fmt.Errorf("%.200q: %w", member.Name, err)
 		}
 	}
@@ -49,46 +41,14 @@ func unpackWheel(wheel, folder string, rename func(member string) string) error 
 	return nil
 }
 
-// maxRelease is how many bytes at most are unpacked from a release, for which no
-// hash is known. A plugin has 200 to 300 MB.
-const maxRelease = 1 << 30
-
-// unpackRelease writes the plugin in an archive of go-xla's releases, .tar.gz, to
-// a folder under that name. go-xla's installer unpacks as well, but follows links
-// in the archive to wherever they lead.
-func unpackRelease(archive, folder, name string) error {
-	file, err := os.Open(archive)
+// unpackMember writes a member of a wheel to a file below root. Libraries and
+// NVIDIA's programs are executable.
+func unpackMember(member *zip.File, root *os.Root, name string) error {
+	content, err := member.Open()
 	if err != nil {
 		return err
 	}
-	defer file.Close()
-	unpacked, err := gzip.NewReader(file)
-	if err != nil {
-		return err
-	}
-	root, err := os.OpenRoot(folder)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	members := tar.NewReader(unpacked)
-	for {
-		member, err := members.Next()
-		if err == io.EOF {
-			return errors.New("no file pjrt_c_api_cpu_*_plugin.so in it")
-		}
-		if err != nil {
-			return err
-		}
-		matches, _ := path.Match("pjrt_c_api_cpu_*_plugin.*", path.Base(member.Name))
-		if matches && member.Typeflag == tar.TypeReg {
-			return write(root, name, io.LimitReader(members, maxRelease))
-		}
-	}
-}
-
-// write writes a file below root. Libraries and NVIDIA's programs are executable.
-func write(root *os.Root, name string, content io.Reader) error {
+	defer content.Close()
 	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
@@ -97,5 +57,6 @@ func write(root *os.Root, name string, content io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(file, content)
-	return errors.Join(err, file.Close())
+	// Synced, so that a crash after the final renaming leaves no half of a plugin.
+	return errors.Join(err, file.Sync(), file.Close())
 }
