@@ -10,7 +10,8 @@ import (
 
 // manyEpochs is a run with short epochs, whose metrics.jsonl outgrows a checkpoint.
 func manyEpochs(out string) []string {
-	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "64", "--epochs", "60", "--learning-rate", "0.05", "--out", out}
+	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "64",
+		"--epochs", "60", "--learning-rate", "0.05", "--out", out}
 }
 
 // diskFolder is a folder with data and a run that was left alone.
@@ -36,7 +37,9 @@ func TestFileSizeLimit(t *testing.T) {
 	folder := diskFolder(t)
 	limited := start(t, folder, append([]string{"bash", "-c", `ulimit -f 8; exec "$@"`, "bash", program(t)}, manyEpochs("r")...)...)
 	code, text := limited.code(t), limited.stderr.String()
-	if code != 1 || !strings.Contains(text, "epochal: out: r: write r/metrics.jsonl: file too large\nhint: raise the limit of the size of a file (ulimit -f), then continue with: ") || strings.Contains(text, "goroutine") {
+	want := "epochal: out: r: write r/metrics.jsonl: file too large\n" +
+		"hint: raise the limit of the size of a file (ulimit -f), then continue with: "
+	if code != 1 || !strings.Contains(text, want) || strings.Contains(text, "goroutine") {
 		t.Fatalf("found exit code %d and %q", code, text)
 	}
 	if n := checkpointsIn(filepath.Join(folder, "r")); n != 2 {
@@ -154,7 +157,8 @@ EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
 	}
 	text := p.stderr.String()
 	for _, want := range []string{
-		"epochal: out: m: found 65536 bytes free on its file system, expected at least ", "\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
+		"epochal: out: m: found 65536 bytes free on its file system, expected at least ",
+		"\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
 		"no space left on device\nhint: free some space on its file system, then continue with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
 		"epochal: out: m: cannot create a file there: read-only file system\nread-only 1\n",

@@ -116,7 +116,8 @@ func sameRun(t *testing.T, found, expected string) {
 
 // trainArguments are a run of a second or so on pure Go.
 func trainArguments(out string) []string {
-	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "4", "--epochs", "10", "--learning-rate", "0.05", "--out", out}
+	return []string{"train", "--data", "d", "--backend", "go", "--layer-sizes", "32", "--batch-size", "4",
+		"--epochs", "10", "--learning-rate", "0.05", "--out", out}
 }
 
 // A run that is interrupted again and again, and goes on each time with the
@@ -227,7 +228,8 @@ func TestFolderInUseNamesItsHolder(t *testing.T) {
 	for _, args := range [][]string{trainArguments("r"), {"train", "--resume", "r"}} {
 		second := start(t, folder, append([]string{program(t)}, args...)...)
 		code := second.code(t)
-		want := regexp.MustCompile(`epochal: (out|resume): r: process ` + strconv.Itoa(holder.Process.Pid) + ` on \S+ is using the folder, since [-0-9: ]+\nhint: wait until it ends, stop it, or choose another folder\n$`)
+		want := regexp.MustCompile(`epochal: (out|resume): r: process ` + strconv.Itoa(holder.Process.Pid) + ` on \S+ is using the folder, ` +
+			`since [-0-9: ]+\nhint: wait until it ends, stop it, or choose another folder\n$`)
 		if code != 1 || !want.MatchString(second.stderr.String()) {
 			t.Errorf("%v: found exit code %d and %q, expected 1 and %v", args, code, second.stderr.String(), want)
 		}

@@ -64,7 +64,8 @@ func TestScripts(t *testing.T) {
 			// The plugin is found from here, and perhaps only through a proxy.
 			e.Setenv("HOME", home)
 			e.Setenv("XDG_CACHE_HOME", cache)
-			for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+			for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
+				"https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 				if value, set := os.LookupEnv(name); set {
 					e.Setenv(name, value)
 				}
@@ -178,7 +179,8 @@ func lines(ts *testscript.TestScript, neg bool, args []string) {
 // Ctrl-C ends a benchmark at once, with what was measured so far.
 func TestInterruptedBenchExits130(t *testing.T) {
 	results := filepath.Join(t.TempDir(), "results.json")
-	command := exec.Command(program(t), "bench", "--backend", "go", "--layer-sizes", "8", "--seconds", "3600", "--timeout", "1h", "--json", results)
+	command := exec.Command(program(t), "bench", "--backend", "go", "--layer-sizes", "8",
+		"--seconds", "3600", "--timeout", "1h", "--json", results)
 	var stdout strings.Builder
 	command.Stdout = &stdout
 	stderr, err := command.StderrPipe()

@@ -186,7 +186,8 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 		}
 		var rows [][]string
 		for _, c := range e.Claims {
-			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published, fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N+c.Judgement.Never)})
+			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published,
+				fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N+c.Judgement.Never)})
 		}
 		t.printf("%s\n", e.Name)
 		if err := t.table("  ", 2, rows...); err != nil {
@@ -199,7 +200,8 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 		if e.Kept {
 			continue
 		}
-		rows = append(rows, []string{e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(), strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
+		rows = append(rows, []string{e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(),
+			strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
 	}
 	if err := t.table("", 1, rows...); err != nil {
 		return err

@@ -87,13 +87,17 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	flags.SortFlags = false
 	addConfigFlags(flags, &config)
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
-	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery, "`epochs` between two checkpoints; 0: only on interrupt and at the end")
-	flags.StringVar(&options.Keep, "keep", options.Keep, "`which` checkpoint to keep: last, or also best, the epoch with the lowest validation loss (without a split, training loss)")
+	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
+		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
+	flags.StringVar(&options.Keep, "keep", options.Keep,
+		"`which` checkpoint to keep: last, or also best, the epoch with the lowest validation loss (without a split, training loss)")
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	command.MarkFlagDirname("resume")
-	command.RegisterFlagCompletionFunc("keep", cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
-	command.RegisterFlagCompletionFunc("backend", cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
+	command.RegisterFlagCompletionFunc("keep",
+		cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
+	command.RegisterFlagCompletionFunc("backend",
+		cobra.FixedCompletions([]string{backend.Auto, backend.XLACPU, backend.XLACUDA, backend.Go}, cobra.ShellCompDirectiveNoFileComp))
 	var activations []string
 	for _, activation := range model.Activations() {
 		activations = append(activations, string(activation))
@@ -148,7 +152,8 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
-	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall, "SGD `steps` per call of the device; 0: as many as take about a quarter of a second; never changes results")
+	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall,
+		"SGD `steps` per call of the device; 0: as many as take about a quarter of a second; never changes results")
 }
 
 // layerSizes is the value of --layer-sizes.
@@ -261,7 +266,8 @@ func (p *trainPrinter) epoch(m experiments.EpochMetrics) {
 
 // result prints the closing line.
 func (p *trainPrinter) result(r experiments.Result) {
-	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
+	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
+		"open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
 		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
 		r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
 	if r.BestEpoch > 0 {
