@@ -90,7 +90,9 @@ func (t *terminal) table(indent string, lead int, rows ...[]string) error {
 		for _, row := range rows {
 			rest := slices.DeleteFunc(slices.Clone(row[lead:]), func(cell string) bool { return cell == none })
 			fmt.Fprintln(&text, fold(indent+strings.Join(row[:lead], "  "), width))
-			fmt.Fprintln(&text, fold(indent+"    "+strings.Join(rest, ", "), width))
+			if len(rest) > 0 {
+				fmt.Fprintln(&text, fold(indent+"    "+strings.Join(rest, ", "), width))
+			}
 		}
 	}
 	return t.printf("%s", text.String())
