@@ -22,7 +22,7 @@ import (
 const maxDownload = 1 << 30
 
 // stall is how long a server may send nothing.
-var stall = 30 * time.Second
+const stall = 30 * time.Second
 
 // downloadWheel writes a wheel to the file target. It is an error if what comes
 // does not have the wheel's SHA-256.
@@ -52,7 +52,7 @@ func (i Installer) downloadWheel(ctx context.Context, w wheel, target string) er
 func findWheel(answer []byte, page string, w wheel) (address string, err error) {
 	var project installer.PipPackageInfo
 	if err := json.Unmarshal(answer, &project); err != nil {
-		return "", fmt.Errorf("expected JSON: %w", err)
+		return "", fmt.Errorf("expected JSON: %.200v", err)
 	}
 	for _, file := range project.Releases[w.version] {
 		if file.Digests["sha256"] != w.sha256 {

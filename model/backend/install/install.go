@@ -166,7 +166,10 @@ func (i Installer) release(ctx context.Context, folder, staging string) (path st
 	address := fmt.Sprintf("https://github.com/%s/releases/download/%s/pjrt_cpu_%s.tar.gz",
 		installer.BinaryCPUReleasesRepo, pjrt.DefaultCPUVersion, platform)
 	if _, err := i.download(ctx, address, archive); err != nil {
-		return "", &advice.Error{Err: err, Advice: adviceOffline}
+		if ctx.Err() == nil {
+			err = &advice.Error{Err: err, Advice: adviceOffline}
+		}
+		return "", err
 	}
 	i.report(Progress{Stage: StageUnpack, File: name})
 	if _, err := installer.Untar(archive, staging); err != nil {

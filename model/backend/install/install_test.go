@@ -1,6 +1,9 @@
 package install
 
 import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -11,9 +14,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/gomlx/go-xla/pjrt"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -21,6 +24,7 @@ const one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" /
 
 func TestCPU(t *testing.T) {
 	page, wheel := "/pypi/first/json", "/wheels/first"
+	digests := `{"sha256":"` + digest(fakeWheel("first")) + `"}`
 	for _, c := range []struct {
 		name   string
 		path   string // handled by handle
@@ -31,11 +35,11 @@ func TestCPU(t *testing.T) {
 	}{
 		{"success", "", nil, nil, "", 0},
 		{"absolute address", page, func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, `{"releases":{"1.0":[{"digests":{"sha256":"`+digest(fakeWheel("first"))+`"},"url":"http://`+r.Host+wheel+`"}]}}`)
+			io.WriteString(w, `{"releases":{"1.0":[{"url":"http://`+r.Host+wheel+`","digests":`+digests+`}]}}`)
 		}, nil, "", 0},
 		{"address relative to the page", page, func(w http.ResponseWriter, r *http.Request) {
 			io.WriteString(w, `{"info":{"project_url":"http://`+r.Host+`/project/first/"},
-				"releases":{"1.0":[{"digests":{"sha256":"`+digest(fakeWheel("first"))+`"},"url":"../../wheels/first"}]}}`)
+				"releases":{"1.0":[{"url":"../../wheels/first","digests":`+digests+`}]}}`)
 		}, nil, "", 0},
 		{"redirect", wheel, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.RawQuery == "" {
@@ -44,18 +48,14 @@ func TestCPU(t *testing.T) {
 			}
 			w.Write(fakeWheel("first"))
 		}, nil, "", 0},
-		{"another wheel in the index", "", nil, func(p *pin) { p.sha256 = one },
-			"/pypi/first/json: found no file of version 1.0 with the SHA-256 " + one, 1},
-		{"page instead of a wheel", wheel, answer("<html>sign in</html>"), nil,
-			"/wheels/first: the download has the SHA-256", 0},
+		{"wrong wheel hash", wheel, answer("two"), nil, "/wheels/first: the download has the SHA-256 " + digest("two") +
+			", expected " + digest(fakeWheel("first")), 0},
 		{"wrong plugin hash", "", nil, func(p *pin) { p.pluginSHA256 = one },
 			"the unpacked plugin has the SHA-256 " + digest(fakePlugin("first")) + ", expected " + one, 0},
 		{"other file in the wheel", "", nil, func(p *pin) { p.member = "first/other.so" },
 			"first 1.0: unpack the wheel: file does not exist", 1},
-		{"no such version", "", nil, func(p *pin) { p.version = "3.0" },
-			"/pypi/first/json: found no file of version 3.0 with the SHA-256", 1},
-		{"no wheel for the system", page, answer(`{"releases": {"1.0": [{"filename": "first-1.0-win.whl"}]}}`), nil,
-			"/pypi/first/json: found no file of version 1.0 with the SHA-256", 1},
+		{"no such version", "", nil, func(p *pin) { p.version = "3.0" }, "/pypi/first/json: found no file of version 3.0 with the SHA-256 ", 1},
+		{"no such wheel", "", nil, func(p *pin) { p.sha256 = one }, "/pypi/first/json: found no file of version 1.0 with the SHA-256 " + one, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
@@ -192,6 +192,67 @@ func TestNoFolder(t *testing.T) {
 	}
 }
 
+// tarred returns a .tar.gz of one file.
+func tarred(name, content string) string {
+	var buffer bytes.Buffer
+	compressed := gzip.NewWriter(&buffer)
+	packed := tar.NewWriter(compressed)
+	packed.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Size: int64(len(content)), Mode: 0o755})
+	io.WriteString(packed, content)
+	packed.Close()
+	compressed.Close()
+	return buffer.String()
+}
+
+func TestRelease(t *testing.T) {
+	name := "pjrt_c_api_cpu_" + pjrt.DefaultCPUVersion + "_plugin.so"
+	const address = "/gomlx/pjrt-cpu-binaries/releases/download/v0.114.0/pjrt_cpu_linux_arm64.tar.gz"
+	program, err := os.ReadFile(os.Args[0]) // a plugin has to be a complete ELF file
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newServer(t)
+	home, folder := newHome(t)
+	set(t, &platform, "linux_arm64")
+	transport(t, func(request *http.Request) (*http.Response, error) {
+		request.URL.Scheme, request.URL.Host = "http", strings.TrimPrefix(s.URL, "http://")
+		return http.DefaultTransport.RoundTrip(request)
+	})
+	// The plugin has no known hash, so nothing is downloaded unasked.
+	_, err = Installer{}.PinnedCPU(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "no SHA-256 is known of the one for linux_arm64") ||
+		hintOf(err) != "epochal backends install cpu" || s.count(address) > 0 {
+		t.Errorf("unasked: %v with hint %q after %d downloads", err, hintOf(err), s.count(address))
+	}
+	for archive, want := range map[string]string{
+		"<html>": "gzip", tarred(name, "plugin")[:40]: "EOF", tarred("other", ""): "no such file", "": "EOF",
+	} {
+		s.handle(address, answer(archive))
+		if _, err := (Installer{}).CPU(context.Background()); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to contain %q", err, want)
+		}
+		if left := tree(t, home); len(left) > 0 {
+			t.Errorf("left behind: %d files", len(left))
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.handle(address, func(_ http.ResponseWriter, r *http.Request) {
+		cancel()
+		<-r.Context().Done()
+	})
+	if _, err := (Installer{}).CPU(ctx); !errors.Is(err, context.Canceled) || hintOf(err) != "" {
+		t.Errorf("error %v with hint %q, want context canceled without one", err, hintOf(err))
+	}
+	s.handle(address, answer(tarred(name, string(program))))
+	before := s.count(address)
+	for range 2 {
+		path, err := Installer{}.CPU(context.Background())
+		if err != nil || path != filepath.Join(folder, name) || content(path) != string(program) || s.count(address) != before+1 {
+			t.Errorf("%q, %v after %d downloads", path, err, s.count(address)-before)
+		}
+	}
+}
+
 // One of two installers downloads, the other waits for it.
 func TestTwoProcesses(t *testing.T) {
 	s := newServer(t)
@@ -253,57 +314,5 @@ func TestCancelled(t *testing.T) {
 	}
 	if s.count("/pypi/second/json") > 0 {
 		t.Error("the second plugin was tried after the cancellation")
-	}
-}
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
-
-// slow is a body that gives a byte, and the next one some time later.
-type slow struct {
-	context.Context
-	pause time.Duration
-}
-
-func (s slow) Read(buffer []byte) (int, error) {
-	select {
-	case <-s.Done():
-		return 0, s.Err()
-	case <-time.After(s.pause):
-		buffer[0] = ' '
-		return 1, nil
-	}
-}
-
-// The clock is synctest's. A server that falls silent is given up, one that is
-// only slow is not.
-func TestSilentServers(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		body func(ctx context.Context) io.Reader // nil: not even an answer
-		want string
-	}{
-		{"no answer", nil, "http://index.invalid/file: nothing arrived for 30s"},
-		{"silent", func(ctx context.Context) io.Reader { return slow{ctx, time.Hour} }, "http://index.invalid/file: nothing arrived for 30s"},
-		{"slow", func(ctx context.Context) io.Reader { return io.LimitReader(slow{ctx, 20 * time.Second}, 100) }, ""},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			target := filepath.Join(t.TempDir(), "file")
-			synctest.Test(t, func(t *testing.T) {
-				set[http.RoundTripper](t, &http.DefaultTransport, roundTripper(func(request *http.Request) (*http.Response, error) {
-					if c.body == nil {
-						<-request.Context().Done()
-						return nil, request.Context().Err()
-					}
-					body := io.NopCloser(c.body(request.Context()))
-					return &http.Response{StatusCode: http.StatusOK, Body: body, Request: request}, nil
-				}))
-				_, err := Installer{}.download(context.Background(), "http://index.invalid/file", target)
-				if err == nil && c.want != "" || err != nil && err.Error() != c.want {
-					t.Errorf("error %v, want %q", err, c.want)
-				}
-			})
-		})
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -164,32 +163,21 @@ func newServer(t testing.TB) *server {
 		handler(w, r)
 	}))
 	t.Cleanup(s.Close)
-	s.add("first", "1.0", fakeWheel("first"), "")
-	s.add("second", "2.0", fakeWheel("second"), "")
+	s.add("first", "1.0", fakeWheel("first"))
+	s.add("second", "2.0", fakeWheel("second"))
 	set(t, &index, s.URL+"/pypi")
 	set(t, &platform, pinnedPlatform)
 	set(t, &pins, []pin{fakePin("first"), fakePin("second")})
 	return s
 }
 
-// add adds a project with one version to the index, and its wheel.
-func (s *server) add(project, version string, wheel []byte, requires ...string) {
-	address := "/wheels/" + project
-	s.handle(address, func(w http.ResponseWriter, r *http.Request) { w.Write(wheel) })
-	s.handle("/pypi/"+project+"/json", func(w http.ResponseWriter, r *http.Request) {
-		json.NewEncoder(w).Encode(map[string]any{
-			"info":     map[string]any{"version": version, "requires_dist": requires},
-			"releases": map[string]any{version: files(address, digest(wheel))},
-		})
-	})
-}
-
-// files is what the index says of the files of one version.
-func files(address, sha256 string) []map[string]any {
-	return []map[string]any{
-		{"filename": "x-py3-none-win_amd64.whl", "url": "/never"},
-		{"filename": "x-py3-none-manylinux_2_27_x86_64.whl", "url": address, "digests": map[string]string{"sha256": sha256}},
-	}
+// add adds a project with one version to the index, and its wheel, which it returns.
+func (s *server) add(project, version string, content []byte) wheel {
+	address, sha256 := "/wheels/"+project, digest(content)
+	s.handle(address, func(w http.ResponseWriter, r *http.Request) { w.Write(content) })
+	s.handle("/pypi/"+project+"/json", answer(fmt.Sprintf(`{"releases":{%q:[
+		{"url":"/never","digests":{"sha256":"0"}}, {"url":%q,"digests":{"sha256":%q}}]}}`, version, address, sha256)))
+	return wheel{project, version, sha256}
 }
 
 // handle sets the handler of a path.
@@ -199,11 +187,13 @@ func (s *server) handle(path string, handler http.HandlerFunc) {
 	s.handlers[path] = handler
 }
 
-// replace sets the handler of a path for the time of a test.
-func (s *server) replace(t *testing.T, path string, handler http.HandlerFunc) {
+// replace sets the handler of a path while do runs.
+func (s *server) replace(t *testing.T, path string, handler http.HandlerFunc, do func()) {
+	t.Helper()
 	former := s.handlers[path]
 	s.handle(path, handler)
-	t.Cleanup(func() { s.handle(path, former) })
+	defer s.handle(path, former)
+	do()
 }
 
 func (s *server) count(path string) int {
@@ -214,4 +204,13 @@ func (s *server) count(path string) int {
 
 func answer(content string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, content) }
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
+
+// transport sends requests through send for the time of a test.
+func transport(t testing.TB, send roundTripper) {
+	set(t, &http.DefaultClient.Transport, http.RoundTripper(send))
 }
