@@ -153,14 +153,18 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 		}
 		before := runtime.NumGoroutine()
 		memory := usage{from: c.Epochs / 5, to: c.Epochs}
-		mustTrain(t, c, train.Options{
-			Folder: filepath.Join(t.TempDir(), "run"), Now: time.Now,
+		// Not by mustTrain, which keeps what it is told.
+		_, err := train.Run(context.Background(), c, train.Options{
+			Folder: filepath.Join(t.TempDir(), "run"),
 			Observer: func(e experiments.Event) {
 				if e, ok := e.(experiments.EpochDone); ok {
 					memory.observe(e.Metrics.Epoch)
 				}
 			},
 		})
+		if err != nil {
+			t.Fatal(err)
+		}
 		memory.check(t, true)
 		settled(t, before)
 	})
