@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -16,7 +18,7 @@ import (
 	"epochal/model/backend/install"
 )
 
-// Event is what a benchmark reports to its observer: one of the types below.
+// Event is what a benchmark tells its observer: one of the types that follow.
 type Event interface{ event() }
 
 // Planned comes once it is known what will be measured.
@@ -39,7 +41,7 @@ type Failed struct{ What, Reason string }
 // Warned comes with every warning of the results.
 type Warned struct{ Text string }
 
-// Installing reports the progress of the installation of a plugin.
+// Installing says how far the installation of a plugin is.
 type Installing struct{ install.Progress }
 
 func (Planned) event()    {}
@@ -57,11 +59,11 @@ type Incomplete struct{ What []string }
 func (e Incomplete) Error() string { return "not measured: " + strings.Join(e.What, "; ") }
 
 // busyProcessors is how many processors other processes, or the host of a virtual
-// machine, may take before a measurement counts as disturbed.
+// machine, may use before a warning.
 const busyProcessors = 0.1
 
 // disturbedShare is the number of measurements of which one may be disturbed by
-// other processes without a warning: a median tolerates that many.
+// other processes without a warning: medians bear that many.
 const disturbedShare = 10
 
 // trajectorySteps is the number of steps by which agreement between backends is judged.
@@ -69,9 +71,12 @@ const trajectorySteps = 50
 
 // Run measures the grid and the peers, one process at a time.
 //
-// The options must be valid. With an error, such as [Incomplete] or that of ctx, the
-// results are what was measured so far.
+// On an error of type experiments.Problems nothing was done. On any other, such as
+// [Incomplete] or ctx's, the results are what was measured so far.
 func Run(ctx context.Context, o Options) (Results, error) {
+	if err := o.Validate(); err != nil {
+		return Results{}, err
+	}
 	o = o.withDefaults()
 	r := &benchmark{Options: o, results: Results{
 		Schema: Schema, Command: o.CommandLine, Environment: record.BuildEnvironment(), Started: o.Now(),
@@ -97,6 +102,7 @@ type job struct {
 	what    string
 	measure func(ctx context.Context, round int) error // errors but ctx's are its failure
 	failure *string                                    // in the results
+	seconds float64                                    // of the last round, 0 before the first
 }
 
 func (r *benchmark) run(ctx context.Context) error {
@@ -126,8 +132,13 @@ func (r *benchmark) run(ctx context.Context) error {
 		return err
 	}
 	r.Observer(Planned{Cells: len(r.results.Cells), Peers: len(r.results.Peers), Rounds: r.Rounds})
+	began := r.Now()
+	before, known := readProcessorTimes(r.Machine)
 	err = r.rounds(ctx)
 	r.warnAfterwards()
+	if after, ok := readProcessorTimes(r.Machine); ok && known {
+		r.warnStolen(after.stolen-before.stolen, r.Now().Sub(began).Seconds())
+	}
 	switch {
 	case err != nil:
 		return err
@@ -209,26 +220,21 @@ func (r *benchmark) turns(round int) []*job {
 
 // rounds runs every job once per round.
 func (r *benchmark) rounds(ctx context.Context) error {
-	began, done, total := r.Now(), 0, r.Rounds*len(r.jobs)
 	for round := 1; round <= r.Rounds; round++ {
-		for _, j := range r.turns(round) {
-			done++
+		for place, j := range r.turns(round) {
 			if *j.failure != "" {
 				continue
 			}
-			// As if what is left took as long, measurement by measurement, as what is done.
-			left := time.Duration(0)
-			if done > 1 {
-				left = r.Now().Sub(began) / time.Duration(done-1) * time.Duration(total-done+1)
-			}
 			r.Observer(Measuring{
-				Round: round, Rounds: r.Rounds, Done: done - 1, Total: total,
-				What: j.what, Left: left,
+				Round: round, Rounds: r.Rounds, Done: (round-1)*len(r.jobs) + place, Total: r.Rounds * len(r.jobs),
+				What: j.what, Left: r.left(round, place),
 			})
+			start := r.Now()
 			err := j.measure(ctx, round)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+			j.seconds = r.Now().Sub(start).Seconds()
 			if err != nil {
 				*j.failure = err.Error()
 				r.missing = append(r.missing, fmt.Sprintf("%s: %v", j.what, err))
@@ -237,6 +243,35 @@ func (r *benchmark) rounds(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// left estimates the time from a place in a round to the end, 0 where nothing is
+// known: a job takes as long as in its last round, or as the others on average.
+func (r *benchmark) left(round, place int) time.Duration {
+	sum, known := 0.0, 0
+	for _, j := range r.jobs {
+		if j.seconds > 0 {
+			sum, known = sum+j.seconds, known+1
+		}
+	}
+	if known == 0 {
+		return 0
+	}
+	left := 0.0
+	for i, j := range r.turns(round) {
+		if *j.failure != "" {
+			continue
+		}
+		seconds, rounds := j.seconds, r.Rounds-round
+		if seconds == 0 {
+			seconds = sum / float64(known)
+		}
+		if i >= place {
+			rounds++
+		}
+		left += float64(rounds) * seconds
+	}
+	return time.Duration(left * float64(time.Second))
 }
 
 // measure runs a round of a cell in a child process.
@@ -270,19 +305,39 @@ func (r *benchmark) child(ctx context.Context, task Task, answer any) (processed
 	if err != nil {
 		return p, err
 	}
-	if err := json.Unmarshal(p.output, answer); err != nil {
-		return p, fmt.Errorf("answered %.60q, expected JSON: %w", bytes.TrimSpace(p.output), err)
+	decoder := json.NewDecoder(bytes.NewReader(p.output))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(answer); err == io.EOF {
+		return p, errors.New("answered nothing")
+	} else if err != nil {
+		return p, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
+	}
+	if decoder.More() {
+		return p, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
 	}
 	return p, nil
 }
 
-// warn adds a warning to the results.
+// excerpt is the beginning of an output that is not understood.
+func excerpt(output []byte) string {
+	const most = 60
+	output = bytes.TrimSpace(output)
+	if len(output) > most {
+		return fmt.Sprintf("%q...", output[:most])
+	}
+	return fmt.Sprintf("%q", output)
+}
+
+// warn adds a warning to the results, once.
 func (r *benchmark) warn(text string) {
+	if slices.Contains(r.results.Warnings, text) {
+		return
+	}
 	r.results.Warnings = append(r.results.Warnings, text)
 	r.Observer(Warned{text})
 }
 
-// warnAfterwards adds the warnings that follow from the measurements.
+// warnAfterwards adds the warnings that only the measurements tell.
 func (r *benchmark) warnAfterwards() {
 	var loads []float64
 	extrapolated := 0
@@ -299,11 +354,19 @@ func (r *benchmark) warnAfterwards() {
 		}
 	}
 	if disturbed*disturbedShare > len(loads) {
-		r.warn(fmt.Sprintf("other processes, or the host of this virtual machine, took up to %.2g processors during %d of %d measurements",
+		r.warn(fmt.Sprintf("other processes kept up to %.2g processors busy during %d of %d measurements",
 			slices.Max(loads), disturbed, len(loads)))
 	}
 	if extrapolated > 0 {
 		r.warn(fmt.Sprintf("the epoch times of %d of %d cells are extrapolated from fewer steps, because a whole one would take too long",
 			extrapolated, len(r.results.Cells)))
+	}
+}
+
+// warnStolen warns of processor time, in seconds, that the host of a virtual
+// machine gave to others meanwhile.
+func (r *benchmark) warnStolen(stolen, elapsed float64) {
+	if elapsed > 0 && stolen/elapsed > busyProcessors {
+		r.warn(fmt.Sprintf("the host of this virtual machine gave the time of %.2g processors to others", stolen/elapsed))
 	}
 }

@@ -41,7 +41,9 @@ func TestChildrenThatFail(t *testing.T) {
 		{panics, "exit status 2: panic: out of range"},
 		{dies, "killed by a signal: killed"},
 		{speaks, `answered "WARNING: all is well\n`},
-		{isSilent, `answered "", expected JSON`},
+		{isSilent, "answered nothing"},
+		{digresses, `unknown field "level"`},
+		{repeats, "answered more than one JSON value"},
 		{works + 100, ""},
 	}
 	var behaviours []int
@@ -204,44 +206,51 @@ func TestUnavailableBackends(t *testing.T) {
 }
 
 func TestMachineWarnings(t *testing.T) {
+	stat := func(user, steal int) *fstest.MapFile {
+		return &fstest.MapFile{Data: fmt.Appendf(nil, "cpu  %d 5 10 1000 7 1 2 %d 0 0\ncpu0 1 2 3\n", user, steal)}
+	}
 	for name, test := range map[string]struct {
-		files map[string]string
-		want  string // in a warning, "" for none
+		machine fstest.MapFS
+		want    string // in a warning, "" for none
 	}{
-		"nothing readable": {nil, ""},
-		"no limits": {map[string]string{
-			"sys/fs/cgroup/cpu.max": "max 100000\n", "proc/self/cgroup": "0::/\n",
-			"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
+		"nothing readable": {fstest.MapFS{}, ""},
+		"no limits": {fstest.MapFS{
+			"sys/fs/cgroup/cpu.max": {Data: []byte("max 100000\n")},
+			"proc/self/cgroup":      {Data: []byte("0::/\n")},
+			"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": {Data: []byte("performance\n")},
+			"proc/stat": stat(100, 0),
 		}, ""},
-		"the root's limit": {map[string]string{"sys/fs/cgroup/cpu.max": "50000 100000\n"}, "limits this process to 0.5 of "},
-		"the limit of a group above": {map[string]string{
-			"proc/self/cgroup":               "0::/user/app\n",
-			"sys/fs/cgroup/user/cpu.max":     "25000 100000\n",
-			"sys/fs/cgroup/user/app/cpu.max": "50000 100000\n",
+		"version 2": {fstest.MapFS{
+			"sys/fs/cgroup/cpu.max": {Data: []byte("50000 100000\n")},
+		}, "limits this process to 0.5 of "},
+		"version 2, a group above": {fstest.MapFS{
+			"proc/self/cgroup":               {Data: []byte("0::/user/app\n")},
+			"sys/fs/cgroup/user/cpu.max":     {Data: []byte("25000 100000\n")},
+			"sys/fs/cgroup/user/app/cpu.max": {Data: []byte("50000 100000\n")},
 		}, "limits this process to 0.25 of "},
-		"rubbish": {map[string]string{"sys/fs/cgroup/cpu.max": "a b\n", "proc/self/cgroup": "x\n0::/../..\n"}, ""},
-		"governor": {map[string]string{
-			"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance\n",
-			"sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": "powersave\n",
+		"version 1": {fstest.MapFS{
+			"proc/self/cgroup":                          {Data: []byte("4:cpu,cpuacct:/docker/7\n")},
+			"sys/fs/cgroup/cpu/cpu.cfs_quota_us":        {Data: []byte("-1\n")},
+			"sys/fs/cgroup/cpu/cpu.cfs_period_us":       {Data: []byte("100000\n")},
+			"sys/fs/cgroup/cpu/docker/cpu.cfs_quota_us": {Data: []byte("75000\n")},
+			"sys/fs/cgroup/cpu/docker/cpu.cfs_period_us": {
+				Data: []byte("100000\n")},
+		}, "limits this process to 0.75 of "},
+		"rubbish": {fstest.MapFS{
+			"sys/fs/cgroup/cpu.max": {Data: []byte("a b\n")},
+			"proc/self/cgroup":      {Data: []byte("x\n0::/../..\n")},
+			"proc/stat":             {Data: []byte("cpu x\n")},
+		}, ""},
+		"governor": {fstest.MapFS{
+			"sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": {Data: []byte("performance\n")},
+			"sys/devices/system/cpu/cpu1/cpufreq/scaling_governor": {Data: []byte("powersave\n")},
 		}, `the frequency governor is "powersave", expected "performance"`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			machine := fstest.MapFS{}
-			for file, content := range test.files {
-				machine[file] = &fstest.MapFile{Data: []byte(content)}
-			}
-			// These warnings come before the first measurement: none is needed.
-			ctx, cancel := context.WithCancel(context.Background())
-			defer cancel()
 			o := withFakes(works)
-			o.Rounds, o.Machine = bench.FewestRounds, machine
-			o.Observer = func(event bench.Event) {
-				if _, planned := event.(bench.Planned); planned {
-					cancel()
-				}
-			}
-			results, err := bench.Run(ctx, o)
-			if !errors.Is(err, context.Canceled) {
+			o.Rounds, o.Machine = bench.FewestRounds, test.machine
+			results, err := bench.Run(context.Background(), o)
+			if err != nil {
 				t.Fatal(err)
 			}
 			if text := strings.Join(results.Warnings, "; "); !strings.Contains(text, test.want) || (text == "") != (test.want == "") {
@@ -249,6 +258,21 @@ func TestMachineWarnings(t *testing.T) {
 			}
 		})
 	}
+	t.Run("steal", func(t *testing.T) {
+		machine := fstest.MapFS{"proc/stat": stat(100, 100)}
+		o := withFakes(works)
+		o.Rounds, o.Machine = bench.FewestRounds, machine
+		o.Observer = func(event bench.Event) {
+			if e, ok := event.(bench.Measuring); ok && e.Round == 2 {
+				machine["proc/stat"] = stat(100, 1_000_000)
+			}
+		}
+		results, err := bench.Run(context.Background(), o)
+		const want = "the host of this virtual machine gave the time of "
+		if err != nil || len(results.Warnings) != 1 || !strings.Contains(results.Warnings[0], want) {
+			t.Errorf("found the warnings %q and the error %v", results.Warnings, err)
+		}
+	})
 }
 
 func TestPeers(t *testing.T) {
@@ -286,6 +310,9 @@ func TestPeers(t *testing.T) {
 		if found := results.Peers[i]; !strings.Contains(found.Failure, want) || want != "" && len(found.Rounds) > 0 {
 			t.Errorf("peer %d: found %+v, expected the failure %q", i, found, want)
 		}
+	}
+	if !strings.Contains(strings.Join(results.Warnings, "\n"), "the peers use jax 1.0, expected ") {
+		t.Errorf("found the warnings %q", results.Warnings)
 	}
 
 	o.Python = filepath.Join(t.TempDir(), "python")

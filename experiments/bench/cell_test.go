@@ -24,8 +24,13 @@ func serve[Answer any](t *testing.T, task bench.Task) (answer Answer) {
 	if err := bench.Serve(context.Background(), bytes.NewReader(encoded), &out); err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(out.Bytes(), &answer); err != nil {
+	decoder := json.NewDecoder(&out)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&answer); err != nil {
 		t.Fatal(err)
+	}
+	if decoder.More() {
+		t.Error("found more than one JSON value")
 	}
 	return answer
 }
@@ -111,10 +116,11 @@ func TestTrainingTask(t *testing.T) {
 
 func TestServeRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ task, want string }{
-		"nothing": {"", "the task: EOF"},
-		"rubbish": {"x", "the task: invalid character"},
-		"no work": {`{}`, "found neither a cell nor a training"},
-		"backend": {`{"cell":{"cell":{"backend":"tpu","layer_sizes":[4],"batch_size":64}}}`, `backend "tpu" is unknown`},
+		"nothing":          {"", "the task: EOF"},
+		"rubbish":          {"x", "the task: invalid character"},
+		"no work":          {`{}`, "found neither a cell nor a training"},
+		"an unknown field": {`{"color":"red"}`, `unknown field "color"`},
+		"backend":          {`{"cell":{"cell":{"backend":"tpu","layer_sizes":[4],"batch_size":64}}}`, `backend "tpu" is unknown`},
 	} {
 		var out bytes.Buffer
 		err := bench.Serve(context.Background(), strings.NewReader(test.task), &out)

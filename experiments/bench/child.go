@@ -67,7 +67,9 @@ type EpochTimes struct {
 // between two calls of the device.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	var task Task
-	if err := json.NewDecoder(in).Decode(&task); err != nil {
+	decoder := json.NewDecoder(in)
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&task); err != nil {
 		return fmt.Errorf("the task: %w", err)
 	}
 	var answer any

@@ -1,5 +1,5 @@
-// Package bench measures training and evaluation on every backend, so that a
-// choice between them can rest on evidence.
+// Package bench measures training and evaluation on every backend, so that one
+// can choose between them on evidence.
 //
 // A [Cell] is one place of a grid: a backend, a network, a batch size, and how the
 // steps are dispatched. Each cell is measured once per round in a process of its
@@ -9,8 +9,7 @@
 // [Utilize] and [PeerResult.Ratios] draw the conclusions.
 //
 // [Run] plans the rounds and starts the processes, each of which runs [Serve]. A
-// process that crashes, hangs or prints anything but its answer becomes a row with
-// the reason.
+// process that crashes, hangs or answers rubbish becomes a row with the reason.
 // The peers, the same work in Python, run from the programs in the folder peers.
 //
 // Every measured phase ends by reading a result from the device that depends on

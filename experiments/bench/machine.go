@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"bytes"
 	"fmt"
 	"io/fs"
 	"path"
@@ -16,31 +17,52 @@ import (
 // architecture that Go runs on.
 const ticksPerSecond = 100
 
-// busyTime is for how many seconds the processors, all together, have run any
-// process since the machine started, or were taken by the host of a virtual machine.
-func busyTime(machine fs.FS) (seconds float64, ok bool) {
+// processorTimes are seconds since the machine started, of all processors.
+type processorTimes struct {
+	busy   float64 // running any process
+	stolen float64 // given to others by a virtual machine's host
+}
+
+// readProcessorTimes reads proc/stat.
+func readProcessorTimes(machine fs.FS) (t processorTimes, ok bool) {
 	content, err := fs.ReadFile(machine, "proc/stat")
 	if err != nil {
-		return 0, false
+		return t, false
 	}
-	// A guest's time is in user.
-	var user, nice, system, idle, wait, irq, softirq, steal float64
-	_, err = fmt.Sscanf(string(content), "cpu %g %g %g %g %g %g %g %g", &user, &nice, &system, &idle, &wait, &irq, &softirq, &steal)
-	return (user + nice + system + irq + softirq + steal) / ticksPerSecond, err == nil
+	line, _, _ := bytes.Cut(content, []byte("\n"))
+	fields := strings.Fields(string(line))
+	if len(fields) < 8 || fields[0] != "cpu" {
+		return t, false
+	}
+	// cpu user nice system idle iowait irq softirq steal; a guest's time is in user.
+	for i, field := range fields[1:min(len(fields), 9)] {
+		ticks, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			return t, false
+		}
+		switch seconds := float64(ticks) / ticksPerSecond; i {
+		case 0, 1, 2, 5, 6:
+			t.busy += seconds
+		case 7:
+			t.stolen += seconds
+		}
+	}
+	return t, true
 }
 
 // watchLoad begins to watch the machine. The function that it returns tells how
-// many processors other processes, or the host of a virtual machine, have taken since
-// then, on average; 0 where that cannot be read.
+// many processors other processes have kept busy since, on average; 0 where that
+// cannot be read.
 func watchLoad(machine fs.FS) (end func() float64) {
 	started, ownBefore := time.Now(), ownTime()
-	before, ok := busyTime(machine)
+	before, ok := readProcessorTimes(machine)
 	return func() float64 {
-		after, _ := busyTime(machine)
-		if !ok {
+		after, still := readProcessorTimes(machine)
+		elapsed := time.Since(started).Seconds()
+		if !ok || !still || elapsed <= 0 {
 			return 0
 		}
-		return max(0, (after-before-(ownTime()-ownBefore))/time.Since(started).Seconds())
+		return max(0, (after.busy-before.busy-(ownTime()-ownBefore))/elapsed)
 	}
 }
 
@@ -81,22 +103,42 @@ func residentBytes(usage *syscall.Rusage) int64 {
 	return int64(usage.Maxrss) << 10
 }
 
-// quota is the number of processors that the control groups (version 2) of this
-// process leave to it, 0 where there is no limit or none can be read.
+// quota is the number of processors that control groups leave to this process, 0
+// where there is no limit or none can be read.
 func quota(machine fs.FS) float64 {
-	content, _ := fs.ReadFile(machine, "proc/self/cgroup")
-	least := 0.0
-	// A group's limit binds those below it. Inside a container the root is the group.
-	for group := path.Clean("/" + strings.TrimPrefix(strings.TrimSpace(string(content)), "0::")); ; group = path.Dir(group) {
-		text, _ := fs.ReadFile(machine, path.Join("sys/fs/cgroup", group, "cpu.max"))
-		var limit, period float64
-		if n, _ := fmt.Sscan(string(text), &limit, &period); n == 2 && (least == 0 || limit/period < least) {
-			least = limit / period
+	folders := []string{"sys/fs/cgroup", "sys/fs/cgroup/cpu"}
+	groups, _ := fs.ReadFile(machine, "proc/self/cgroup")
+	for line := range strings.Lines(string(groups)) {
+		// hierarchy:controllers:path. Version 2 has no controllers.
+		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+		controllers, group, _ := strings.Cut(rest, ":")
+		root := "sys/fs/cgroup"
+		if controllers != "" {
+			if !slices.Contains(strings.Split(controllers, ","), "cpu") {
+				continue
+			}
+			root = "sys/fs/cgroup/cpu"
 		}
-		if group == "/" {
-			return least
+		// A group's limit binds those below it.
+		for group = path.Clean("/" + group); group != "/"; group = path.Dir(group) {
+			folders = append(folders, root+group)
 		}
 	}
+	least := 0.0
+	for _, folder := range folders {
+		read := func(file string) string {
+			content, _ := fs.ReadFile(machine, path.Join(folder, file))
+			return string(content)
+		}
+		// Version 2 has the limit and its period in one file, version 1 in two.
+		for _, text := range []string{read("cpu.max"), read("cpu.cfs_quota_us") + " " + read("cpu.cfs_period_us")} {
+			var limit, period float64
+			if n, _ := fmt.Sscan(text, &limit, &period); n == 2 && limit > 0 && period > 0 && (least == 0 || limit/period < least) {
+				least = limit / period
+			}
+		}
+	}
+	return least
 }
 
 // governors are the frequency governors of the machine's processors, each once,

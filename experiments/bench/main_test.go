@@ -29,6 +29,8 @@ const (
 	hangs
 	speaks
 	isSilent
+	digresses
+	repeats
 )
 
 func TestMain(m *testing.M) {
@@ -111,6 +113,11 @@ func behave() {
 		fmt.Println("WARNING: all is well")
 		json.NewEncoder(os.Stdout).Encode(answer)
 	case isSilent:
+	case digresses:
+		fmt.Println(`{"level": "info", "message": "all is well"}`)
+	case repeats:
+		json.NewEncoder(os.Stdout).Encode(answer)
+		json.NewEncoder(os.Stdout).Encode(answer)
 	default:
 		json.NewEncoder(os.Stdout).Encode(answer)
 	}

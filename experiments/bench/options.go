@@ -51,7 +51,7 @@ const (
 	MaxSeconds = 3600
 )
 
-// Defaults is the most informative grid that takes about three minutes on two cores.
+// Defaults is the grid that tells the most in about three minutes on two cores.
 func Defaults() Options {
 	return Options{
 		LayerSizes:   [][]int{{32, 32}, {128, 128}, {512, 512}, {1024, 1024}},

@@ -171,7 +171,7 @@ func (r *benchmark) versions(ctx context.Context, folder string, peer Peer) (str
 		Packages map[string]*string `json:"packages"`
 	}
 	if err := json.Unmarshal(p.output, &found); err != nil {
-		return "", fmt.Errorf("--python %s: answered %.60q, expected the versions of its packages", r.Python, bytes.TrimSpace(p.output))
+		return "", fmt.Errorf("--python %s: answered %s, expected the versions of its packages", r.Python, excerpt(p.output))
 	}
 	text := "Python " + found.Python
 	var missing []string
@@ -286,7 +286,7 @@ func parseEpochs(output []byte, epochs int) ([]EpochTimes, error) {
 	for line := range bytes.Lines(output) {
 		var epoch EpochTimes
 		if err := json.Unmarshal(line, &epoch); err != nil {
-			return nil, fmt.Errorf("answered %.60q, expected one line of JSON per epoch", bytes.TrimSpace(line))
+			return nil, fmt.Errorf("answered %s, expected one line of JSON per epoch", excerpt(line))
 		}
 		times = append(times, epoch)
 	}

@@ -100,8 +100,8 @@ func ended(err error) error {
 	return errors.New(how)
 }
 
-// telling is the most informative line of a process's standard error: where a
-// runtime gave up, else the last one.
+// telling is the line of a standard error that tells most: where a runtime gave
+// up, else the last one.
 func telling(diagnostics string) string {
 	last := ""
 	for line := range strings.Lines(strings.ToValidUTF8(diagnostics, "?")) {

@@ -161,7 +161,7 @@ func (c Cell) Extrapolated(m Measurement) bool {
 	return m.EpochSteps < dataset.BatchCount(TrainImages, c.BatchSize)
 }
 
-// Measurement is what one round measured of a cell. Times are in seconds.
+// Measurement is what one round found of a cell. Times are in seconds.
 type Measurement struct {
 	Open      float64 `json:"open"`       // loading the plugin and opening the device
 	Upload    float64 `json:"upload"`     // copying the images and labels of both sets to the device
@@ -180,7 +180,7 @@ type Measurement struct {
 	Peak     float64 `json:"peak"`     // floating point operations per second of one large matrix product
 
 	ProcessMemory int64   `json:"process_memory"` // peak resident bytes of the process
-	OtherLoad     float64 `json:"other_load"`     // how many processors other processes, or a host, took during the round, on average
+	OtherLoad     float64 `json:"other_load"`     // how many processors other processes kept busy during the round, on average
 }
 
 // Trajectory is the start of a training that every cell makes alike, with the same
@@ -191,7 +191,7 @@ type Trajectory struct {
 	Evaluated int       `json:"evaluated"` // test images evaluated, the first of the set
 }
 
-// CellResult is what all rounds measured of a cell.
+// CellResult is what all rounds found of a cell.
 type CellResult struct {
 	Cell       Cell          `json:"cell"`
 	Info       backend.Info  `json:"info"`                 // of the backend that ran

@@ -2,7 +2,6 @@ package bench
 
 import (
 	"math"
-	"slices"
 
 	"golang.org/x/perf/benchmath"
 )
@@ -30,7 +29,7 @@ func Summarize(values []float64) Summary {
 	if len(values) == 0 {
 		return Summary{Median: math.NaN(), Low: math.Inf(-1), High: math.Inf(1)}
 	}
-	sample := benchmath.NewSample(slices.Clone(values), &benchmath.DefaultThresholds)
+	sample := benchmath.NewSample(append([]float64(nil), values...), &benchmath.DefaultThresholds)
 	summary := benchmath.AssumeNothing.Summary(sample, Confidence)
 	return Summary{N: len(values), Median: summary.Center, Low: summary.Lo, High: summary.Hi}
 }
@@ -40,7 +39,7 @@ func Summarize(values []float64) Summary {
 // differ.
 func Differ(a, b []float64) bool {
 	c := benchmath.AssumeNothing.Compare(
-		benchmath.NewSample(slices.Clone(a), &benchmath.DefaultThresholds),
-		benchmath.NewSample(slices.Clone(b), &benchmath.DefaultThresholds))
+		benchmath.NewSample(append([]float64(nil), a...), &benchmath.DefaultThresholds),
+		benchmath.NewSample(append([]float64(nil), b...), &benchmath.DefaultThresholds))
 	return c.P <= c.Alpha
 }

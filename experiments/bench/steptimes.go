@@ -36,14 +36,14 @@ func Utilize(c CellResult) Utilization {
 	}
 }
 
-// PartState says what is known about a part of a step.
+// PartState says what is known of a part of a step.
 type PartState int
 
 // The states of a part.
 const (
-	NotMeasured PartState = iota // the grid lacks the cells that it follows from
+	NotMeasured PartState = iota // the grid lacks the cells that tell it
 	WithinNoise                  // steps with it and without it do not differ
-	Found                        // Seconds is its length
+	Found                        // Seconds tells it
 	Reversed                     // steps with it were faster, by more than noise
 )
 
