@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"epochal/experiments/report/words"
 	"epochal/experiments/train"
 )
 
@@ -38,28 +39,14 @@ func savedAt(err error) string {
 }
 
 // commandLine is how a shell in the same folder calls this program with other
-// arguments.
+// arguments. What `go run` builds is gone when it ends.
 func commandLine(args ...string) string {
-	return strings.Join(append(programName(os.Args[0]), quoted(args)...), " ")
-}
-
-// programName is how the program was called. What `go run` builds is gone when
-// it ends.
-func programName(name string) []string {
+	name := os.Args[0]
 	if strings.Contains(name, string(filepath.Separator)+"go-build") && filepath.Base(filepath.Dir(name)) == "exe" {
-		return []string{"go", "run", "epochal/cmd/epochal"}
+		return "go run epochal/cmd/epochal " + words.Shell(args...)
 	}
-	return quoted([]string{name})
+	return words.Shell(append([]string{name}, args...)...)
 }
 
-// quoted are arguments as a shell reads them.
-func quoted(args []string) []string {
-	var words []string
-	for _, arg := range args {
-		if arg == "" || strings.ContainsAny(arg, " \t\n'\"\\$`*?[]{}()<>|&;#~!") {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		words = append(words, arg)
-	}
-	return words
-}
+// recordedCommand is how this program was called, but for where it is.
+func recordedCommand() string { return "epochal " + words.Shell(os.Args[1:]...) }

@@ -80,7 +80,7 @@ name could not be measured. The results are printed all the same.`,
 			if problems = append(append(problems, impossible...), out.check()...); len(problems) > 0 {
 				return problems
 			}
-			o.CommandLine = "epochal " + strings.Join(append([]string{"bench"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
+			o.CommandLine = recordedCommand()
 			printer := &benchPrinter{terminal: t, now: time.Now, started: time.Now()}
 			o.Observer = printer.observe
 			if !t.redraws {

@@ -72,7 +72,7 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 			if o.Quick && c.Flags().Changed("seeds") {
 				return usageError{err: fmt.Errorf("--quick and --seeds: found both, expected one; --quick runs one seed")}
 			}
-			o.Command = "epochal " + strings.Join(append([]string{"reproduce"}, quoted(os.Args[min(2, len(os.Args)):])...), " ")
+			o.Command = recordedCommand()
 			printer := &reproducePrinter{terminal: t}
 			o.Observer = printer.observe
 			results, err := published.Reproduce(c.Context(), chosen, o)
@@ -103,7 +103,7 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "`number` of seeds per experiment")
 	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel; 0: one per core, or one on a GPU")
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
-	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; repeatable")
+	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
@@ -135,7 +135,7 @@ func newList(t *terminal) *cobra.Command {
 			return nil
 		},
 	}
-	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; repeatable")
+	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	return command
 }
 

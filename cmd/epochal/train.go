@@ -11,6 +11,7 @@ import (
 	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/record"
+	"epochal/experiments/report/words"
 	"epochal/experiments/train"
 	"epochal/model"
 	"epochal/model/backend"
@@ -160,13 +161,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 type layerSizes []int
 
 // String writes the widths as Set reads them.
-func (l *layerSizes) String() string {
-	parts := make([]string, len(*l))
-	for i, width := range *l {
-		parts[i] = strconv.Itoa(width)
-	}
-	return strings.Join(parts, ",")
-}
+func (l *layerSizes) String() string { return words.Widths(*l, ",") }
 
 // Set reads widths separated by commas; an empty text means no hidden layer.
 func (l *layerSizes) Set(text string) error {
@@ -216,8 +211,8 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.end()
 		p.config, p.started, p.folder, p.total = e.Config, time.Now(), e.Folder, e.Config.Epochs*e.Train
 		p.first = (e.At.Epoch-1)*e.Train + min(e.At.Step*e.Config.BatchSize, e.Train)
-		p.print("Starting new epoch loop with layer_sizes: %s, num_epochs: %d, learning_rate: %s, batch_size: %d\n",
-			pythonList(e.Config.LayerSizes), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
+		p.print("Starting new epoch loop with layer_sizes: [%s], num_epochs: %d, learning_rate: %s, batch_size: %d\n",
+			words.Widths(e.Config.LayerSizes, ", "), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
 		p.print("%s\n", e.Architecture)
 		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
 		if e.Resumed {
@@ -273,9 +268,4 @@ func (p *trainPrinter) result(r experiments.Result) {
 	if r.BestEpoch > 0 {
 		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, record.CheckpointsFolder, record.BestFile))
 	}
-}
-
-// pythonList writes widths as Python prints a list: [512, 512].
-func pythonList(values []int) string {
-	return "[" + strings.ReplaceAll((*layerSizes)(&values).String(), ",", ", ") + "]"
 }

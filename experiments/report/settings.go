@@ -33,13 +33,13 @@ func settings(c experiments.Config) []setting {
 			}
 		case []int:
 			s.Value = "[" + words.Widths(field, ", ") + "]"
-			s.flag += " " + shellWord(words.Widths(field, ","))
+			s.flag += " " + words.Shell(words.Widths(field, ","))
 		case float64:
 			s.Value = experiments.FormatFloat(field)
 			s.flag += " " + s.Value
 		default:
 			s.Value = fmt.Sprint(field)
-			s.flag += " " + shellWord(s.Value)
+			s.flag += " " + words.Shell(s.Value)
 			if s.Value == "" {
 				s.Value = `""`
 			}
@@ -76,16 +76,4 @@ func trainCommand(c experiments.Config, backend string) string {
 		}
 	}
 	return command
-}
-
-// plainWord are the characters that every shell leaves as they are.
-const plainWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+,./:@%"
-
-// shellWord writes text as a POSIX shell reads it.
-func shellWord(text string) string {
-	special := func(r rune) bool { return !strings.ContainsRune(plainWord, r) }
-	if text != "" && !strings.ContainsFunc(text, special) {
-		return text
-	}
-	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
