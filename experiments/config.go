@@ -3,6 +3,7 @@ package experiments
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,8 +73,8 @@ func (c Config) Validate() error {
 	for _, width := range c.LayerSizes {
 		between("layer_sizes", width, 1, model.MaxWidth)
 	}
-	activation := model.Activation(c.Activation)
-	check(activation.Validate() == nil, "activation", strconv.Quote(c.Activation), activationNames())
+	known := slices.Contains(model.Activations(), model.Activation(c.Activation))
+	check(known, "activation", strconv.Quote(c.Activation), activationNames())
 	between("epochs", c.Epochs, 1, MaxEpochs)
 	rate := float64(float32(c.LearningRate)) // what the device gets
 	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")

@@ -1,8 +1,6 @@
 package model
 
 import (
-	"fmt"
-
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
 	. "github.com/gomlx/gomlx/core/graph"
 
@@ -13,7 +11,7 @@ import (
 // logits. Everything else in this package works on the list of parameters and
 // knows no layers, so that a new architecture is a new file.
 type Architecture interface {
-	// Validate reports what is impossible in the architecture. Every other
+	// Validate reports what is impossible in the sizes of the layers. Every other
 	// method may assume that it reported nothing.
 	Validate() error
 
@@ -32,8 +30,8 @@ type Architecture interface {
 	// this package recovers.
 	Logits(images *Node, parameters []*Node) *Node
 
-	// Products lists the matrix products of an image's forward pass, in order:
-	// what its speed is held against.
+	// Products lists the matrix products of the forward pass, in order: what its
+	// speed is held against.
 	Products() []Product
 }
 
@@ -47,21 +45,12 @@ type Task struct {
 // Inputs is the number of pixels of an image.
 func (t Task) Inputs() int { return t.Rows * t.Columns }
 
-func (t Task) validate() (problems []error) {
-	if t.Rows < 1 || t.Columns < 1 {
-		problems = append(problems, fmt.Errorf("image size: found %dx%d, expected at least 1x1", t.Rows, t.Columns))
-	}
-	if t.Classes < 2 {
-		problems = append(problems, fmt.Errorf("classes: found %d, expected at least 2", t.Classes))
-	}
-	return problems
-}
+// Product is one matrix product of the forward pass: its input [images, In], the
+// images or the result of the product before, times a weight [Out, In] transposed.
+type Product struct{ In, Out int }
 
-// Product is one matrix product of an image's forward pass: its input [Rows, In]
-// times a weight [Out, In] transposed.
-type Product struct{ Rows, In, Out int }
-
-func (p Product) flops() float64 { return 2 * float64(p.Rows) * float64(p.In) * float64(p.Out) }
+// flops is that of one image.
+func (p Product) flops() float64 { return 2 * float64(p.In) * float64(p.Out) }
 
 // EvaluationFLOPs counts the floating point operations of one image's matrix
 // products in the forward pass, a multiply-add as 2. Biases, activations and

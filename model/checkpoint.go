@@ -55,15 +55,8 @@ func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, m
 // [ReadWeights] it allocates no more than twice what t needs.
 func ReadCheckpoint(
 	r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error,
-) (Weights, error) {
-	weights, err := readCheckpoint(r, parameters, accept)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return weights, nil
-}
-
-func readCheckpoint(r io.ReadSeeker, parameters []ParameterSpec, accept func(map[string]string) error) (Weights, error) {
+) (weights Weights, err error) {
+	defer naming(name, &err)
 	if err := verifyChecksum(r); err != nil {
 		return nil, err
 	}

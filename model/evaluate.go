@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +35,7 @@ func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.C
 //
 // ctx ends it between two calls of the device, with its error.
 func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Evaluation, error) {
-	if err := cmp.Or(ctx.Err(), n.ready()); err != nil {
+	if err := ctx.Err(); err != nil {
 		return Evaluation{}, err
 	}
 	where := images.sections[section]

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -54,20 +53,8 @@ func Activations() []Activation {
 	return names
 }
 
-// index is the place of a among activations.
+// index is the place of a, one of Activations, among activations.
 func (a Activation) index() int { return slices.Index(Activations(), a) }
-
-// Validate reports an unknown activation with the valid ones.
-func (a Activation) Validate() error {
-	var names []string
-	for _, known := range activations {
-		if a == known.name {
-			return nil
-		}
-		names = append(names, string(known.name))
-	}
-	return fmt.Errorf("activation: found %q, expected one of %s", string(a), strings.Join(names, ", "))
-}
 
 // FullyConnected is the post's network: the image as a row of pixels, any number
 // of hidden layers (none is allowed), one logit per class.
@@ -82,25 +69,10 @@ type FullyConnected struct {
 // Task is images of Rows by Columns pixels in Classes classes.
 func (n FullyConnected) Task() Task { return Task{n.Rows, n.Columns, n.Classes} }
 
-// Validate reports every problem of n, joined into one error.
+// Validate reports the first thing that is impossible in the hidden layers, or
+// that there are too many parameters. The images, the classes and the activation
+// are valid where n is made.
 func (n FullyConnected) Validate() error {
-	problems := n.Task().validate()
-	if err := n.validateHidden(); err != nil {
-		problems = append(problems, err)
-	}
-	if err := n.Activation.Validate(); err != nil {
-		problems = append(problems, err)
-	}
-	if len(problems) == 0 {
-		if count := ParameterCount(n.Parameters()); count > MaxParameters {
-			problems = append(problems, fmt.Errorf("layer sizes: found %d parameters, expected at most %d", count, MaxParameters))
-		}
-	}
-	return errors.Join(problems...)
-}
-
-// validateHidden reports the first impossible width of the hidden layers.
-func (n FullyConnected) validateHidden() error {
 	if len(n.Hidden) > MaxLayers {
 		return fmt.Errorf("layer sizes: found %d hidden layers, expected at most %d", len(n.Hidden), MaxLayers)
 	}
@@ -108,6 +80,9 @@ func (n FullyConnected) validateHidden() error {
 		if width < 1 || width > MaxWidth {
 			return fmt.Errorf("layer sizes: width %d of hidden layer %d: expected 1 to %d", width, i+1, MaxWidth)
 		}
+	}
+	if count := ParameterCount(n.Parameters()); count > MaxParameters {
+		return fmt.Errorf("layer sizes: found %d parameters, expected at most %d", count, MaxParameters)
 	}
 	return nil
 }
@@ -117,7 +92,7 @@ func (n FullyConnected) Products() []Product {
 	in := n.Task().Inputs()
 	var layers []Product
 	for _, width := range append(n.Hidden[:len(n.Hidden):len(n.Hidden)], n.Classes) {
-		layers = append(layers, Product{Rows: 1, In: in, Out: width})
+		layers = append(layers, Product{In: in, Out: width})
 		in = width
 	}
 	return layers

@@ -106,9 +106,6 @@ func parametersToDevice(b *backend.Backend, parameters []ParameterSpec, weights 
 
 // Weights copies the parameters back to the host.
 func (n *Network) Weights() (Weights, error) {
-	if err := n.ready(); err != nil {
-		return nil, err
-	}
 	weights := make(Weights, len(n.parameters))
 	for i, parameter := range n.parameters {
 		// A local copy left in the tensor would be stale after the next step.
@@ -156,26 +153,14 @@ func newTensor(make func() (compute.Buffer, error)) (tensor *tensors.Tensor, err
 // network of this size gains nothing from several GPUs.
 const device = compute.DeviceNum(0)
 
-// ready reports a network without weights: none were set, or a call that had
-// them donated failed.
-func (n *Network) ready() error {
-	if len(n.parameters) == 0 {
-		return errors.New("the network has no weights: expected SetWeights first")
-	}
-	return nil
-}
-
 // train calls the training program with the inputs that are not parameters,
 // keeps the new parameters and returns the losses. Reading them waits for the
 // device: the whole call is done then.
 //
 // The parameters are donated to the call, to be updated in place. Should it
-// fail, the network has none.
+// fail, the network has none until SetWeights.
 func (n *Network) train(inputs map[string]any) (losses []float32, err error) {
 	defer recovered(&err)
-	if err := n.ready(); err != nil {
-		return nil, err
-	}
 	given := n.parameters
 	n.parameters = nil
 	for i, parameter := range n.program.parameters() {

@@ -324,16 +324,3 @@ func TestCancelledTrainingStopsBetweenSteps(t *testing.T) {
 		t.Errorf("found %d losses and error %v at step %d, expected none, %v and 0", len(losses), err, epoch.Step(), context.Canceled)
 	}
 }
-
-func TestANetworkNeedsWeights(t *testing.T) {
-	f := newFixture(t, backendtest.Go(t), relu(2), 1, model.Unnormalized(), 2, 2)
-	bare, err := model.Compile(backendtest.Go(t), f.Program(), 2, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bare.Close()
-	_, err = bare.Evaluate(context.Background(), f.images, 0)
-	if want := "the network has no weights: expected SetWeights first"; err == nil || err.Error() != want {
-		t.Errorf("found error %v, expected %q", err, want)
-	}
-}

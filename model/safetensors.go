@@ -86,16 +86,20 @@ func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([
 // tensors of parameters: an error says which tensor is missing, unknown or of
 // another shape or type, and what was expected. What is allocated is bounded by
 // twice what they need.
-func ReadWeights(r io.Reader, name string, parameters []ParameterSpec) (Weights, error) {
+func ReadWeights(r io.Reader, name string, parameters []ParameterSpec) (weights Weights, err error) {
+	defer naming(name, &err)
 	tensors, _, err := readHeader(r)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err
 	}
-	weights, err := readTensors(r, tensors, parameters)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	return readTensors(r, tensors, parameters)
+}
+
+// naming puts the name of a file before an error, if there is one.
+func naming(name string, err *error) {
+	if *err != nil {
+		*err = fmt.Errorf("%s: %w", name, *err)
 	}
-	return weights, nil
 }
 
 // readTensors reads what follows a header: exactly the tensors of parameters.
