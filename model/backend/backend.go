@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -154,13 +155,10 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 	if name == "cuda" && !hasNVIDIA() {
 		return "", errors.New("no NVIDIA GPU: no /dev/nvidia* and no nvidia-smi")
 	}
-	kind := name
-	if kind == "" {
-		kind = "cpu"
-		if hasNVIDIA() {
-			if file, found := install.Find("cuda"); found {
-				return file, nil
-			}
+	kind := cmp.Or(name, "cpu")
+	if name == "" && hasNVIDIA() {
+		if file, found := install.Find("cuda"); found {
+			return file, nil
 		}
 	}
 	if file, found := install.Find(kind); found {
@@ -174,11 +172,8 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 		folders = folder + " or the other plugin folders"
 	}
 	missing := fmt.Errorf("no PJRT plugin %q in %s, expected a file such as pjrt_c_api_%s_plugin.so", kind, folders, kind)
-	switch kind {
-	case "cpu":
-		return "", &advice.Error{Err: missing, Advice: advice.InstallCPU}
-	case "cuda":
-		return "", &advice.Error{Err: missing, Advice: advice.InstallCUDA}
+	if kind == "cpu" || kind == "cuda" {
+		return "", &advice.Error{Err: missing, Advice: advice.Install + kind}
 	}
 	return "", missing
 }
@@ -217,10 +212,6 @@ func goVersion() string {
 // each border to them.
 func recovered(err *error) {
 	if problem := recover(); problem != nil {
-		if cause, ok := problem.(error); ok {
-			*err = fmt.Errorf("panic in the backend's library: %w", cause)
-			return
-		}
 		*err = fmt.Errorf("panic in the backend's library: %v", problem)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -246,15 +247,27 @@ func TestKindOf(t *testing.T) {
 			t.Errorf("kindOf(%q) = %q, want %q", file, got, want)
 		}
 	}
-	for file, want := range map[string]bool{
-		"/lib/pjrt_c_api_cpu_plugin.so":         false,
-		"/lib/nvidia/pjrt_c_api_cuda_plugin.so": false,
-		"/nvidia/pjrt_c_api_cpu_plugin.so":      true,
-		"/cpu/pjrt_c_api_cuda_plugin.so":        true,
-		"/a,b/pjrt_c_api_cpu_plugin.so":         true,
+}
+
+// Nothing is loaded: what go-xla would find is made up.
+func TestGoxlaName(t *testing.T) {
+	set(t, &availablePlugins, func() map[string]string {
+		return map[string]string{"cpu_v1": "/nvidia/pjrt_c_api_cpu_v1_plugin.so"}
+	})
+	for file, want := range map[string]string{
+		"/lib/pjrt_c_api_cpu_plugin.so":         "/lib/pjrt_c_api_cpu_plugin.so",
+		"/lib/nvidia/pjrt_c_api_cuda_plugin.so": "/lib/nvidia/pjrt_c_api_cuda_plugin.so",
+		"/nvidia/pjrt_c_api_cpu_v1_plugin.so":   "cpu_v1",
+		"/nvidia/pjrt_c_api_cpu_plugin.so":      "",
+		"/cpu/pjrt_c_api_cuda_plugin.so":        "",
+		"/a,b/pjrt_c_api_cpu_plugin.so":         "",
 	} {
-		if got := mistaken(file); got != want {
-			t.Errorf("mistaken(%q) = %v, want %v", file, got, want)
+		message := "<nil>"
+		if want == "" {
+			message = "plugin " + file + ": its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind"
+		}
+		if got, err := goxlaName(file); got != want || fmt.Sprint(err) != message {
+			t.Errorf("goxlaName(%q) = %q, %v, want %q, %s", file, got, err, want, message)
 		}
 	}
 }
@@ -290,11 +303,11 @@ func TestList(t *testing.T) {
 }
 
 func TestField(t *testing.T) {
-	text := "processor\t: 0\nmodel name\t: AMD EPYC: Zen 5\nmodel name\t: other\n"
-	if got := field(strings.NewReader(text), "model name"); got != "AMD EPYC: Zen 5" {
-		t.Errorf("field = %q", got)
-	}
-	if got := field(strings.NewReader(text), "model"); got != "" {
-		t.Errorf("field = %q, want none", got)
+	file := filepath.Join(t.TempDir(), "cpuinfo")
+	put(t, file, "processor\t: 0\nmodel name\t: AMD EPYC: Zen 5\nmodel name\t: other\n")
+	for key, want := range map[string]string{"model name": "AMD EPYC: Zen 5", "model": ""} {
+		if got := field(file, key); got != want {
+			t.Errorf("field %q = %q, want %q", key, got, want)
+		}
 	}
 }

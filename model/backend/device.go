@@ -1,9 +1,8 @@
 package backend
 
 import (
-	"bufio"
+	"cmp"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,13 +12,7 @@ import (
 // processor describes the machine's processor: its model and the number of
 // threads that this process may use.
 func processor() string {
-	model := runtime.GOARCH + " processor"
-	if file, err := os.Open("/proc/cpuinfo"); err == nil {
-		defer file.Close()
-		if found := field(file, "model name"); found != "" {
-			model = found
-		}
-	}
+	model := cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH+" processor")
 	if runtime.NumCPU() == 1 {
 		return model + ", 1 thread"
 	}
@@ -29,25 +22,20 @@ func processor() string {
 // card describes the first NVIDIA GPU as its driver does, or is empty.
 func card() string {
 	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
-	for _, name := range files {
-		file, err := os.Open(name)
-		if err != nil {
-			continue
-		}
-		model := field(file, "Model")
-		file.Close()
-		if model != "" {
+	for _, file := range files {
+		if model := field(file, "Model"); model != "" {
 			return model
 		}
 	}
 	return ""
 }
 
-// field returns the value of the first "key: value" line with that key.
-func field(r io.Reader, key string) string {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		if found, value, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(found) == key {
+// field returns the value of the first "key: value" line with that key in a file,
+// or nothing where there is none.
+func field(file, key string) string {
+	content, _ := os.ReadFile(file)
+	for line := range strings.Lines(string(content)) {
+		if found, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(found) == key {
 			return strings.TrimSpace(value)
 		}
 	}

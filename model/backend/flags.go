@@ -2,7 +2,6 @@ package backend
 
 import (
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -25,41 +24,25 @@ func composeFlags(user, sha256 string) string {
 	switch trimmed := strings.TrimSpace(user); {
 	case trimmed == "":
 		return flag
-	case flag == "" || strings.Contains(user, name):
-		return user
-	case trimmed[0] != '-':
+	case flag == "" || strings.Contains(user, name) || trimmed[0] != '-':
 		// XLA reads a value without a leading dash as the name of a file of flags.
 		return user
 	}
 	return user + " " + flag
 }
 
-// flagsRead maps the files of loaded plugins to the XLA_FLAGS that they read.
-// Guarded by opening.
-var flagsRead = map[string]string{}
-
-// withFlags calls open with XLA_FLAGS set for the plugin in file and returns the
-// flags that the plugin goes by. A plugin reads them once per process, when its
-// first client is made. Afterwards the variable is put back, so that neither
-// another plugin nor a child process meets a flag that it may not know; with keep,
-// what go-xla added for CUDA stays when open succeeds.
-func withFlags(file, sha256 string, keep bool, open func() error) (inForce string, err error) {
+// withFlags calls open with XLA_FLAGS set for the plugin with this SHA-256 and
+// returns the flags that the plugin goes by. Afterwards the variable is put back, so
+// that neither another plugin nor a child process meets a flag that it may not know;
+// with keep, what go-xla added for CUDA stays when open succeeds.
+func withFlags(sha256 string, keep bool, open func() error) (inForce string, err error) {
 	restore := setVariable(xlaFlags, composeFlags(os.Getenv(xlaFlags), sha256))
 	err = open()
-	read := os.Getenv(xlaFlags)
+	inForce = os.Getenv(xlaFlags)
 	if err != nil || !keep {
 		restore()
 	}
-	if err != nil {
-		return "", err
-	}
-	if target, err := filepath.EvalSymlinks(file); err == nil {
-		file = target
-	}
-	if _, known := flagsRead[file]; !known {
-		flagsRead[file] = read
-	}
-	return flagsRead[file], nil
+	return inForce, err
 }
 
 // setThreads sets the number of threads of the CPU clients that are made until

@@ -50,10 +50,7 @@ func statusOf(name, kind string) Status {
 	s := Status{Name: name}
 	var found bool
 	if s.File, found = install.Find(kind); !found {
-		s.State, s.Hint = StateMissing, advice.InstallCPU
-		if kind == "cuda" {
-			s.Hint = advice.InstallCUDA
-		}
+		s.State, s.Hint = StateMissing, advice.Install+kind
 		return s
 	}
 	err := s.load()

@@ -44,10 +44,13 @@ func newMachine(t *testing.T) (folder string) {
 	return folder
 }
 
-func setNVIDIA(t *testing.T, there bool) {
-	before := hasNVIDIA
-	hasNVIDIA = func() bool { return there }
-	t.Cleanup(func() { hasNVIDIA = before })
+func setNVIDIA(t *testing.T, there bool) { set(t, &hasNVIDIA, func() bool { return there }) }
+
+// set sets a variable for the time of a test.
+func set[T any](t *testing.T, variable *T, value T) {
+	before := *variable
+	*variable = value
+	t.Cleanup(func() { *variable = before })
 }
 
 // hintOf finds a hint as the command does, without knowing the type.

@@ -48,7 +48,8 @@ var xlaOptions = map[string]string{
 	"visible_devices":     aText,
 }
 
-var goOptions = []string{"creation_order", "dependency_order", "ops_parallel", "ops_sequential"}
+// goOptions are the options of the pure-Go backend, which have no values.
+var goOptions = map[string]string{"creation_order": "", "dependency_order": "", "ops_parallel": "", "ops_sequential": ""}
 
 // choice is a backend's name taken apart.
 type choice struct {
@@ -81,49 +82,43 @@ func parse(name string) (choice, error) {
 	}
 	if family == Go {
 		c.pureGo, c.options = true, rest
-		return c, checkGoOptions(name, rest)
+		return c, c.checkOptions()
 	}
 	c.plugin, c.options, _ = strings.Cut(rest, ",")
 	if strings.ContainsAny(c.plugin, `/\`) && !filepath.IsAbs(c.plugin) {
 		return c, fmt.Errorf("backend %q: plugin path %q is relative, expected an absolute path or a plugin's name", name, c.plugin)
 	}
-	return c, checkXLAOptions(name, c.options)
+	return c, c.checkOptions()
 }
 
-func checkGoOptions(name, options string) error {
-	for option := range strings.SplitSeq(options, ",") {
-		key, _, _ := strings.Cut(option, "=")
-		switch {
-		case key == "" || slices.Contains(goOptions, key):
-		case key == "parallelism":
-			// GoMLX prints a line on standard output for this one, among the results.
-			return advice.Errorf("set GOMAXPROCS to limit the threads", "backend %q: option %q is not supported, expected %s",
-				name, key, list(goOptions))
-		default:
-			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(goOptions))
-		}
+// checkOptions returns an error when an option is unknown or has an impossible value.
+func (c choice) checkOptions() error {
+	all := xlaOptions
+	if c.pureGo {
+		all = goOptions
 	}
-	return nil
-}
-
-func checkXLAOptions(name, options string) error {
-	for option := range strings.SplitSeq(options, ",") {
+	expected := list(slices.Sorted(maps.Keys(all)))
+	for option := range strings.SplitSeq(c.options, ",") {
 		key, value, _ := strings.Cut(option, "=")
 		if key == "" {
 			continue
 		}
 		var err error
-		wanted, known := xlaOptions[key]
+		wanted, known := all[key]
 		switch {
+		case c.pureGo && key == "parallelism":
+			// GoMLX prints a line on standard output for this one, among the results.
+			return advice.Errorf("set GOMAXPROCS to limit the threads", "backend %q: option %q is not supported, expected %s",
+				c.name, key, expected)
 		case !known:
-			return fmt.Errorf("backend %q: option %q is unknown, expected %s", name, key, list(slices.Sorted(maps.Keys(xlaOptions))))
+			return fmt.Errorf("backend %q: option %q is unknown, expected %s", c.name, key, expected)
 		case wanted == aSwitch && value != "":
 			_, err = strconv.ParseBool(value)
 		case wanted == aNumber:
 			_, err = strconv.ParseFloat(value, 32)
 		}
 		if err != nil {
-			return fmt.Errorf("backend %q: option %s is %q, expected %s", name, key, value, wanted)
+			return fmt.Errorf("backend %q: option %s is %q, expected %s", c.name, key, value, wanted)
 		}
 	}
 	return nil
@@ -136,14 +131,4 @@ func list(words []string) string {
 	}
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
-}
-
-// hasOption tells whether an option is among options, which are separated by commas.
-func hasOption(options, key string) bool {
-	for option := range strings.SplitSeq(options, ",") {
-		if found, _, _ := strings.Cut(option, "="); found == key {
-			return true
-		}
-	}
-	return false
 }

@@ -42,7 +42,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		// The plugin makes 4 devices unless told otherwise, with a thread each: on 2 cores that costs 12%.
 		settings["cpu_device_count"] = int64(1)
 	case "cuda":
-		if !hasOption(c.options, "tf32") {
+		if !strings.Contains(","+c.options, ",tf32") {
 			config += fmt.Sprintf(",tf32=%t", o.TF32)
 		}
 	}
@@ -52,22 +52,20 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 
 	logged := quiet.Collect()
 	var opened *xla.Backend
-	flags, err := withFlags(file, sha256, kind == "cuda", func() (err error) {
+	var plugin *pjrt.Plugin
+	flags, err := withFlags(sha256, kind == "cuda", func() (err error) {
 		defer recovered(&err)
 		if kind == "cpu" && o.Threads > 0 {
 			defer setThreads(o.Threads)()
 		}
-		opened, err = xla.NewWithOptions(config, settings)
+		if opened, err = xla.NewWithOptions(config, settings); err == nil {
+			plugin, err = pjrt.GetPlugin(opened.PluginName())
+		}
 		return err
 	})
 	warnings = logged()
 	if err != nil {
 		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
-	}
-	plugin, err := pjrt.GetPlugin(opened.PluginName())
-	if err != nil {
-		opened.Finalize()
-		return nil, nil, err
 	}
 	b = &Backend{opened, Info{
 		Name:         c.name,
@@ -116,27 +114,25 @@ func kindOf(file string) string {
 // isCPUName is go-xla's guess, which it does not export as a function.
 func isCPUName(name string) bool { return strings.Contains(strings.ToUpper(name), "CPU") }
 
+// availablePlugins returns the files of plugins by go-xla's names. Tests replace it.
+var availablePlugins = pjrt.AvailablePlugins
+
 // goxlaName returns what go-xla is to be given for the plugin in file: its
 // path, because with a name go-xla loads and unloads every plugin that it
-// finds, twice. Only where it would mistake the path it is the name after all.
+// finds, twice. Only where it would mistake the path, because it guesses a plugin's
+// kind from the whole of it and cuts it at commas, it is the name after all.
 func goxlaName(file string) (string, error) {
-	if !mistaken(file) {
+	kind := kindOf(file)
+	if pjrt.IsCUDAName(file) == (kind == "cuda") && isCPUName(file) == (kind == "cpu") && !strings.Contains(file, ",") {
 		return file, nil
 	}
-	for name, found := range pjrt.AvailablePlugins() {
+	for name, found := range availablePlugins() {
 		if found == file {
 			return name, nil
 		}
 	}
 	return "", advice.Errorf("move the plugin to another folder",
 		"plugin %s: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind", file)
-}
-
-// mistaken tells whether go-xla, which guesses a plugin's kind from the whole
-// path and cuts it at commas, goes wrong with this one.
-func mistaken(file string) bool {
-	kind := kindOf(file)
-	return pjrt.IsCUDAName(file) != (kind == "cuda") || isCPUName(file) != (kind == "cpu") || strings.Contains(file, ",")
 }
 
 // pluginVersion tells a plugin's interface version and its attributes, such as

@@ -19,18 +19,12 @@ import (
 // where it would skip it.
 const Require = "EPOCHAL_REQUIRE_XLA"
 
-// opened is what Open returned.
-type opened struct {
-	backend *backend.Backend
-	err     error
-}
-
-func open(name string) func() opened {
-	return sync.OnceValue(func() opened {
+func open(name string) func() (*backend.Backend, error) {
+	return sync.OnceValues(func() (*backend.Backend, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
 		b, _, err := backend.Open(ctx, name, backend.Options{Install: install.Installer{}.PinnedCPU})
-		return opened{b, err}
+		return b, err
 	})
 }
 
@@ -40,24 +34,24 @@ var xlaCPU, pureGo = open(backend.XLACPU), open(backend.Go)
 // none. If it cannot be had the test is skipped, or fails if [Require] is set.
 func XLA(t testing.TB) *backend.Backend {
 	t.Helper()
-	o := xlaCPU()
-	if o.err != nil {
+	b, err := xlaCPU()
+	if err != nil {
 		if os.Getenv(Require) == "1" {
-			t.Fatalf("XLA on the processor, which %s=1 requires: %v", Require, o.err)
+			t.Fatalf("XLA on the processor, which %s=1 requires: %v", Require, err)
 		}
-		t.Skipf("needs XLA on the processor: %v", o.err)
+		t.Skipf("needs XLA on the processor: %v", err)
 	}
-	return o.backend
+	return b
 }
 
 // Go returns GoMLX in pure Go.
 func Go(t testing.TB) *backend.Backend {
 	t.Helper()
-	o := pureGo()
-	if o.err != nil {
-		t.Fatal(o.err)
+	b, err := pureGo()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return o.backend
+	return b
 }
 
 // DeviceBuffers is how many buffers the process has on devices of XLA. One that

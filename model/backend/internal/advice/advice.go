@@ -3,10 +3,11 @@ package advice
 
 import "fmt"
 
-// The commands that install a plugin.
+// The commands that install a plugin; the name of its kind follows Install.
 const (
-	InstallCPU  = "epochal backends install cpu"
-	InstallCUDA = "epochal backends install cuda"
+	Install     = "epochal backends install "
+	InstallCPU  = Install + "cpu"
+	InstallCUDA = Install + "cuda"
 )
 
 // Error is an error with advice for the user.
