@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"epochal/model/backend/internal/advice"
@@ -46,7 +46,7 @@ func (i Installer) report(p Progress) {
 
 // Where wheels come from, and for what system. Tests replace these.
 var (
-	index    = "https://pypi.org/pypi" // with PyPI's JSON interface
+	files    = "https://files.pythonhosted.org/packages/" // PyPI's, which never moves one
 	platform = runtime.GOOS + "_" + runtime.GOARCH
 )
 
@@ -67,8 +67,8 @@ func (i Installer) CPU(ctx context.Context) (path string, err error) {
 }
 
 // PinnedCPU installs the first of the pinned CPU plugins that can be downloaded and
-// returns its path. A wheel or a plugin whose SHA-256 is not the pinned one ends
-// the installation with a [*HashError]. On platforms without a pinned plugin it
+// returns its path. A wheel whose SHA-256 is not the pinned one ends the
+// installation with a [*HashError]. On platforms without a pinned plugin it
 // fails, so that unverified code is installed only when somebody asks for it.
 func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 	if platform != pinnedPlatform {
@@ -117,36 +117,34 @@ func (i Installer) firstPin(ctx context.Context, folder, staging string) (path s
 
 // pinned installs a pinned plugin as the file path.
 func (i Installer) pinned(ctx context.Context, pin pin, staging, path string) error {
-	unpacked := filepath.Join(staging, "plugin")
+	const unpacked = "plugin"
 	err := i.unpackFrom(ctx, pin.wheel, staging, staging, func(member string) string {
 		if member == pin.member {
-			return filepath.Base(unpacked)
+			return unpacked
 		}
 		return ""
 	})
 	if err != nil {
 		return err
 	}
-	sha256, err := hashFile(unpacked)
-	if err != nil {
-		return err
-	}
-	if sha256 != pin.pluginSHA256 {
-		return &HashError{"the unpacked plugin", sha256, pin.pluginSHA256}
-	}
-	return os.Rename(unpacked, path)
+	return os.Rename(filepath.Join(staging, unpacked), path)
 }
 
 // unpackFrom downloads a wheel into the folder staging and unpacks it into another
-// folder, see unpackWheel.
+// folder, see unpackWheel. It is an error if what comes does not have the wheel's
+// SHA-256.
 func (i Installer) unpackFrom(ctx context.Context, w wheel, staging, folder string, rename func(member string) string) error {
-	archive := filepath.Join(staging, "wheel")
-	if err := i.downloadWheel(ctx, w, archive); err != nil {
-		return fmt.Errorf("%s %s: %w", w.project, w.version, err)
+	address, archive := files+w.path, filepath.Join(staging, "wheel")
+	sha256, err := i.download(ctx, address, archive)
+	if err != nil {
+		return err
 	}
-	i.report(Progress{Stage: StageUnpack, File: w.project + " " + w.version})
+	if sha256 != w.sha256 {
+		return &HashError{address + ": the download", sha256, w.sha256}
+	}
+	i.report(Progress{Stage: StageUnpack, File: path.Base(address)})
 	if err := unpackWheel(archive, folder, rename); err != nil {
-		return fmt.Errorf("%s %s: unpack the wheel: %w", w.project, w.version, err)
+		return fmt.Errorf("unpack %s: %w", path.Base(address), err)
 	}
 	return nil
 }
@@ -178,9 +176,6 @@ func (i Installer) release(ctx context.Context, folder, staging string) (path st
 	return path, os.Rename(filepath.Join(staging, name), path)
 }
 
-// partial begins the names of temporary folders in the install folder.
-const partial = ".partial-"
-
 // work installs something into the install folder and returns its path. What is
 // unfinished goes to staging, an empty folder below it.
 type work func(ctx context.Context, folder, staging string) (path string, err error)
@@ -211,15 +206,9 @@ func (i Installer) install(ctx context.Context, what string, do work) (path stri
 	}
 	defer lock.Unlock()
 
-	// With the lock held, anything partial was left by an installer that was killed.
-	entries, _ := os.ReadDir(folder)
-	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), partial) {
-			os.RemoveAll(filepath.Join(folder, entry.Name()))
-		}
-	}
-	staging, err := os.MkdirTemp(folder, partial)
-	if err != nil {
+	// With the lock held, what is there was left by an installer that was killed.
+	staging := filepath.Join(folder, ".partial")
+	if err := errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o755)); err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(staging)

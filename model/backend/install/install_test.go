@@ -20,53 +20,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-const one = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed" // SHA-256 of "one"
-
 func TestCPU(t *testing.T) {
-	page, wheel := "/pypi/first/json", "/wheels/first"
-	digests := `{"sha256":"` + digest(fakeWheel("first")) + `"}`
 	for _, c := range []struct {
 		name   string
-		path   string // handled by handle
-		handle http.HandlerFunc
-		change func(*pin)
-		want   string // part of the error; "" when the plugin is installed
-		second int    // requests for the second plugin
+		handle http.HandlerFunc // of the first wheel, unless nil
+		member string           // of the first wheel, the plugin
+		want   string           // part of the error; "" when the plugin is installed
+		second int              // requests for the second plugin
 	}{
-		{"success", "", nil, nil, "", 0},
-		{"absolute address", page, func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, `{"releases":{"1.0":[{"url":"http://`+r.Host+wheel+`","digests":`+digests+`}]}}`)
-		}, nil, "", 0},
-		{"address relative to the page", page, func(w http.ResponseWriter, r *http.Request) {
-			io.WriteString(w, `{"info":{"project_url":"http://`+r.Host+`/project/first/"},
-				"releases":{"1.0":[{"url":"../../wheels/first","digests":`+digests+`}]}}`)
-		}, nil, "", 0},
-		{"redirect", wheel, func(w http.ResponseWriter, r *http.Request) {
+		{"success", nil, "first/plugin.so", "", 0},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.RawQuery == "" {
 				http.Redirect(w, r, r.URL.Path+"?again", http.StatusFound)
 				return
 			}
 			w.Write(fakeWheel("first"))
-		}, nil, "", 0},
-		{"wrong wheel hash", wheel, answer("two"), nil, "/wheels/first: the download has the SHA-256 " + digest("two") +
+		}, "first/plugin.so", "", 0},
+		{"wrong hash", answer("two"), "first/plugin.so", "/first.whl: the download has the SHA-256 " + digest("two") +
 			", expected " + digest(fakeWheel("first")), 0},
-		{"wrong plugin hash", "", nil, func(p *pin) { p.pluginSHA256 = one },
-			"the unpacked plugin has the SHA-256 " + digest(fakePlugin("first")) + ", expected " + one, 0},
-		{"other file in the wheel", "", nil, func(p *pin) { p.member = "first/other.so" },
-			"first 1.0: unpack the wheel: file does not exist", 1},
-		{"no such version", "", nil, func(p *pin) { p.version = "3.0" }, "/pypi/first/json: found no file of version 3.0 with the SHA-256 ", 1},
-		{"no such wheel", "", nil, func(p *pin) { p.sha256 = one }, "/pypi/first/json: found no file of version 1.0 with the SHA-256 " + one, 1},
+		{"other file in the wheel", nil, "first/other.so", "unpack first.whl: file does not exist", 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
 			home, folder := newHome(t)
-			if c.path != "" {
-				s.handle(c.path, c.handle)
+			if c.handle != nil {
+				s.handle("/first.whl", c.handle)
 			}
-			if c.change != nil {
-				c.change(&pins[0])
-			}
-			s.handle("/wheels/second", http.NotFound)
+			pins[0].member = c.member
+			s.handle("/second.whl", http.NotFound)
 			var stages []string
 			installer := Installer{Progress: func(p Progress) {
 				if stage := p.Stage + " " + p.File; len(stages) == 0 || stages[len(stages)-1] != stage {
@@ -77,7 +58,7 @@ func TestCPU(t *testing.T) {
 				}
 			}}
 			path, err := installer.CPU(context.Background())
-			if got := s.count("/pypi/second/json"); got != c.second {
+			if got := s.count("/second.whl"); got != c.second {
 				t.Errorf("%d requests for the second plugin, want %d: a wrong hash is final, what cannot be had is not", got, c.second)
 			}
 			if c.want != "" {
@@ -98,7 +79,7 @@ func TestCPU(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const installed = "pjrt_c_api_cpu_v1.0-epochal_plugin.so"
+			const installed = "pjrt_c_api_cpu_vfirst-epochal_plugin.so"
 			if diff := cmp.Diff(map[string]string{installed: fakePlugin("first")}, tree(t, folder)); diff != "" {
 				t.Errorf("files (-want +got):\n%s", diff)
 			}
@@ -108,7 +89,7 @@ func TestCPU(t *testing.T) {
 			if found, ok := Find("cpu"); !ok || found != path || filepath.Base(path) != installed {
 				t.Errorf("found %q, want %q", found, path)
 			}
-			if diff := cmp.Diff([]string{"download first", "unpack first 1.0"}, stages); diff != "" {
+			if diff := cmp.Diff([]string{"download first.whl", "unpack first.whl"}, stages); diff != "" {
 				t.Errorf("stages (-want +got):\n%s", diff)
 			}
 			// A second time there is nothing to do, even where nothing can be written.
@@ -116,8 +97,9 @@ func TestCPU(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { os.Chmod(folder, 0o755) })
-			if again, err := installer.CPU(context.Background()); err != nil || again != path || s.count(page) != 1 {
-				t.Errorf("again: %q, %v after %d requests, want %q after 1", again, err, s.count(page), path)
+			before := s.count("/first.whl")
+			if again, err := installer.CPU(context.Background()); err != nil || again != path || s.count("/first.whl") != before {
+				t.Errorf("again: %q, %v after %d requests, want %q after %d", again, err, s.count("/first.whl"), path, before)
 			}
 		})
 	}
@@ -126,24 +108,24 @@ func TestCPU(t *testing.T) {
 func TestSecondPin(t *testing.T) {
 	s := newServer(t)
 	newHome(t)
-	s.handle("/pypi/first/json", http.NotFound)
+	s.handle("/first.whl", http.NotFound)
 	for range 2 {
 		path, err := Installer{}.PinnedCPU(context.Background())
 		if err != nil || content(path) != fakePlugin("second") {
 			t.Fatalf("%q, %v, want the second plugin", path, err)
 		}
 	}
-	if got := s.count("/wheels/second"); got != 1 {
+	if got := s.count("/second.whl"); got != 1 {
 		t.Errorf("%d downloads, want 1", got)
 	}
 
 	// Without either, the error tells of both.
 	_, folder := newHome(t)
-	s.handle("/wheels/second", http.NotFound)
+	s.handle("/second.whl", http.NotFound)
 	_, err := Installer{}.PinnedCPU(context.Background())
 	want := "install the XLA CPU plugin into " + folder + ": " +
-		"first 1.0: " + s.URL + "/pypi/first/json: the server answered 404 Not Found, expected 200 OK; " +
-		"second 2.0: " + s.URL + "/wheels/second: the server answered 404 Not Found, expected 200 OK"
+		s.URL + "/first.whl: the server answered 404 Not Found, expected 200 OK; " +
+		s.URL + "/second.whl: the server answered 404 Not Found, expected 200 OK"
 	if err == nil || err.Error() != want {
 		t.Errorf("error:\n got %v\nwant %s", err, want)
 	}
@@ -159,7 +141,7 @@ func TestDamagedPluginIsReplaced(t *testing.T) {
 	pinned := filepath.Join(folder, pins[0].file())
 	put(t, pinned, "damaged")
 	// What an installer left that was killed goes, and the user's own plugin stays.
-	put(t, filepath.Join(folder, ".partial-1/plugin"), "half")
+	put(t, filepath.Join(folder, ".partial/plugin"), "half")
 	put(t, filepath.Join(folder, "pjrt_c_api_cpu_plugin.so"), "own")
 	if path, err := (Installer{}).CPU(context.Background()); err != nil || path != pinned {
 		t.Fatalf("%q, %v", path, err)
@@ -168,7 +150,7 @@ func TestDamagedPluginIsReplaced(t *testing.T) {
 	if diff := cmp.Diff(want, tree(t, folder)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
-	if got := s.count("/wheels/first"); got != 1 {
+	if got := s.count("/first.whl"); got != 1 {
 		t.Errorf("%d downloads, want 1", got)
 	}
 }
@@ -258,7 +240,7 @@ func TestTwoProcesses(t *testing.T) {
 	s := newServer(t)
 	_, folder := newHome(t)
 	// Slow enough for the processes to meet, mostly.
-	s.handle("/wheels/first", func(w http.ResponseWriter, r *http.Request) {
+	s.handle("/first.whl", func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(300 * time.Millisecond)
 		w.Write(fakeWheel("first"))
 	})
@@ -275,7 +257,7 @@ func TestTwoProcesses(t *testing.T) {
 		})
 	}
 	group.Wait()
-	if got := s.count("/wheels/first"); got != 1 {
+	if got := s.count("/first.whl"); got != 1 {
 		t.Errorf("%d downloads, want 1", got)
 	}
 }
@@ -298,7 +280,7 @@ func TestCancelled(t *testing.T) {
 	s := newServer(t)
 	home, _ := newHome(t)
 	ctx, cancel := context.WithCancel(context.Background())
-	s.handle("/wheels/first", func(w http.ResponseWriter, r *http.Request) {
+	s.handle("/first.whl", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		io.WriteString(w, "some")
 		w.(http.Flusher).Flush()
@@ -312,7 +294,7 @@ func TestCancelled(t *testing.T) {
 	if left := tree(t, home); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
-	if s.count("/pypi/second/json") > 0 {
+	if s.count("/second.whl") > 0 {
 		t.Error("the second plugin was tried after the cancellation")
 	}
 }

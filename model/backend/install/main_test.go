@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 	if server == "" {
 		os.Exit(m.Run())
 	}
-	index, platform, pins = server+"/pypi", pinnedPlatform, []pin{fakePin("first")}
+	files, platform, pins = server+"/", pinnedPlatform, []pin{fakePin("first")}
 	path, err := Installer{}.CPU(context.Background())
 	if err != nil {
 		fmt.Fprint(os.Stderr, err)
@@ -134,12 +134,10 @@ func fakeWheel(project string) []byte {
 }
 
 func fakePin(project string) pin {
-	version := map[string]string{"first": "1.0", "second": "2.0"}[project]
-	return pin{wheel{project, version, digest(fakeWheel(project))}, project + "/plugin.so", digest(fakePlugin(project))}
+	return pin{wheel{digest(fakeWheel(project)), project + ".whl"}, project, project + "/plugin.so", digest(fakePlugin(project))}
 }
 
-// server is a package index, with the pages and wheels of fake projects, that
-// counts its requests.
+// server has the wheels of fake projects and counts its requests.
 type server struct {
 	*httptest.Server
 	mutex    sync.Mutex
@@ -163,21 +161,18 @@ func newServer(t testing.TB) *server {
 		handler(w, r)
 	}))
 	t.Cleanup(s.Close)
-	s.add("first", "1.0", fakeWheel("first"))
-	s.add("second", "2.0", fakeWheel("second"))
-	set(t, &index, s.URL+"/pypi")
+	s.add("first.whl", fakeWheel("first"))
+	s.add("second.whl", fakeWheel("second"))
+	set(t, &files, s.URL+"/")
 	set(t, &platform, pinnedPlatform)
 	set(t, &pins, []pin{fakePin("first"), fakePin("second")})
 	return s
 }
 
-// add adds a project with one version to the index, and its wheel, which it returns.
-func (s *server) add(project, version string, content []byte) wheel {
-	address, sha256 := "/wheels/"+project, digest(content)
-	s.handle(address, func(w http.ResponseWriter, r *http.Request) { w.Write(content) })
-	s.handle("/pypi/"+project+"/json", answer(fmt.Sprintf(`{"releases":{%q:[
-		{"url":"/never","digests":{"sha256":"0"}}, {"url":%q,"digests":{"sha256":%q}}]}}`, version, address, sha256)))
-	return wheel{project, version, sha256}
+// add adds a wheel, which it returns.
+func (s *server) add(name string, content []byte) wheel {
+	s.handle("/"+name, answer(string(content)))
+	return wheel{digest(content), name}
 }
 
 // handle sets the handler of a path.
