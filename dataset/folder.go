@@ -41,10 +41,13 @@ var partEndings = [parts][]string{
 // plain one is read. Files whose names begin with a dot are passed over.
 //
 // name is the Dataset's Name and appears in errors. It is an error if a file is
-// missing or found twice, if a file is not exactly what its header says (see
-// [ReadImages]), if a set has not as many labels as images, if the test images
-// have another size than the train images, or if a test label is above all
-// train labels. All files at fault are told, in the order train images, train
+// missing or found twice, if a file is not exactly what its header says (it has
+// another magic number, a dimension that is 0 or above [MaxImages] or [MaxSide],
+// more pixels than [MaxBytes], too few or too many bytes, or damaged or
+// concatenated gzip data), if a set has not as many labels as images, if the test
+// images have another size than the train images, or if a test label is above all
+// train labels. An error names the file, the field, what was found and what was
+// expected. All files at fault are told, in the order train images, train
 // labels, test images, test labels; but pixels are read, and what is wrong with
 // them is told by Wait, only when labels and headers are sound.
 func Load(fsys fs.FS, name string) (*Loading, error) {

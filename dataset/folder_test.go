@@ -153,8 +153,11 @@ func TestLoadConstantImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d.Mean != 0.2 || d.Deviation != 1 {
-		t.Errorf("found mean %v and deviation %v, expected 0.2 and 1", d.Mean, d.Deviation)
+	for _, validation := range []int{0, 1} {
+		d.Split(validation, 0)
+		if d.Mean != 0.2 || d.Deviation != 1 {
+			t.Errorf("%d held out: found mean %v and deviation %v, expected 0.2 and 1", validation, d.Mean, d.Deviation)
+		}
 	}
 }
 
@@ -168,8 +171,6 @@ func TestLoadRefuses(t *testing.T) {
 	noTrainLabels := missing("train labels", "train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
 	noTestImages := missing("test images", testImages, "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte")
 	noTestLabels := missing("test labels", testLabels, "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte")
-	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): " +
-		"this looks like an HTML page, not IDX data"
 
 	for name, c := range map[string]struct {
 		changes map[string][]byte
@@ -202,18 +203,14 @@ func TestLoadRefuses(t *testing.T) {
 				"t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in train-images-idx3-ubyte\n" +
 				"t10k-labels-idx1-ubyte: label 2 of image 0: expected below 2 (the highest train label plus one)",
 		},
-		"HTML as gz": {
-			map[string][]byte{trainImages: nil, trainImages + ".gz": []byte(page)},
-			"train-images-idx3-ubyte.gz: " + html,
-		},
 		"four bad headers": {
 			map[string][]byte{
-				trainImages: []byte(page),
+				trainImages: {},
 				trainLabels: labelsFile(),
 				testImages:  nil, testImages + ".gz": pack(small()[testImages])[:2],
 				testLabels: {},
 			},
-			"train-images-idx3-ubyte: " + html + "\n" +
+			"train-images-idx3-ubyte: header bytes: found 0, expected 16\n" +
 				"train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
 				"t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
 				"t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",
@@ -222,10 +219,6 @@ func TestLoadRefuses(t *testing.T) {
 			map[string][]byte{testImages: small()[testLabels], testLabels: small()[testImages]},
 			"t10k-images-idx3-ubyte: magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)\n" +
 				"t10k-labels-idx1-ubyte: magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
-		},
-		"pixels cut": {
-			map[string][]byte{trainImages: imagesFile(7, 3, 5, pattern(104))},
-			"train-images-idx3-ubyte: pixel bytes: found 104, expected 105",
 		},
 		"both pixels bad": {
 			map[string][]byte{

@@ -33,46 +33,52 @@ func bomb(start []byte, zeros int) []byte {
 // no more is allocated than a small multiple of what comes.
 func TestBombs(t *testing.T) {
 	const size = 16 << 20
-	largest := imagesFile(256, 4096, 4096, nil) // 4 GiB
+	header := imagesFile(256, 4096, 4096, nil) // 4 GiB
+	largest := func(file []byte) map[string][]byte {
+		return map[string][]byte{
+			trainImages: file, trainLabels: labelsFile(make([]byte, 256)...), testImages: imagesFile(1, 4096, 4096, nil), testLabels: labelsFile(0),
+		}
+	}
+	const rest = "\n" + testImages + ": pixel bytes: found 0, expected 16777216"
+	labels := func(file []byte) map[string][]byte { return with(small(), map[string][]byte{trainLabels: file}) }
 	for _, c := range []struct {
-		name   string
-		images bool
-		file   []byte
-		most   uint64 // bytes
-		want   string
+		name  string
+		files map[string][]byte
+		most  uint64 // bytes
+		want  string
 	}{
-		{"after the labels", false, bomb(labelsFile(1, 2, 3), size), 1 << 20, "bytes after the labels: found at least 1, expected 0"},
-		{"after the pixels", true, bomb(imagesFile(1, 1, 1, []byte{7}), size), 1 << 20, "bytes after the pixels: found at least 1, expected 0"},
-		{"in place of the header", true, bomb(nil, size), 1 << 20,
-			"magic number: found 0x00000000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		{"fewer than the largest", true, bomb(largest, size), 4*size + 1<<20, "pixel bytes: found 16777216, expected 4294967296"},
-		{"as many labels as there may be", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x80}, size), 3*dataset.MaxImages + 1<<20,
-			"bytes after the labels: found at least 1, expected 0"},
-		{"one label too many", false, bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x81}, size), 1 << 20,
-			"labels: found 2000001, expected 1 to 2000000"},
-		{"a bomb of bombs", false, pack(bomb(nil, size)), 1 << 20,
-			"magic number: found 0x1f8b0800, expected 0x00000801 (unsigned bytes, 1 dimension)"},
+		{"after the labels", labels(bomb(labelsFile(1, 2, 3), size)), 1 << 20,
+			trainLabels + ": bytes after the labels: found at least 1, expected 0"},
+		{"after the pixels", with(shaped(1, 1, 1), map[string][]byte{trainImages: bomb(imagesFile(1, 1, 1, []byte{7}), size)}), 1 << 20,
+			trainImages + ": bytes after the pixels: found at least 1, expected 0"},
+		{"in place of the header", with(small(), map[string][]byte{trainImages: bomb(nil, size)}), 1 << 20,
+			trainImages + ": magic number: found 0x00000000, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
+		{"nothing of the largest", largest(header), 1 << 20, trainImages + ": pixel bytes: found 0, expected 4294967296" + rest},
+		{"nothing of the largest, packed", largest(pack(header)), 1 << 20, trainImages + ": pixel bytes: found 0, expected 4294967296" + rest},
+		{"fewer than the largest", largest(bomb(header, size)), 4*size + 1<<20,
+			trainImages + ": pixel bytes: found 16777216, expected 4294967296" + rest},
+		{"as many labels as there may be", labels(bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x80}, size)), 3*dataset.MaxImages + 1<<20,
+			trainLabels + ": bytes after the labels: found at least 1, expected 0"},
+		{"one label too many", labels(bomb([]byte{0, 0, 8, 1, 0, 0x1e, 0x84, 0x81}, size)), 1 << 20,
+			trainLabels + ": labels: found 2000001, expected 1 to 2000000"},
+		{"a bomb of bombs", labels(pack(bomb(nil, size))), 1 << 20,
+			trainLabels + ": magic number: found 0x1f8b0800, expected 0x00000801 (unsigned bytes, 1 dimension)"},
 		// The name of the packed file, in its header, without end.
-		{"an endless name", false, append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...), 1 << 20,
-			"decompress: gzip: invalid header"},
+		{"an endless name", labels(append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...)), 1 << 20,
+			trainLabels + ": decompress: gzip: invalid header"},
 		// Members of nothing: a reader that goes on to the next one never ends soon.
-		{"empty members", false, bytes.Repeat(pack(nil), 100_000), 1 << 20, "header bytes: found 0, expected 8"},
+		{"empty members", labels(bytes.Repeat(pack(nil), 100_000)), 1 << 20, trainLabels + ": header bytes: found 0, expected 8"},
 		// Deflate's empty blocks, each of 5 bytes.
-		{"empty blocks", false,
-			append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...), 1 << 20,
-			"header bytes: found 0, expected 8: decompress: unexpected EOF"},
+		{"empty blocks",
+			labels(append([]byte{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte{0, 0, 0, 0xff, 0xff}, 1<<20)...)), 1 << 20,
+			trainLabels + ": header bytes: found 0, expected 8: decompress: unexpected EOF"},
 	} {
-		var err error
 		before := allocated()
-		if c.images {
-			_, _, _, _, err = dataset.ReadImages(bytes.NewReader(c.file), c.name)
-		} else {
-			_, err = dataset.ReadLabels(bytes.NewReader(c.file), c.name)
-		}
+		_, err := read(folder(c.files), "set")
 		if found := allocated() - before; found > c.most {
-			t.Errorf("%s: found %d bytes allocated for %d stored ones, expected at most %d", c.name, found, len(c.file), c.most)
+			t.Errorf("%s: found %d bytes allocated, expected at most %d", c.name, found, c.most)
 		}
-		checkError(t, err, c.name+": "+c.want)
+		checkError(t, err, c.want)
 	}
 }
 
@@ -82,8 +88,13 @@ func TestEndlessStreams(t *testing.T) {
 		"":                    "magic number: found 0x00000000, expected 0x00000801 (unsigned bytes, 1 dimension)",
 		string(labelsFile(1)): "bytes after the labels: found at least 1, expected 0",
 	} {
-		_, err := dataset.ReadLabels(io.MultiReader(strings.NewReader(start), zeros{}), "a")
-		checkError(t, err, "a: "+want)
+		_, err := read(paced{folder(small()), func(name string, r io.Reader) io.Reader {
+			if name == trainLabels {
+				r = io.MultiReader(strings.NewReader(start), zeros{})
+			}
+			return r
+		}}, "small")
+		checkError(t, err, trainLabels+": "+want)
 	}
 }
 
@@ -102,19 +113,14 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 		"a folder": func(path string) error { return os.Symlink(".", path) },
 	} {
 		for _, part := range []string{trainImages, testLabels} {
-			folder := t.TempDir()
-			for name, content := range small() {
-				if name == part {
-					continue
-				}
-				if err := os.WriteFile(filepath.Join(folder, name), content, 0o644); err != nil {
-					t.Fatal(err)
-				}
+			path := t.TempDir()
+			if err := os.CopyFS(path, folder(with(small(), map[string][]byte{part: nil}))); err != nil {
+				t.Fatal(err)
 			}
-			if err := make(filepath.Join(folder, part)); err != nil {
+			if err := make(filepath.Join(path, part)); err != nil {
 				t.Skip(err)
 			}
-			_, err := read(os.DirFS(folder), "small")
+			_, err := read(os.DirFS(path), "small")
 			checkError(t, err, fmt.Sprintf("%s: found %s, expected a file", part, kind))
 		}
 	}

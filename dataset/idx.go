@@ -3,6 +3,7 @@ package dataset
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"encoding/binary"
 	"fmt"
@@ -36,41 +37,9 @@ const (
 	inflation = 8
 )
 
-// ReadImages reads an IDX file of unsigned bytes in three dimensions, plain or
-// gzipped (told apart by the first two bytes), to its end.
-//
-// It returns pixels [count, rows*columns], row-major, 0..255. Errors begin with
-// name and tell the field, what was found and what was expected: a wrong magic
-// number, a dimension that is 0 or above [MaxImages] or [MaxSide], more pixels
-// than [MaxBytes], too few or too many bytes, damaged or concatenated gzip data.
-// Memory grows with the bytes that r delivers, not with those the header claims.
-func ReadImages(r io.Reader, name string) (pixels []byte, count, rows, columns int, err error) {
-	s, err := newStream(r, name, 0)
-	if err != nil {
-		return nil, 0, 0, 0, err
-	}
-	count, rows, columns, err = s.imagesHeader()
-	if err != nil {
-		return nil, 0, 0, 0, err
-	}
-	pixels, err = s.body("pixel", count*rows*columns)
-	if err != nil {
-		return nil, 0, 0, 0, err
-	}
-	return pixels, count, rows, columns, nil
-}
-
-// ReadLabels reads an IDX file of unsigned bytes in one dimension, plain or
-// gzipped, to its end. It returns labels [count]. Errors are as for [ReadImages].
-func ReadLabels(r io.Reader, name string) ([]byte, error) {
-	s, err := newStream(r, name, 0)
-	if err != nil {
-		return nil, err
-	}
-	return s.labels()
-}
-
-// stream is an IDX file while it is read from front to back.
+// stream is an IDX file of unsigned bytes, plain or gzipped, while it is read from
+// front to back. Memory grows with the bytes that come, not with those that the
+// header claims.
 type stream struct {
 	name   string
 	stored *bufio.Reader // the file as stored
@@ -79,13 +48,12 @@ type stream struct {
 	start  int           // bytes to allocate before any of a body were read
 }
 
-// newStream begins to read r. size is the number of stored bytes, 0 if unknown.
+// newStream begins to read r, which is gzipped if its first two bytes say so. size is
+// the number of stored bytes, 0 if unknown.
 func newStream(r io.Reader, name string, size int64) (*stream, error) {
 	stored := bufio.NewReaderSize(r, 64<<10)
-	s := &stream{name: name, stored: stored, data: stored, start: firstChunk}
-	if size > firstChunk/inflation {
-		s.start = int(min(size, byteLimit/inflation)) * inflation
-	}
+	start := max(firstChunk, int(min(size, byteLimit/inflation))*inflation)
+	s := &stream{name: name, stored: stored, data: stored, start: start}
 	// An error of Peek shows again at the first read.
 	if first, _ := stored.Peek(2); !bytes.Equal(first, []byte{0x1f, 0x8b}) {
 		return s, nil
@@ -107,13 +75,10 @@ func (s *stream) imagesHeader() (count, rows, columns int, err error) {
 	if err := s.header(header[:], imagesMagic, "unsigned bytes, 3 dimensions"); err != nil {
 		return 0, 0, 0, err
 	}
-	if count, err = s.dimension("images", header[4:8], MaxImages); err != nil {
-		return 0, 0, 0, err
-	}
-	if rows, err = s.dimension("rows", header[8:12], MaxSide); err != nil {
-		return 0, 0, 0, err
-	}
-	if columns, err = s.dimension("columns", header[12:16], MaxSide); err != nil {
+	count, countErr := s.dimension("images", header[4:8], MaxImages)
+	rows, rowsErr := s.dimension("rows", header[8:12], MaxSide)
+	columns, columnsErr := s.dimension("columns", header[12:16], MaxSide)
+	if err := cmp.Or(countErr, rowsErr, columnsErr); err != nil {
 		return 0, 0, 0, err
 	}
 	if total := int64(count) * int64(rows) * int64(columns); total > byteLimit {

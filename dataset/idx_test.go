@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"runtime/metrics"
 	"strings"
@@ -73,71 +74,90 @@ func join(files ...[]byte) []byte { return bytes.Join(files, nil) }
 
 const page = "<!DOCTYPE html><html><body>Sign in to download</body></html>"
 
-func TestReadImagesRoundTrip(t *testing.T) {
-	for _, shape := range [][3]int{{7, 3, 5}, {1, 1, 1}, {2, 28, 28}, {300, 31, 29}} {
-		count, rows, columns := shape[0], shape[1], shape[2]
-		want := pattern(count * rows * columns)
-		file := imagesFile(count, rows, columns, want)
-		for kind, stored := range map[string][]byte{"plain": file, "gz": pack(file)} {
-			for pace, r := range map[string]io.Reader{
-				"at once":        bytes.NewReader(stored),
-				"byte by byte":   iotest.OneByteReader(bytes.NewReader(stored)),
-				"end with bytes": iotest.DataErrReader(bytes.NewReader(stored)),
+// shaped is a sound set with that many train images and one test image.
+func shaped(count, rows, columns int) map[string][]byte {
+	return map[string][]byte{
+		trainImages: imagesFile(count, rows, columns, pattern(count*rows*columns)),
+		trainLabels: labelsFile(pattern(count)...),
+		testImages:  imagesFile(1, rows, columns, pattern(rows*columns)),
+		testLabels:  labelsFile(0),
+	}
+}
+
+// paced is a file system whose files are read through a reader of the test's.
+type paced struct {
+	fs.FS
+	reader func(name string, file io.Reader) io.Reader
+}
+
+type pacedFile struct {
+	fs.File
+	reader io.Reader
+}
+
+func (p paced) Open(name string) (fs.File, error) {
+	file, err := p.FS.Open(name)
+	if err != nil || name == "." {
+		return file, err
+	}
+	return pacedFile{file, p.reader(name, file)}, nil
+}
+
+func (f pacedFile) Read(p []byte) (int, error) { return f.reader.Read(p) }
+
+func TestLoadRoundTrip(t *testing.T) {
+	for _, shape := range [][3]int{{7, 3, 5}, {1, 1, 1}, {2, 28, 28}, {300, 31, 29}, {70_001, 1, 1}} {
+		for kind, stored := range map[string]func([]byte) []byte{"plain": bytes.Clone, "gz": pack} {
+			files := shaped(shape[0], shape[1], shape[2])
+			for name, file := range files {
+				files[name] = stored(file)
+			}
+			for pace, reader := range map[string]func(io.Reader) io.Reader{
+				"at once":        func(r io.Reader) io.Reader { return r },
+				"byte by byte":   iotest.OneByteReader,
+				"end with bytes": iotest.DataErrReader,
 			} {
-				pixels, gotCount, gotRows, gotColumns, err := dataset.ReadImages(r, kind)
+				d, err := read(paced{folder(files), func(_ string, r io.Reader) io.Reader { return reader(r) }}, "set")
 				if err != nil {
-					t.Errorf("%v, %s, %s: %v", shape, kind, pace, err)
+					t.Fatalf("%v, %s, %s: %v", shape, kind, pace, err)
 				}
-				if got := [3]int{gotCount, gotRows, gotColumns}; got != shape || !bytes.Equal(pixels, want) {
-					t.Errorf("%v, %s, %s: found %v and %d pixels", shape, kind, pace, got, len(pixels))
+				pixels, labels := pattern(shape[0]*shape[1]*shape[2]), pattern(shape[0])
+				if [3]int{d.Train.Len(), d.Train.Rows, d.Train.Columns} != shape ||
+					!bytes.Equal(d.Train.Pixels, pixels) || !bytes.Equal(d.Train.Labels, labels) {
+					t.Errorf("%v, %s, %s: found %d labels and %d pixels", shape, kind, pace, d.Train.Len(), len(d.Train.Pixels))
 				}
 			}
 		}
 	}
 }
 
-func TestReadLabelsRoundTrip(t *testing.T) {
-	for _, count := range []int{1, 7, 70_001} {
-		want := pattern(count)
-		for kind, stored := range map[string][]byte{"plain": labelsFile(want...), "gz": pack(labelsFile(want...))} {
-			labels, err := dataset.ReadLabels(bytes.NewReader(stored), kind)
-			if err != nil || !bytes.Equal(labels, want) {
-				t.Errorf("%d, %s: found %d labels, error %v", count, kind, len(labels), err)
-			}
-		}
-	}
-}
-
-func TestReadImagesRefuses(t *testing.T) {
-	good := imagesFile(7, 3, 5, pattern(105))
+func TestLoadRefusesAFile(t *testing.T) {
+	good, labels := imagesFile(7, 3, 5, pattern(105)), small()[trainLabels]
 	dimensions := func(count, rows, columns uint32) []byte {
 		return encode(0x803, []uint32{count, rows, columns}, []byte("body"))
 	}
-	for name, c := range map[string]struct {
-		file []byte
-		want string
-	}{
-		"empty":                   {nil, "header bytes: found 0, expected 16"},
+	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): " +
+		"this looks like an HTML page, not IDX data"
+	type file struct {
+		content []byte
+		want    string
+	}
+	for part, files := range map[string]map[string]file{trainImages: {
+		"empty":                   {[]byte{}, "header bytes: found 0, expected 16"},
 		"cut in the magic number": {good[:3], "header bytes: found 3, expected 16"},
 		"cut after the header":    {good[:16], "pixel bytes: found 0, expected 105"},
 		"cut in the body":         {good[:120], "pixel bytes: found 104, expected 105"},
 		"one byte more":           {join(good, []byte{0}), "bytes after the pixels: found at least 1, expected 0"},
 
-		"bit of the type":       {flip(good, 2, 0x01), "magic number: found 0x00000903, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"bit of the dimensions": {flip(good, 3, 0x02), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"labels":                {labelsFile(1, 2, 3), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-		"HTML": {
-			[]byte(page),
-			"magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		"bit of the type": {
+			flip(good, 2, 0x01), "magic number: found 0x00000903, expected 0x00000803 (unsigned bytes, 3 dimensions)",
 		},
-		"HTML after blanks": {
-			[]byte("\ufeff\r\n <html>" + page),
-			"magic number: found 0xefbbbf0d, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
+		"bit of the dimensions": {
+			flip(good, 3, 0x02), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)",
 		},
-		"HTML packed": {
-			pack([]byte(page)),
-			"magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): this looks like an HTML page, not IDX data",
-		},
+		"HTML":              {[]byte(page), html},
+		"HTML after blanks": {[]byte("\ufeff\r\n <html>" + page), strings.Replace(html, "0x3c21444f", "0xefbbbf0d", 1)},
+		"HTML packed":       {pack([]byte(page)), html},
 		"HTML, a bit of it": {[]byte("<ht"), "header bytes: found 3, expected 16: this looks like an HTML page, not IDX data"},
 
 		"no images":       {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
@@ -152,92 +172,65 @@ func TestReadImagesRefuses(t *testing.T) {
 			dimensions(257, 4096, 4096),
 			"pixels: found 257 images of 4096x4096, 4311744512 bytes, expected at most 4294967296",
 		},
-		"the most, undelivered": {dimensions(256, 4096, 4096), "pixel bytes: found 4, expected 4294967296"},
 
-		"gz, only its magic":    {pack(good)[:2], "decompress: unexpected EOF"},
-		"gz, unknown method":    {flip(pack(good), 2, 0x01), "decompress: gzip: invalid header"},
-		"gz, cut in the header": {pack(nil)[:12], "header bytes: found 0, expected 16: decompress: unexpected EOF"},
-		"gz, cut in the body": {
-			packStored(imagesFile(1, 300, 300, pattern(90_000)))[:80_000],
-			"pixel bytes: found 79964, expected 90000: decompress: unexpected EOF",
-		},
+		"gz, only its magic":      {pack(good)[:2], "decompress: unexpected EOF"},
+		"gz, unknown method":      {flip(pack(good), 2, 0x01), "decompress: gzip: invalid header"},
+		"gz, cut in the header":   {pack(nil)[:12], "header bytes: found 0, expected 16: decompress: unexpected EOF"},
+		"gz, cut in the body":     {packStored(good)[:100], "pixel bytes: found 69, expected 105: decompress: unexpected EOF"},
 		"gz, cut in the checksum": {pack(good)[:len(pack(good))-5], "decompress: unexpected EOF"},
 		"gz, bit of the checksum": {flip(pack(good), -8, 0x10), "decompress: gzip: invalid checksum"},
 		"gz, bit of the data":     {flip(packStored(good), 40, 0x10), "decompress: gzip: invalid checksum"},
 		"gz and a byte":           {join(pack(good), []byte{0}), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz and an empty gz":      {join(pack(good), pack(nil)), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz in two members":       {join(pack(good[:50]), pack(good[50:])), "pixel bytes: found 34, expected 105"},
-		"gz of a gz":              {pack(pack(good)), "magic number: found 0x1f8b0800, expected 0x00000803 (unsigned bytes, 3 dimensions)"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pixels, count, rows, columns, err := dataset.ReadImages(bytes.NewReader(c.file), "train-images-idx3-ubyte")
-			if pixels != nil || count != 0 || rows != 0 || columns != 0 {
-				t.Errorf("found %d pixels of %d images of %dx%d beside the error", len(pixels), count, rows, columns)
-			}
-			checkError(t, err, "train-images-idx3-ubyte: "+c.want)
-		})
-	}
-}
-
-// Labels are read as images are; this is what differs.
-func TestReadLabelsRefuses(t *testing.T) {
-	good := labelsFile(5, 0, 4, 1)
-	for name, c := range map[string]struct {
-		file []byte
-		want string
-	}{
-		"cut in the header": {good[:7], "header bytes: found 7, expected 8"},
-		"cut in the body":   {good[:11], "label bytes: found 3, expected 4"},
-		"one byte more":     {join(good, []byte{0}), "bytes after the labels: found at least 1, expected 0"},
-		"images": {
-			imagesFile(1, 1, 1, []byte{0}),
-			"magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
+		"gz of a gz": {
+			pack(pack(good)), "magic number: found 0x1f8b0800, expected 0x00000803 (unsigned bytes, 3 dimensions)",
 		},
-		"no labels":               {labelsFile(), "labels: found 0, expected 1 to 2000000"},
-		"too many labels":         {encode(0x801, []uint32{2_000_001}, nil), "labels: found 2000001, expected 1 to 2000000"},
-		"gz, bit of the checksum": {flip(pack(good), -8, 0x01), "decompress: gzip: invalid checksum"},
-	} {
-		labels, err := dataset.ReadLabels(bytes.NewReader(c.file), name)
-		if labels != nil {
-			t.Errorf("%s: found labels %v beside the error", name, labels)
+	}, trainLabels: {
+		"cut in the header":   {labels[:7], "header bytes: found 7, expected 8"},
+		"cut in the body":     {labels[:14], "label bytes: found 6, expected 7"},
+		"one byte more":       {join(labels, []byte{0}), "bytes after the labels: found at least 1, expected 0"},
+		"no labels":           {labelsFile(), "labels: found 0, expected 1 to 2000000"},
+		"too many labels":     {encode(0x801, []uint32{2_000_001}, nil), "labels: found 2000001, expected 1 to 2000000"},
+		"bit of the checksum": {flip(pack(labels), -8, 0x01), "decompress: gzip: invalid checksum"},
+	}} {
+		for name, c := range files {
+			t.Run(part+" "+name, func(t *testing.T) {
+				d, err := read(folder(with(small(), map[string][]byte{part: c.content})), "small")
+				if d != nil {
+					t.Errorf("found a dataset beside the error")
+				}
+				checkError(t, err, part+": "+c.want)
+			})
 		}
-		checkError(t, err, name+": "+c.want)
 	}
 }
 
-func TestReadErrorOfTheDisk(t *testing.T) {
+func TestLoadErrorOfTheDisk(t *testing.T) {
 	broken := errors.New("read error")
-	good := imagesFile(7, 3, 5, pattern(105))
+	good := small()[trainImages]
 	for name, c := range map[string]struct {
 		delivered []byte
 		want      string
 	}{
-		"at once":       {nil, "a: header bytes: found 0, expected 16: read error"},
-		"in the header": {good[:9], "a: header bytes: found 9, expected 16: read error"},
-		"in the body":   {good[:19], "a: pixel bytes: found 3, expected 105: read error"},
-		"at the end":    {good, "a: read error"},
-		"after the gz":  {pack(good), "a: read error"},
+		"at once":       {nil, "header bytes: found 0, expected 16: read error"},
+		"in the header": {good[:9], "header bytes: found 9, expected 16: read error"},
+		"in the body":   {good[:19], "pixel bytes: found 3, expected 105: read error"},
+		"at the end":    {good, "read error"},
+		"after the gz":  {pack(good), "read error"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := io.MultiReader(bytes.NewReader(c.delivered), iotest.ErrReader(broken))
-			_, _, _, _, err := dataset.ReadImages(r, "a")
-			checkError(t, err, c.want)
+			_, err := read(paced{folder(small()), func(name string, r io.Reader) io.Reader {
+				if name == trainImages {
+					r = io.MultiReader(bytes.NewReader(c.delivered), iotest.ErrReader(broken))
+				}
+				return r
+			}}, "small")
+			checkError(t, err, trainImages+": "+c.want)
 			if !errors.Is(err, broken) {
 				t.Errorf("the error does not wrap its cause")
 			}
 		})
-	}
-}
-
-func TestMemoryFollowsTheBytesDelivered(t *testing.T) {
-	huge := imagesFile(256, 4096, 4096, nil) // 4 GiB in a header of 16 bytes
-	for kind, stored := range map[string][]byte{"plain": huge, "gz": pack(huge)} {
-		before := allocated()
-		_, _, _, _, err := dataset.ReadImages(bytes.NewReader(stored), kind)
-		checkError(t, err, kind+": pixel bytes: found 0, expected 4294967296")
-		if bytes := allocated() - before; bytes > 1<<20 {
-			t.Errorf("%s: found %d bytes allocated, expected at most 1 MiB", kind, bytes)
-		}
 	}
 }
 
@@ -261,29 +254,37 @@ func allocated() uint64 {
 func FuzzReadImages(f *testing.F) {
 	seed(f, "t10k-images-idx3-ubyte.gz", imagesFile(7, 3, 5, pattern(105)), imagesFile(256, 4096, 4096, nil))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		before := allocated()
-		pixels, count, rows, columns, err := dataset.ReadImages(bytes.NewReader(file), "fuzz")
-		checkFuzzed(t, file, allocated()-before, err, imagesFile(count, rows, columns, pixels))
-		if err != nil {
-			return
-		}
-		if len(pixels) != count*rows*columns || count < 1 || count > dataset.MaxImages ||
-			min(rows, columns) < 1 || max(rows, columns) > dataset.MaxSide {
-			t.Errorf("found %d pixels of %d images of %dx%d", len(pixels), count, rows, columns)
-		}
+		content, damage := inflated(t, file)
+		count, rows, columns := claim(content, 4, dataset.MaxImages), claim(content, 8, 1000), claim(content, 12, 1000)
+		checkFuzzed(t, content, damage, map[string][]byte{
+			trainImages: file,
+			trainLabels: labelsFile(make([]byte, count)...),
+			testImages:  imagesFile(1, rows, columns, make([]byte, rows*columns)),
+			testLabels:  labelsFile(0),
+		}, func(s dataset.Set) []byte { return imagesFile(s.Len(), s.Rows, s.Columns, s.Pixels) })
 	})
 }
 
 func FuzzReadLabels(f *testing.F) {
 	seed(f, "t10k-labels-idx1-ubyte.gz", labelsFile(5, 0, 4, 1), encode(0x801, []uint32{dataset.MaxImages}, nil))
 	f.Fuzz(func(t *testing.T, file []byte) {
-		before := allocated()
-		labels, err := dataset.ReadLabels(bytes.NewReader(file), "fuzz")
-		checkFuzzed(t, file, allocated()-before, err, labelsFile(labels...))
-		if err == nil && (len(labels) < 1 || len(labels) > dataset.MaxImages) {
-			t.Errorf("found %d labels", len(labels))
-		}
+		content, damage := inflated(t, file)
+		count := claim(content, 4, dataset.MaxImages)
+		checkFuzzed(t, content, damage, map[string][]byte{
+			trainImages: imagesFile(count, 1, 1, make([]byte, count)),
+			trainLabels: file,
+			testImages:  imagesFile(1, 1, 1, []byte{0}),
+			testLabels:  labelsFile(0),
+		}, func(s dataset.Set) []byte { return labelsFile(s.Labels...) })
 	})
+}
+
+// claim is the dimension that a file has at a place of its header, cut to 1 to most.
+func claim(content []byte, at int, most uint32) int {
+	if len(content) < at+4 {
+		return 1
+	}
+	return int(min(max(1, binary.BigEndian.Uint32(content[at:])), most))
 }
 
 // seed adds the files and the start of an embedded one, all plain and packed,
@@ -293,12 +294,13 @@ func seed(f *testing.F, embedded string, files ...[]byte) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(stored[:1000])
-	if unpacked, err := unpack(stored, 1000); err == nil {
-		files = append(files, unpacked)
+	content, err := inflated(f, stored)
+	if err != nil {
+		f.Fatal(err)
 	}
+	f.Add(stored[:1000])
 	f.Add([]byte(page))
-	for _, file := range files {
+	for _, file := range append(files, content[:1000]) {
 		packed := pack(file)
 		f.Add(file)
 		f.Add(packed)
@@ -310,48 +312,52 @@ func seed(f *testing.F, embedded string, files ...[]byte) {
 	}
 }
 
-// unpack inflates the first gzip member of file, as far as it is sound and up
-// to limit bytes. It reports an error if file is not gzip or has more members.
-func unpack(file []byte, limit int64) ([]byte, error) {
+// inflated is what a file holds, of gzip data as far as it is sound. The damage is
+// that of gzip data, and more than one member is damage as well.
+func inflated(t testing.TB, file []byte) (content []byte, damage error) {
+	if !bytes.HasPrefix(file, []byte{0x1f, 0x8b}) {
+		return file, nil
+	}
 	rest := bytes.NewReader(file)
 	r, err := gzip.NewReader(rest)
 	if err != nil {
 		return nil, err
 	}
 	r.Multistream(false)
-	data, err := io.ReadAll(io.LimitReader(r, limit))
-	if err == nil && int64(len(data)) < limit && rest.Len() > 0 {
+	const limit = 64 << 20
+	content, err = io.ReadAll(io.LimitReader(r, limit))
+	if len(content) == limit {
+		t.Skip("inflates to more than is worth comparing")
+	}
+	if err == nil && rest.Len() > 0 {
 		err = errors.New("more than one member")
 	}
-	return data, err
+	return content, err
 }
 
-// checkFuzzed holds the result of reading file against what any file must
-// give: memory within a small multiple of its content, an error that names it,
-// or else exactly the bytes that it was made of.
-func checkFuzzed(t *testing.T, file []byte, allocated uint64, err error, encoded []byte) {
-	content, unpackErr := file, error(nil)
-	if bytes.HasPrefix(file, []byte{0x1f, 0x8b}) {
-		const limit = 64 << 20
-		content, unpackErr = unpack(file, limit)
-		if len(content) == limit {
-			t.Skip("inflates to more than is worth comparing")
-		}
+// checkFuzzed reads a set one file of which has the content, and whose others fit
+// that one's header. It must take memory within a small multiple of them all, and
+// give an error that names a file, or else exactly the bytes that the set was made of.
+func checkFuzzed(t *testing.T, content []byte, damage error, files map[string][]byte, encode func(train dataset.Set) []byte) {
+	most := uint64(2<<20 + 9*len(content)) // 2 MiB are for the buffers of the readers and for the fuzzer itself
+	for _, file := range files {
+		most += 9 * uint64(len(file))
 	}
-	// 2 MiB are for the buffers and tables of both readers and for the fuzzer itself.
-	if limit := uint64(2<<20 + 5*max(len(content), len(file))); allocated > limit {
-		t.Errorf("found %d bytes allocated for a content of %d, expected at most %d", allocated, len(content), limit)
+	before := allocated()
+	d, err := read(folder(files), "fuzz")
+	if found := allocated() - before; found > most {
+		t.Errorf("found %d bytes allocated, expected at most %d", found, most)
 	}
 	if err != nil {
-		if !strings.HasPrefix(err.Error(), "fuzz: ") {
+		if !strings.HasPrefix(err.Error(), "train-") && !strings.HasPrefix(err.Error(), "t10k-") {
 			t.Errorf("found error %q, expected the name of the file first", err)
 		}
 		return
 	}
-	if unpackErr != nil {
-		t.Fatalf("accepted a file whose gzip data is damaged: %v", unpackErr)
+	if damage != nil {
+		t.Fatalf("accepted a file whose gzip data is damaged: %v", damage)
 	}
-	if !bytes.Equal(encoded, content) {
+	if encoded := encode(d.Train); !bytes.Equal(encoded, content) {
 		t.Errorf("found %d bytes when encoded again, expected the same %d", len(encoded), len(content))
 	}
 }

@@ -36,10 +36,7 @@ type pixels struct {
 }
 
 // published is what is known of a set before it is read.
-type published struct {
-	checksums       map[string]string // SHA-256 by file name
-	mean, deviation float64
-}
+type published struct{ mean, deviation float64 }
 
 // Open begins to read the dataset of that name: MNIST, which is decoded once per
 // process, or else a folder as described at [Load]. It returns within
@@ -88,10 +85,10 @@ func load(fsys fs.FS, name string, known *published) (*Loading, error) {
 	var train, test half
 	var errs [parts]error
 	var group sync.WaitGroup
-	group.Go(func() { errs[trainImages] = train.openImages(fsys, names[trainImages], known) })
-	group.Go(func() { errs[trainLabels] = train.readLabels(fsys, names[trainLabels], known) })
-	group.Go(func() { errs[testImages] = test.openImages(fsys, names[testImages], known) })
-	group.Go(func() { errs[testLabels] = test.readLabels(fsys, names[testLabels], known) })
+	group.Go(func() { errs[trainImages] = train.openImages(fsys, names[trainImages]) })
+	group.Go(func() { errs[trainLabels] = train.readLabels(fsys, names[trainLabels]) })
+	group.Go(func() { errs[testImages] = test.openImages(fsys, names[testImages]) })
+	group.Go(func() { errs[testLabels] = test.readLabels(fsys, names[testLabels]) })
 	group.Wait()
 
 	err = errors.Join(errs[:]...)
@@ -168,8 +165,8 @@ type half struct {
 	labelsFile           File
 }
 
-func (h *half) openImages(fsys fs.FS, name string, known *published) error {
-	images, err := openSource(fsys, name, known)
+func (h *half) openImages(fsys fs.FS, name string) error {
+	images, err := openSource(fsys, name)
 	if err != nil {
 		return err
 	}
@@ -178,8 +175,8 @@ func (h *half) openImages(fsys fs.FS, name string, known *published) error {
 	return err
 }
 
-func (h *half) readLabels(fsys fs.FS, name string, known *published) error {
-	source, err := openSource(fsys, name, known)
+func (h *half) readLabels(fsys fs.FS, name string) error {
+	source, err := openSource(fsys, name)
 	if err != nil {
 		return err
 	}
@@ -217,12 +214,11 @@ func (h *half) close() {
 // source is a file of a set, open for reading.
 type source struct {
 	*stream
-	file     fs.File
-	checksum string    // if it is known
-	digest   hash.Hash // else, of the bytes read so far
+	file   fs.File
+	digest hash.Hash // of the bytes read so far
 }
 
-func openSource(fsys fs.FS, name string, known *published) (*source, error) {
+func openSource(fsys fs.FS, name string) (*source, error) {
 	// Before it is opened: opening a pipe may wait for ever. Other errors show there.
 	if info, err := fs.Stat(fsys, name); err == nil {
 		if err := regular.Check(name, info); err != nil {
@@ -237,15 +233,8 @@ func openSource(fsys fs.FS, name string, known *published) (*source, error) {
 	if info, err := file.Stat(); err == nil {
 		size = info.Size()
 	}
-	s := &source{file: file}
-	var r io.Reader = file
-	if known != nil {
-		s.checksum = known.checksums[name]
-	} else {
-		s.digest = sha256.New()
-		r = io.TeeReader(file, s.digest)
-	}
-	s.stream, err = newStream(r, name, size)
+	s := &source{file: file, digest: sha256.New()}
+	s.stream, err = newStream(io.TeeReader(file, s.digest), name, size)
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -255,8 +244,5 @@ func openSource(fsys fs.FS, name string, known *published) (*source, error) {
 
 // identity returns the file's name and checksum, once it was read to its end.
 func (s *source) identity() File {
-	if s.digest != nil {
-		return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
-	}
-	return File{Name: s.name, SHA256: s.checksum}
+	return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
 }

@@ -3,7 +3,6 @@ package dataset
 import (
 	"embed"
 	"io/fs"
-	"strings"
 	"sync"
 )
 
@@ -21,16 +20,9 @@ const (
 //go:embed mnist/*-ubyte.gz
 var mnistFiles embed.FS
 
-//go:embed mnist/SHA256SUMS
-var mnistChecksums string
-
 // mnist is decoded once per process and then kept: 55 MB.
 var mnist = sync.OnceValues(func() (*Loading, error) {
-	return load(MNISTFiles(), MNIST, &published{
-		checksums: parseChecksums(mnistChecksums),
-		mean:      mnistMean,
-		deviation: mnistDeviation,
-	})
+	return load(MNISTFiles(), MNIST, &published{mnistMean, mnistDeviation})
 })
 
 // MNISTFiles returns the four files of MNIST as this package carries them, IDX
@@ -41,14 +33,4 @@ func MNISTFiles() fs.FS {
 		panic(err) // the name is valid
 	}
 	return files
-}
-
-// parseChecksums reads the output of sha256sum: a checksum and a name a line.
-func parseChecksums(list string) map[string]string {
-	checksums := make(map[string]string)
-	fields := strings.Fields(list)
-	for i := 0; i+1 < len(fields); i += 2 {
-		checksums[fields[i+1]] = fields[i]
-	}
-	return checksums
 }

@@ -67,11 +67,3 @@ func TestSplitNeverChanges(t *testing.T) {
 		}
 	}
 }
-
-func TestSplitConstantRemains(t *testing.T) {
-	d := &dataset.Dataset{Name: "grey", Train: dataset.Set{Pixels: []byte{51, 51, 51}, Labels: []byte{0, 1, 0}, Rows: 1, Columns: 1}}
-	d.Split(1, 0)
-	if d.Mean != 0.2 || d.Deviation != 1 {
-		t.Errorf("found mean %v and deviation %v, expected 0.2 and 1", d.Mean, d.Deviation)
-	}
-}
