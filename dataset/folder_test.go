@@ -288,15 +288,8 @@ func TestSetImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image := d.Train.Image(6)
-	if !bytes.Equal(image, pattern(105)[90:]) {
+	if image := d.Train.Image(6); !bytes.Equal(image, pattern(105)[90:]) {
 		t.Errorf("found %v, expected the last 15 pixels", image)
-	}
-	if &image[0] != &d.Train.Pixels[90] {
-		t.Errorf("the image is a copy")
-	}
-	if cap(d.Train.Image(0)) != 15 {
-		t.Errorf("appending to an image would write to the next one")
 	}
 	if counts := d.Train.ClassCounts(6); !slices.Equal(counts, []int{2, 2, 1, 1, 1, 0}) {
 		t.Errorf("found counts %v", counts)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/metrics"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -84,26 +85,35 @@ func shaped(count, rows, columns int) map[string][]byte {
 	}
 }
 
-// paced is a file system whose files are read through a reader of the test's.
+// paced is a file system whose files are read through a reader of the test's. It
+// counts those that are open.
 type paced struct {
 	fs.FS
 	reader func(name string, file io.Reader) io.Reader
+	open   atomic.Int32
 }
 
 type pacedFile struct {
 	fs.File
 	reader io.Reader
+	fsys   *paced
 }
 
-func (p paced) Open(name string) (fs.File, error) {
+func (p *paced) Open(name string) (fs.File, error) {
 	file, err := p.FS.Open(name)
 	if err != nil || name == "." {
 		return file, err
 	}
-	return pacedFile{file, p.reader(name, file)}, nil
+	p.open.Add(1)
+	return pacedFile{file, p.reader(name, file), p}, nil
 }
 
 func (f pacedFile) Read(p []byte) (int, error) { return f.reader.Read(p) }
+
+func (f pacedFile) Close() error {
+	f.fsys.open.Add(-1)
+	return f.File.Close()
+}
 
 func TestLoadRoundTrip(t *testing.T) {
 	for _, shape := range [][3]int{{7, 3, 5}, {1, 1, 1}, {2, 28, 28}, {300, 31, 29}, {70_001, 1, 1}} {
@@ -117,7 +127,7 @@ func TestLoadRoundTrip(t *testing.T) {
 				"byte by byte":   iotest.OneByteReader,
 				"end with bytes": iotest.DataErrReader,
 			} {
-				d, err := read(paced{folder(files), func(_ string, r io.Reader) io.Reader { return reader(r) }}, "set")
+				d, err := read(&paced{FS: folder(files), reader: func(_ string, r io.Reader) io.Reader { return reader(r) }}, "set")
 				if err != nil {
 					t.Fatalf("%v, %s, %s: %v", shape, kind, pace, err)
 				}
@@ -220,7 +230,7 @@ func TestLoadErrorOfTheDisk(t *testing.T) {
 		"after the gz":  {pack(good), "read error"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := read(paced{folder(small()), func(name string, r io.Reader) io.Reader {
+			_, err := read(&paced{FS: folder(small()), reader: func(name string, r io.Reader) io.Reader {
 				if name == trainImages {
 					r = io.MultiReader(bytes.NewReader(c.delivered), iotest.ErrReader(broken))
 				}

@@ -1,7 +1,7 @@
 package dataset_test
 
 import (
-	"io/fs"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -11,51 +11,29 @@ import (
 	"epochal/dataset"
 )
 
-// gated is a file system whose files of images deliver their header at once,
-// and their pixels when the gate opens. It counts the files that are open.
-type gated struct {
-	fs.FS
-	gate chan struct{}
-	open atomic.Int32
+// gate is a reader without bytes that ends when it is closed.
+type gate chan struct{}
+
+func (g gate) Read([]byte) (int, error) {
+	<-g
+	return 0, io.EOF
 }
 
-type gatedFile struct {
-	fs.File
-	fsys   *gated
-	images bool
-	read   int
-}
-
-func (g *gated) Open(name string) (fs.File, error) {
-	file, err := g.FS.Open(name)
-	if err != nil || name == "." {
-		return file, err
-	}
-	g.open.Add(1)
-	return &gatedFile{File: file, fsys: g, images: strings.Contains(name, "images")}, nil
-}
-
-func (f *gatedFile) Read(p []byte) (int, error) {
-	const header = 16
-	switch {
-	case f.images && f.read < header:
-		p = p[:min(len(p), header-f.read)]
-	case f.images:
-		<-f.fsys.gate
-	}
-	n, err := f.File.Read(p)
-	f.read += n
-	return n, err
-}
-
-func (f *gatedFile) Close() error {
-	f.fsys.open.Add(-1)
-	return f.File.Close()
+// gated is a file system whose files of images deliver their header at once, and
+// their pixels when the gate opens.
+func gated(files map[string][]byte, g gate) *paced {
+	return &paced{FS: folder(files), reader: func(name string, file io.Reader) io.Reader {
+		if strings.Contains(name, "images") {
+			return io.MultiReader(io.LimitReader(file, 16), g, file)
+		}
+		return file
+	}}
 }
 
 func TestLoadReturnsBeforeThePixels(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		fsys := &gated{FS: folder(small()), gate: make(chan struct{})}
+		opens := make(gate)
+		fsys := gated(small(), opens)
 		loading, err := dataset.Load(fsys, "small")
 		if err != nil {
 			t.Fatal(err)
@@ -77,7 +55,7 @@ func TestLoadReturnsBeforeThePixels(t *testing.T) {
 		if finished.Load() != 0 {
 			t.Errorf("Wait returned before the pixels were there")
 		}
-		close(fsys.gate)
+		close(opens)
 		waiting.Wait()
 		if open := fsys.open.Load(); open != 0 {
 			t.Errorf("found %d files open at the end", open)
@@ -100,8 +78,9 @@ func TestLoadEndsWithoutWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				fsys := &gated{FS: folder(with(small(), changes)), gate: make(chan struct{})}
-				close(fsys.gate)
+				open := make(gate)
+				close(open)
+				fsys := gated(with(small(), changes), open)
 				if _, err := dataset.Load(fsys, "small"); (err != nil) != (changes != nil && name != "bad pixels") {
 					t.Errorf("found error %v", err)
 				}
