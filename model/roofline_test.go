@@ -66,24 +66,24 @@ func compare(t *testing.T, r *Roofline, repetitions int, want ...[][]float64) {
 	fence := 0.0
 	for i, rows := range want {
 		fence += rows[0][0]
-		found, err := tensors.CopyFlatData[float32](outputs[i+1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(found) != len(rows)*len(rows[0]) {
-			t.Fatalf("result %d: found %d values, expected %dx%d", i, len(found), len(rows), len(rows[0]))
-		}
-		for j, value := range found {
-			if expected := rows[j/len(rows[0])][j%len(rows[0])]; math.Abs(float64(value)-expected) > 1e-5 {
-				t.Fatalf("result %d, value %d: found %v, expected %v", i, j, value, expected)
-			}
-		}
+		compareValues(t, nameOf("result", i), outputs[i+1], slices.Concat(rows...))
 	}
-	if found, err := tensors.CopyFlatData[float32](outputs[0]); err != nil || math.Abs(float64(found[0])-fence) > 1e-5 {
-		t.Errorf("fence: found %v (%v), expected %v", found, err, fence)
-	}
+	compareValues(t, "fence", outputs[0], []float64{fence})
 	if err := r.Run(context.Background(), repetitions); err != nil {
 		t.Error(err)
+	}
+}
+
+func compareValues(t *testing.T, name string, output *tensors.Tensor, want []float64) {
+	t.Helper()
+	found, err := tensors.CopyFlatData[float32](output)
+	if err != nil || len(found) != len(want) {
+		t.Fatalf("%s: found %d values and error %v, expected %d", name, len(found), err, len(want))
+	}
+	for i, value := range found {
+		if math.Abs(float64(value)-want[i]) > 1e-5 {
+			t.Fatalf("%s, value %d: found %v, expected %v", name, i, value, want[i])
+		}
 	}
 }
 

@@ -2,11 +2,11 @@ package install
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,32 +80,20 @@ func TestCUDA(t *testing.T) {
 	}
 }
 
-// After waiting for another installation, the CUDA plugin is installed unless
-// that one did.
-func TestCUDAWaits(t *testing.T) {
-	for other, want := range map[string]int{"nvidia/" + cudaFile: 0, "pjrt_c_api_cpu_plugin.so": 1} {
-		s := newCUDAServer(t)
-		_, folder := newHome(t)
-		put(t, filepath.Join(folder, "nvidia", cudaFile), "old")
-		waits, done := make(chan struct{}), make(chan error)
-		_, err := Installer{}.install(context.Background(), "x", func(ctx context.Context, _, staging string) (string, error) {
-			go func() {
-				_, err := Installer{Progress: func(p Progress) {
-					if p.Stage == StageWait {
-						close(waits)
-					}
-				}}.CUDA(ctx)
-				done <- err
-			}()
-			<-waits
-			put(t, filepath.Join(staging, "new"), "plugin")
-			return "", os.Rename(filepath.Join(staging, "new"), filepath.Join(folder, other))
+// Of two installers one downloads.
+func TestCUDAOnce(t *testing.T) {
+	s := newCUDAServer(t)
+	newHome(t)
+	var group sync.WaitGroup
+	for range 2 {
+		group.Go(func() {
+			if _, err := (Installer{}).CUDA(context.Background()); err != nil {
+				t.Error(err)
+			}
 		})
-		if err := errors.Join(err, <-done); err != nil {
-			t.Fatal(err)
-		}
-		if got := s.count("/jax.whl"); got != want {
-			t.Errorf("after an installation of %s: %d downloads, want %d", other, got, want)
-		}
+	}
+	group.Wait()
+	if got := s.count("/jax.whl"); got != 1 {
+		t.Errorf("%d downloads, want 1", got)
 	}
 }

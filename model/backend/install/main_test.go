@@ -182,15 +182,6 @@ func (s *server) handle(path string, handler http.HandlerFunc) {
 	s.handlers[path] = handler
 }
 
-// replace sets the handler of a path while do runs.
-func (s *server) replace(t *testing.T, path string, handler http.HandlerFunc, do func()) {
-	t.Helper()
-	former := s.handlers[path]
-	s.handle(path, handler)
-	defer s.handle(path, former)
-	do()
-}
-
 func (s *server) count(path string) int {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()

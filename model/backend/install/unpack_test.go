@@ -29,8 +29,10 @@ func linked(target string) []byte {
 }
 
 func belowNVIDIA(member string) string {
-	name, _ := strings.CutPrefix(member, "nvidia/")
-	return name
+	if name, found := strings.CutPrefix(member, "nvidia/"); found {
+		return name
+	}
+	return ""
 }
 
 func TestUnpackWheel(t *testing.T) {
@@ -44,8 +46,6 @@ func TestUnpackWheel(t *testing.T) {
 		want  string // part of the error, "" for success
 	}{
 		{"good", good, "a b/c", ""},
-		{"nothing", nil, "", "zip: not a valid zip file"},
-		{"page", []byte("<html>"), "", "zip: not a valid zip file"},
 		{"cut short", good[:len(good)/2], "", "zip: not a valid zip file"},
 		{"other files only", zipped("other", ""), "", "file does not exist"},
 		{"damaged", damaged, "a", `"nvidia/a": `},
@@ -61,13 +61,7 @@ func TestUnpackWheel(t *testing.T) {
 			if err := os.Mkdir(target, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			rename := func(member string) string {
-				if !strings.HasPrefix(member, "nvidia/") {
-					return ""
-				}
-				return belowNVIDIA(member)
-			}
-			err := unpackWheel(archive, target, rename)
+			err := unpackWheel(archive, target, belowNVIDIA)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}

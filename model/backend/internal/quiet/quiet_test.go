@@ -1,7 +1,6 @@
 package quiet
 
 import (
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -20,23 +19,5 @@ func TestCollect(t *testing.T) {
 	klog.Warning("after")
 	if got := Collect()(); len(got) != 0 {
 		t.Errorf("a new collection starts with %q, want none", got)
-	}
-}
-
-func TestNothingOnStandardError(t *testing.T) {
-	read, write, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stderr := os.Stderr
-	os.Stderr = write
-	klog.Info("ordinary")
-	klog.Warning("warning")
-	klog.Error("error")
-	os.Stderr = stderr
-	write.Close()
-	buffer := make([]byte, 100)
-	if n, _ := read.Read(buffer); n > 0 {
-		t.Errorf("klog wrote %q to standard error", buffer[:n])
 	}
 }
