@@ -42,23 +42,6 @@ func TestOrderIsPermutation(t *testing.T) {
 	}
 }
 
-func TestOrderDependsOnSeedAndEpoch(t *testing.T) {
-	orders := make(map[string]string)
-	for seed := range uint64(20) {
-		for epoch := range 20 {
-			order := fmt.Sprint(dataset.Order(seed, epoch, 50))
-			name := fmt.Sprintf("seed %d, epoch %d", seed, epoch)
-			if earlier, ok := orders[order]; ok {
-				t.Errorf("%s: same order as %s", name, earlier)
-			}
-			orders[order] = name
-			if again := fmt.Sprint(dataset.Order(seed, epoch, 50)); again != order {
-				t.Errorf("%s: another order at the second call", name)
-			}
-		}
-	}
-}
-
 func TestBatches(t *testing.T) {
 	order := []int32{6, 2, 4, 0, 5, 1, 3}
 	for _, c := range []struct {

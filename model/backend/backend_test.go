@@ -226,19 +226,6 @@ func TestInfoJSON(t *testing.T) {
 	}
 }
 
-func TestKindOf(t *testing.T) {
-	for file, want := range map[string]string{
-		"/home/nvidia/pjrt_c_api_cpu_plugin.so": "cpu",
-		"/cpu/pjrt_c_api_cuda_plugin.so":        "cuda",
-		"/x/libpjrt_cpu.so":                     "cpu",
-		"/nvidia/cpu/pjrt_c_api_rocm_plugin.so": "",
-	} {
-		if got := kindOf(file); got != want {
-			t.Errorf("kindOf(%q) = %q, want %q", file, got, want)
-		}
-	}
-}
-
 // Nothing is loaded: what go-xla would find is made up.
 func TestGoxlaName(t *testing.T) {
 	set(t, &availablePlugins, func() map[string]string {
@@ -251,6 +238,9 @@ func TestGoxlaName(t *testing.T) {
 		"/nvidia/pjrt_c_api_cpu_plugin.so":      "",
 		"/cpu/pjrt_c_api_cuda_plugin.so":        "",
 		"/a,b/pjrt_c_api_cpu_plugin.so":         "",
+		"/x/libpjrt_cpu.so":                     "/x/libpjrt_cpu.so",
+		"/rocm/pjrt_c_api_rocm_plugin.so":       "/rocm/pjrt_c_api_rocm_plugin.so",
+		"/cpu/pjrt_c_api_rocm_plugin.so":        "",
 	} {
 		message := "<nil>"
 		if want == "" {

@@ -2,6 +2,7 @@ package install
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -34,14 +35,16 @@ func TestBadAnswersLeaveTheOldState(t *testing.T) {
 	put(t, filepath.Join(folder, pins[0].file()), "damaged")
 	s.handle("/second.whl", http.NotFound)
 	before := tree(t, home)
-	const hash = "the download has the SHA-256 "
+	wrong := func(content string) string {
+		return "/first.whl: the download has the SHA-256 " + digest(content) + ", expected " + pins[0].sha256
+	}
 	for _, bad := range []struct {
 		name   string
 		handle http.HandlerFunc
 		want   string // part of the error
 	}{
-		{"page", answer("<html>sign in</html>"), hash},
-		{"nothing", answer(""), hash},
+		{"page", answer("<html>sign in</html>"), wrong("<html>sign in</html>")},
+		{"nothing", answer(""), wrong("")},
 		{"redirect in circles", func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, r.URL.Path, http.StatusFound)
 		}, "stopped after 10 redirects"},
@@ -50,12 +53,25 @@ func TestBadAnswersLeaveTheOldState(t *testing.T) {
 		{"cut short", raw("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nshort"), "after 5 of 1000 bytes: unexpected EOF"},
 		{"no answer", raw(""), "EOF"},
 		{"another protocol", raw("SSH-2.0-OpenSSH\r\n"), "malformed HTTP"},
+		{"other files in the wheel", nil, "unpack first.whl: file does not exist"},
 	} {
 		t.Run(bad.name, func(t *testing.T) {
 			s.handle("/first.whl", bad.handle)
+			if bad.handle == nil {
+				other := s.add("first.whl", zipped("first/other.so", ""))
+				pins[0].sha256 = other.sha256
+			}
+			second := s.count("/second.whl")
 			path, err := Installer{}.CPU(context.Background())
 			if err == nil || path != "" || !strings.Contains(err.Error(), bad.want) {
 				t.Fatalf("%q and error %v,\nwant it to contain %q", path, err, bad.want)
+			}
+			_, changed := errors.AsType[*HashError](err)
+			if tried := s.count("/second.whl") > second; tried == changed {
+				t.Errorf("the second plugin was tried: %v; a wrong hash is final, what cannot be had is not", tried)
+			}
+			if hint := hintOf(err); !strings.HasPrefix(hint, "check the network") {
+				t.Errorf("hint %q", hint)
 			}
 			if text := err.Error(); len(text) > 2000 || strings.ContainsAny(text, "\x1b\n\r") {
 				t.Errorf("an error of %d bytes, want one short line: %q", len(text), text)
