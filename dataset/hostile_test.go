@@ -3,9 +3,9 @@ package dataset_test
 import (
 	"bytes"
 	"compress/gzip"
-	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -80,10 +80,11 @@ func TestBombs(t *testing.T) {
 
 // Opening a pipe would wait for whoever writes to it.
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
-	for kind, make := range map[string]func(string) error{
-		"a pipe":   func(path string) error { return syscall.Mkfifo(path, 0o644) },
-		"a device": func(path string) error { return os.Symlink("/dev/zero", path) },
-		"a folder": func(path string) error { return os.Symlink(".", path) },
+	for want, make := range map[string]func(string) error{
+		"found a pipe, expected a file":        func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"found a device, expected a file":      func(path string) error { return os.Symlink("/dev/zero", path) },
+		"found a folder, expected a file":      func(path string) error { return os.Symlink(".", path) },
+		"open PART: no such file or directory": func(path string) error { return os.Symlink("none", path) },
 	} {
 		for _, part := range []string{trainImages, testLabels} {
 			path := t.TempDir()
@@ -94,7 +95,9 @@ func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 				t.Skip(err)
 			}
 			_, err := read(os.DirFS(path), "small")
-			checkError(t, err, fmt.Sprintf("%s: found %s, expected a file", part, kind))
+			checkError(t, err, part+": "+strings.ReplaceAll(want, "PART", part))
 		}
 	}
+	_, err := read(os.DirFS("/none"), "small")
+	checkError(t, err, "small: open .: no such file or directory")
 }

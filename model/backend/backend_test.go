@@ -2,7 +2,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -213,16 +212,6 @@ func TestOpenPrintsNothing(t *testing.T) {
 	}), childMode+"=1")
 	if output, err := child.CombinedOutput(); err != nil || len(output) > 0 {
 		t.Errorf("%v, printed %q", err, output)
-	}
-}
-
-func TestInfoJSON(t *testing.T) {
-	content, err := json.Marshal(Info{Name: "xla:cuda", Version: "PJRT 0.115", Device: "NVIDIA H200",
-		PluginFile: "/p.so", PluginSHA256: "ab", TF32: true, Threads: 1, XLAFlags: "--a"})
-	want := `{"name":"xla:cuda","version":"PJRT 0.115","device":"NVIDIA H200",` +
-		`"plugin_file":"/p.so","plugin_sha256":"ab","tf32":true,"threads":1,"xla_flags":"--a"}`
-	if err != nil || string(content) != want {
-		t.Errorf("%s, %v, want %s", content, err, want)
 	}
 }
 
