@@ -146,8 +146,10 @@ func TestLoadRefusesAFile(t *testing.T) {
 	dimensions := func(count, rows, columns uint32) []byte {
 		return encode(0x803, []uint32{count, rows, columns}, []byte("body"))
 	}
-	const html = "magic number: found 0x3c21444f, expected 0x00000803 (unsigned bytes, 3 dimensions): " +
-		"this looks like an HTML page, not IDX data"
+	magic := func(found string) string {
+		return "magic number: found " + found + ", expected 0x00000803 (unsigned bytes, 3 dimensions)"
+	}
+	const html = ": this looks like an HTML page, not IDX data"
 	type file struct {
 		content []byte
 		want    string
@@ -159,16 +161,11 @@ func TestLoadRefusesAFile(t *testing.T) {
 		"cut in the body":         {good[:120], "pixel bytes: found 104, expected 105"},
 		"one byte more":           {join(good, []byte{0}), "bytes after the pixels: found at least 1, expected 0"},
 
-		"bit of the type": {
-			flip(good, 2, 0x01), "magic number: found 0x00000903, expected 0x00000803 (unsigned bytes, 3 dimensions)",
-		},
-		"bit of the dimensions": {
-			flip(good, 3, 0x02), "magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)",
-		},
-		"HTML":              {[]byte(page), html},
-		"HTML after blanks": {[]byte("\ufeff\r\n <html>" + page), strings.Replace(html, "0x3c21444f", "0xefbbbf0d", 1)},
-		"HTML packed":       {pack([]byte(page)), html},
-		"HTML, a bit of it": {[]byte("<ht"), "header bytes: found 3, expected 16: this looks like an HTML page, not IDX data"},
+		"bit of the type":   {flip(good, 2, 0x01), magic("0x00000903")},
+		"HTML":              {[]byte(page), magic("0x3c21444f") + html},
+		"HTML after blanks": {[]byte("\ufeff\r\n <html>" + page), magic("0xefbbbf0d") + html},
+		"HTML packed":       {pack([]byte(page)), magic("0x3c21444f") + html},
+		"HTML, a bit of it": {[]byte("<ht"), "header bytes: found 3, expected 16" + html},
 
 		"no images":       {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
 		"too many images": {dimensions(2_000_001, 3, 5), "images: found 2000001, expected 1 to 2000000"},
@@ -193,9 +190,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 		"gz and a byte":           {join(pack(good), []byte{0}), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz and an empty gz":      {join(pack(good), pack(nil)), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz in two members":       {join(pack(good[:50]), pack(good[50:])), "pixel bytes: found 34, expected 105"},
-		"gz of a gz": {
-			pack(pack(good)), "magic number: found 0x1f8b0800, expected 0x00000803 (unsigned bytes, 3 dimensions)",
-		},
+		"gz of a gz":              {pack(pack(good)), magic("0x1f8b0800")},
 	}, trainLabels: {
 		"cut in the header":   {labels[:7], "header bytes: found 7, expected 8"},
 		"cut in the body":     {labels[:14], "label bytes: found 6, expected 7"},

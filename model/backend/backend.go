@@ -95,9 +95,9 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	if name := os.Getenv(compute.ConfigEnvVar); name != "" && name != Auto {
 		b, warnings, err := Open(ctx, name, o)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", compute.ConfigEnvVar, err)
+			err = fmt.Errorf("%s: %w", compute.ConfigEnvVar, err)
 		}
-		return b, warnings, nil
+		return b, warnings, err
 	}
 
 	var warnings []string

@@ -47,12 +47,11 @@ func List() []Status {
 
 // statusOf returns the state of the backend of a plugin's kind.
 func statusOf(name, kind string) Status {
-	s := Status{Name: name}
-	var found bool
-	if s.File, found = install.Find(kind); !found {
-		s.State, s.Hint = StateMissing, advice.Install+kind
-		return s
+	file, found := install.Find(kind)
+	if !found {
+		return Status{Name: name, State: StateMissing, Hint: advice.Install + kind}
 	}
+	s := Status{Name: name, File: file}
 	err := s.load()
 	if _, damaged := errors.AsType[*install.HashError](err); damaged {
 		s.State, s.Hint = StateDamaged, advice.InstallCPU
