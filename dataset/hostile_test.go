@@ -14,17 +14,7 @@ import (
 
 // bomb is a gzip file of start and that many zeros: about a thousandth of them.
 func bomb(start []byte, zeros int) []byte {
-	var packed bytes.Buffer
-	w, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
-	if err != nil {
-		panic(err)
-	}
-	w.Write(start)
-	for block := make([]byte, 1<<20); zeros > 0; zeros -= len(block) {
-		w.Write(block[:min(zeros, len(block))])
-	}
-	w.Close()
-	return packed.Bytes()
+	return packAt(gzip.BestSpeed, join(start, make([]byte, zeros)))
 }
 
 // Of a bomb no more is inflated than its header declares, and of what it declares

@@ -29,7 +29,7 @@ const (
 
 	byteLimit = min(MaxBytes, math.MaxInt)
 
-	// firstChunk is what is allocated for a body when the size of its file is unknown.
+	// firstChunk is the least that is allocated for a body at once.
 	firstChunk = 64 << 10
 
 	// inflation is how many bytes are allocated at once for each stored byte.

@@ -39,6 +39,12 @@ func TestOpenAutoWithoutPlugin(t *testing.T) {
 	if b.Info.Name != Go || b.StepLoops() || b.Info.Device != processor() || !strings.HasPrefix(b.Info.Version, "compute") {
 		t.Errorf("opened %+v, step loops %v", b.Info, b.StepLoops())
 	}
+	t.Setenv("GOMLX_BACKEND", "go:ops_sequential")
+	chosen, warnings, err := Open(context.Background(), Auto, Options{})
+	if err != nil || len(warnings) > 0 || chosen.Info.Name != "go:ops_sequential" {
+		t.Fatalf("opened %+v, %v, warnings %q, want what GOMLX_BACKEND says", chosen, err, warnings)
+	}
+	chosen.Close()
 	sum := graph.MustExecOnce(b.Backend, func(x, y *graph.Node) *graph.Node { return graph.Add(x, y) }, float32(1), float32(1))
 	if got := sum.Value(); got != float32(2) {
 		t.Errorf("1+1 = %v", got)
@@ -187,19 +193,6 @@ func TestOpenDamaged(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || hintOf(err) != c.hint {
 			t.Errorf("error with hint %q:\n got %v\nwant %s", hintOf(err), err, c.want)
 		}
-	}
-}
-
-func TestOpenGoByGOMLXBackend(t *testing.T) {
-	newMachine(t)
-	t.Setenv("GOMLX_BACKEND", "go:ops_sequential")
-	b, warnings, err := Open(context.Background(), Auto, Options{})
-	if err != nil || len(warnings) > 0 {
-		t.Fatalf("%v, warnings %q", err, warnings)
-	}
-	defer b.Close()
-	if b.Info.Name != "go:ops_sequential" {
-		t.Errorf("name %q, want GoMLX's string", b.Info.Name)
 	}
 }
 
