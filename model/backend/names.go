@@ -97,7 +97,7 @@ func (c choice) checkOptions() error {
 	if c.pureGo {
 		all = goOptions
 	}
-	expected := list(slices.Sorted(maps.Keys(all)))
+	expected := "one of " + strings.Join(slices.Sorted(maps.Keys(all)), ", ")
 	for option := range strings.SplitSeq(c.options, ",") {
 		key, value, _ := strings.Cut(option, "=")
 		if key == "" {
@@ -122,13 +122,4 @@ func (c choice) checkOptions() error {
 		}
 	}
 	return nil
-}
-
-// list joins words as "a, b or c".
-func list(words []string) string {
-	if len(words) < 2 {
-		return strings.Join(words, "")
-	}
-	last := len(words) - 1
-	return strings.Join(words[:last], ", ") + " or " + words[last]
 }

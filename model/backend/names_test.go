@@ -26,13 +26,13 @@ func TestCheck(t *testing.T) {
 		{"xla:./plugin.so", `backend "xla:./plugin.so": plugin path "./plugin.so" is relative, ` +
 			`expected an absolute path or a plugin's name`, ""},
 		{"xla:cuda,tf16=true", `backend "xla:cuda,tf16=true": option "tf16" is unknown, ` +
-			`expected allocator, memory_fraction, preallocate, shared_buffers, tf32, use_tfrt_gpu_client or visible_devices`, ""},
+			`expected one of allocator, memory_fraction, preallocate, shared_buffers, tf32, use_tfrt_gpu_client, visible_devices`, ""},
 		{"xla:cuda,tf32=maybe", `backend "xla:cuda,tf32=maybe": option tf32 is "maybe", expected true or false`, ""},
 		{"xla:cuda,memory_fraction=half", `backend "xla:cuda,memory_fraction=half": option memory_fraction is "half", expected a number`, ""},
 		{"go:fast", `backend "go:fast": option "fast" is unknown, ` +
-			`expected creation_order, dependency_order, ops_parallel or ops_sequential`, ""},
+			`expected one of creation_order, dependency_order, ops_parallel, ops_sequential`, ""},
 		{"go:parallelism=2", `backend "go:parallelism=2": option "parallelism" is not supported, ` +
-			`expected creation_order, dependency_order, ops_parallel or ops_sequential`, "set GOMAXPROCS to limit the threads"},
+			`expected one of creation_order, dependency_order, ops_parallel, ops_sequential`, "set GOMAXPROCS to limit the threads"},
 	} {
 		message, hint := "", ""
 		if err := Check(c.name); err != nil {
