@@ -30,8 +30,8 @@ type Architecture interface {
 	// this package recovers.
 	Logits(images *Node, parameters []*Node) *Node
 
-	// Products lists the matrix products of the forward pass, in order: what its
-	// speed is held against.
+	// Products lists the matrix products of an image's forward pass, in order:
+	// what its speed is held against.
 	Products() []Product
 }
 
@@ -45,12 +45,11 @@ type Task struct {
 // Inputs is the number of pixels of an image.
 func (t Task) Inputs() int { return t.Rows * t.Columns }
 
-// Product is one matrix product of the forward pass: its input [images, In], the
-// images or the result of the product before, times a weight [Out, In] transposed.
-type Product struct{ In, Out int }
+// Product is one matrix product of an image's forward pass: its input [Rows, In]
+// times a weight [Out, In] transposed.
+type Product struct{ Rows, In, Out int }
 
-// flops is that of one image.
-func (p Product) flops() float64 { return 2 * float64(p.In) * float64(p.Out) }
+func (p Product) flops() float64 { return 2 * float64(p.Rows) * float64(p.In) * float64(p.Out) }
 
 // EvaluationFLOPs counts the floating point operations of one image's matrix
 // products in the forward pass, a multiply-add as 2. Biases, activations and

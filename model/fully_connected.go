@@ -92,7 +92,7 @@ func (n FullyConnected) Products() []Product {
 	in := n.Task().Inputs()
 	var layers []Product
 	for _, width := range append(n.Hidden[:len(n.Hidden):len(n.Hidden)], n.Classes) {
-		layers = append(layers, Product{In: in, Out: width})
+		layers = append(layers, Product{Rows: 1, In: in, Out: width})
 		in = width
 	}
 	return layers

@@ -29,14 +29,23 @@ type Roofline struct {
 // matrix, and the gradient d·W of every product's input but the first's. What the
 // biases, activations, loss and update would do to the operands in between is
 // left out.
+//
+// The input of a product is the result of the one before where that has its
+// size, as in a fully connected network, and else a matrix of its own.
 func CompileRoofline(b *backend.Backend, a Architecture, batch int) (*Roofline, error) {
 	products := a.Products()
 	var operands, results []ParameterSpec
 	for i, p := range products {
 		operands = append(operands, matrix("weight", i, p.Out, p.In))
 		results = append(results, matrix("gradient", i, p.Out, p.In))
+		if i > 0 && products[i-1].Rows == p.Rows && products[i-1].Out == p.In {
+			continue
+		}
+		operands = append(operands, matrix("input", i, batch*p.Rows, p.In))
+		if i > 0 {
+			results = append(results, matrix("input gradient", i, batch*p.Rows, p.In))
+		}
 	}
-	operands = slices.Insert(operands, 1, matrix("input", 0, batch, products[0].In))
 	return compileRoofline(b, "matrix products", TrainFLOPs(a)*float64(batch), operands, results, func(v values) {
 		stepProducts(v, len(products))
 	})
@@ -62,17 +71,25 @@ func matrix(kind string, i, rows, columns int) ParameterSpec {
 func nameOf(kind string, i int) string { return fmt.Sprintf("%s %d", kind, i) }
 
 // stepProducts builds that many products of a training step and their gradients
-// in v, from the operands there. It leaves there the gradient of each weight.
+// in v, from the operands there. It leaves there what no other product takes: the
+// gradient of each weight and of each input that is a matrix of its own.
 func stepProducts(v values, count int) {
-	inputs := []*Node{v[nameOf("input", 0)]}
+	inputs, outputs := make([]*Node, count), make([]*Node, count)
 	for i := range count {
-		inputs = append(inputs, DotGeneral(inputs[i], []int{1}, nil, v[nameOf("weight", i)], []int{1}, nil))
+		if inputs[i] = v[nameOf("input", i)]; inputs[i] == nil {
+			inputs[i] = outputs[i-1]
+		}
+		outputs[i] = DotGeneral(inputs[i], []int{1}, nil, v[nameOf("weight", i)], []int{1}, nil)
 	}
-	gradient := inputs[count] // the logits stand for the gradient of the loss
+	gradient := outputs[count-1] // stands for the gradient of the loss
 	for i := count - 1; i >= 0; i-- {
 		v[nameOf("gradient", i)] = weightGradient(gradient, inputs[i])
-		if i > 0 {
-			gradient = DotGeneral(gradient, []int{1}, nil, v[nameOf("weight", i)], []int{0}, nil)
+		if i == 0 {
+			break
+		}
+		gradient = DotGeneral(gradient, []int{1}, nil, v[nameOf("weight", i)], []int{0}, nil)
+		if v[nameOf("input", i)] != nil {
+			v[nameOf("input gradient", i)], gradient = gradient, outputs[i-1]
 		}
 	}
 }
@@ -82,7 +99,7 @@ func stepProducts(v values, count int) {
 //	operands..., end  ->  fence, results...    with loops: repetitions 0 to end-1
 //	operands...       ->  fence, results...    without: one repetition
 //
-// With loops, the first element of the input is the number of the repetition
+// With loops, the first element of every input is the number of the repetition
 // divided by 2^20: written in place, it costs nothing and makes each repetition's
 // products its own. All results are kept. So a compiler can neither hoist nor
 // drop any product. The fence is one number that depends on every result.
@@ -111,7 +128,11 @@ func compileRoofline(
 				g := v["repetition"].Graph()
 				zero := Const(g, int32(0))
 				mark := Mul(ConvertDType(v["repetition"], dtypes.Float32), Const(g, float32(1.0/(1<<20))))
-				v["input 0"] = DynamicUpdateSlice(v["input 0"], Reshape(mark, 1, 1), []*Node{zero, zero})
+				for i := range operands {
+					if input := v[nameOf("input", i)]; input != nil {
+						v[nameOf("input", i)] = DynamicUpdateSlice(input, Reshape(mark, 1, 1), []*Node{zero, zero})
+					}
+				}
 				compute(v)
 				v["repetition"] = Add(v["repetition"], Const(g, int32(1)))
 			})

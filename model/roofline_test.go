@@ -100,6 +100,11 @@ func onBothBackends(t *testing.T, test func(*testing.T, *backend.Backend)) {
 	t.Run("go", func(t *testing.T) { test(t, backendtest.Go(t)) })
 }
 
+// apart is a network whose second product has an input of its own.
+type apart struct{ FullyConnected }
+
+func (apart) Products() []Product { return []Product{{2, 4, 6}, {1, 6, 5}} }
+
 func TestTheRooflineIsTheStepsOwnProducts(t *testing.T) {
 	const batch, repetitions = 3, 5
 	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
@@ -120,6 +125,20 @@ func TestTheRooflineIsTheStepsOwnProducts(t *testing.T) {
 		d2 := product64(d3, o["weight 2"])
 		d1 := product64(d2, o["weight 1"])
 		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(transposed(d3), x2))
+	})
+	onBothBackends(t, func(t *testing.T, b *backend.Backend) {
+		r, err := CompileRoofline(b, apart{}, batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if want := 2.0 * (2*2*4*6 + 3*6*5) * batch; r.FLOPs() != want {
+			t.Errorf("found %v operations, expected %v", r.FLOPs(), want)
+		}
+		o := operands(matrix("weight", 0, 6, 4), matrix("input", 0, 2*batch, 4), matrix("weight", 1, 5, 6), matrix("input", 1, batch, 6))
+		x0, x1 := marked(b, o["input 0"], repetitions), marked(b, o["input 1"], repetitions)
+		d1, d2 := product64(x0, transposed(o["weight 0"])), product64(x1, transposed(o["weight 1"]))
+		compare(t, r, repetitions, product64(transposed(d1), x0), product64(transposed(d2), x1), product64(d2, o["weight 1"]))
 	})
 }
 
