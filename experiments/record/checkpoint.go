@@ -17,7 +17,7 @@ import (
 )
 
 // The checkpoints of a run folder: epoch-00003-step-00000.safetensors is where
-// step 0 of epoch 3 comes next. The two newest are kept while the run goes on,
+// step 0 of epoch 3 comes next. The two newest are kept while the run continues,
 // the last one after its end.
 const (
 	CheckpointsFolder = "checkpoints"
@@ -51,17 +51,16 @@ func checkpointFile(p experiments.Position) string {
 
 // metadata is c as the metadata of a safetensors file.
 func (c Checkpoint) metadata() map[string]string {
-	float := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 	return map[string]string{
 		"format":             "pt", // what libraries look for that read PyTorch's files
 		"checkpoint_version": strconv.Itoa(checkpointVersion),
 		"epoch":              strconv.Itoa(c.Epoch),
 		"step":               strconv.Itoa(c.Step),
 		"metrics_bytes":      strconv.Itoa(c.MetricsBytes),
-		"epoch_seconds":      float(c.EpochSeconds),
+		"epoch_seconds":      fmt.Sprint(c.EpochSeconds),
 		"keep":               c.Keep,
 		"best_epoch":         strconv.Itoa(c.BestEpoch),
-		"best_loss":          float(c.BestLoss),
+		"best_loss":          fmt.Sprint(c.BestLoss),
 		"config_sha256":      c.ConfigSHA256,
 	}
 }
@@ -112,20 +111,13 @@ func ReadCheckpoint(r io.ReadSeeker, name string, parameters []model.ParameterSp
 	return c, weights, err
 }
 
-// fixedSHA256 is the checksum of those fields of a config that may not change when
-// a run is resumed.
-func fixedSHA256(c experiments.Config) string { return digest(fixed(c)) }
-
 // writeNext writes a checkpoint of what comes next and removes the one before the
 // last.
 func (r *Run) writeNext(weights model.Weights) error {
 	if err := r.writeCheckpoint(checkpointFile(r.At), weights); err != nil {
 		return err
 	}
-	if err := r.prune(2); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.failed(r.prune(2))
 }
 
 // writeCheckpoint writes a checkpoint under the given name below the run folder.
@@ -136,7 +128,7 @@ func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
 	err := model.WriteCheckpoint(&file, r.parameters, weights, Checkpoint{
 		Position: r.At, MetricsBytes: r.size, EpochSeconds: r.EpochSeconds,
-		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: fixedSHA256(r.config),
+		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: digest(fixed(r.config)),
 	}.metadata())
 	if errors.Is(err, model.ErrNotFinite) {
 		r.options.Warn(fmt.Sprintf("%s is not written: %v", name, err))
@@ -146,20 +138,15 @@ func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 		err = r.metrics.Sync()
 	}
 	if err == nil {
-		if err = r.root.Mkdir(CheckpointsFolder, 0o755); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
+		err = r.root.MkdirAll(CheckpointsFolder, 0o755)
 	}
 	if err == nil {
 		err = r.write(name, file.Bytes())
 	}
-	if err != nil {
-		return r.failed(err)
-	}
-	if name != bestName {
+	if err == nil && name != bestName {
 		r.saved = r.At
 	}
-	return nil
+	return r.failed(err)
 }
 
 // checkpoints are the positions that the names of the folder's checkpoints tell,
@@ -199,7 +186,7 @@ func (r *Run) readCheckpoint(name string) (Checkpoint, model.Weights, error) {
 	}
 	defer file.Close()
 	c, weights, err := ReadCheckpoint(file, name, r.parameters)
-	if err == nil && c.ConfigSHA256 != fixedSHA256(r.config) {
+	if err == nil && c.ConfigSHA256 != digest(fixed(r.config)) {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}
 	return c, weights, err

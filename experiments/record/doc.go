@@ -3,7 +3,7 @@
 //	config.json        the Config, enough to repeat the run
 //	environment.json   what it ran on, when it was resumed, and its [Identity]
 //	metrics.jsonl      a line for every reported step and every epoch
-//	checkpoints/       weights and a position, from which a run that stopped goes on
+//	checkpoints/       weights and a position, from which a run that stopped continues
 //	evaluation.json    the test set after the last epoch
 //	model.safetensors  the weights after the last epoch; a folder that has it is complete
 //	.lock              held by the process that writes
@@ -13,7 +13,7 @@
 // know which of the two it was. [Read] reads the record of a run that ended.
 //
 // Every file is written whole or not at all, and whatever moment the process is
-// killed at, the next one goes on to the same bytes. What is read is distrusted
+// killed at, the next one continues to the same bytes. What is read is distrusted
 // once, here: anybody can have written it.
 //
 // The package trains nothing (package train does) and prints nothing.

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 	"time"
@@ -56,7 +57,6 @@ func sameBackend(a, b backend.Info) bool {
 // BuildEnvironment is the part of the environment that the binary knows of itself.
 func BuildEnvironment() Environment {
 	e := Environment{
-		Version:         version,
 		Go:              runtime.Version(),
 		OperatingSystem: runtime.GOOS,
 		Architecture:    runtime.GOARCH,
@@ -66,12 +66,7 @@ func BuildEnvironment() Environment {
 	if !ok {
 		return e
 	}
-	if e.Version == "" {
-		e.Version = info.Main.Version
-	}
-	if e.Version == "" {
-		e.Version = "(devel)"
-	}
+	e.Version = cmp.Or(version, info.Main.Version, "(devel)")
 	for _, setting := range info.Settings {
 		switch setting.Key {
 		case "vcs.revision":

@@ -40,7 +40,7 @@ func NewTestEvaluation(e model.Evaluation) TestEvaluation {
 	return test
 }
 
-// check reports what no test set gives. Others index by what it holds.
+// check reports a matrix or mistakes that nobody could index by.
 func (e TestEvaluation) check() error {
 	classes, images := len(e.Confusion), 0
 	if classes < 2 || classes > dataset.MaxClasses {
@@ -57,18 +57,9 @@ func (e TestEvaluation) check() error {
 			images += count
 		}
 	}
-	if images < 1 || images > dataset.MaxImages {
-		return fmt.Errorf("confusion: found %d images, expected 1 to %d", images, dataset.MaxImages)
-	}
-	if len(e.Mistakes) > MaxMistakes {
-		return fmt.Errorf("mistakes: found %d, expected at most %d", len(e.Mistakes), MaxMistakes)
-	}
 	for i, m := range e.Mistakes {
-		class := func(found int) bool { return found >= 0 && found < classes }
-		if m.Image < 0 || m.Image >= images || !class(m.Label) || !class(m.Predicted) || m.Label == m.Predicted ||
-			m.Confidence < 0 || m.Confidence > 1 {
-			return fmt.Errorf("mistakes: found %+v at position %d, expected one of %d images, two of %d classes and a confidence from 0 to 1",
-				m, i, images, classes)
+		if m.Image < 0 || m.Image >= images {
+			return fmt.Errorf("mistakes: found image %d at position %d, expected one of the %d of the confusion matrix", m.Image, i, images)
 		}
 	}
 	return nil

@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"syscall"
 
-	"epochal/dataset/regular"
 	"epochal/model"
 
 	"github.com/google/renameio/v2"
@@ -27,39 +26,24 @@ const (
 	WeightsFile     = "model.safetensors"
 )
 
-// available reports why a new run folder cannot be made: it holds something
-// already, or nothing can be written there. It leaves nothing behind.
+// available reports what a new run folder holds already.
 func (o Options) available() error {
-	if o.Folder == "" && o.Parent == "" {
+	entries, err := os.ReadDir(o.Folder)
+	if err != nil || len(entries) == 0 {
+		return nil // what else is wrong with it, checkPlace says
+	}
+	if err := checkUnlocked(o.Folder); err != nil {
+		return fmt.Errorf("out: %w", err)
+	}
+	if abandoned(entries) {
 		return nil
 	}
-	if info, err := os.Stat(o.Folder); err == nil && !info.IsDir() {
-		return fmt.Errorf("out: %s: found a file, expected a new or an empty folder", o.Folder)
-	}
-	if entries, err := os.ReadDir(o.Folder); err == nil && len(entries) > 0 {
-		if err := checkUnlocked(o.Folder); err != nil {
-			return fmt.Errorf("out: %w", err)
-		}
-		if !abandoned(entries) {
-			last := entries[len(entries)-1].Name() // hidden files come first
-			err := fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", o.Folder, last)
-			if _, missing := os.Stat(filepath.Join(o.Folder, ConfigFile)); missing != nil {
-				return err
-			}
-			return hinted{err, "--resume continues a run that stopped"}
-		}
-	}
-	place, err := nearest(cmp.Or(o.Folder, o.Parent))
-	if err != nil {
+	last := entries[len(entries)-1].Name() // hidden files come first
+	err = fmt.Errorf("out: %s: found %s in it, expected a new or an empty folder", o.Folder, last)
+	if _, missing := os.Stat(filepath.Join(o.Folder, ConfigFile)); missing != nil {
 		return err
 	}
-	// Permission bits alone do not tell whether a file can be made: the file system
-	// may be read-only.
-	file, err := os.CreateTemp(place, ".epochal-probe-*")
-	if err != nil {
-		return fmt.Errorf("out: %s: cannot create a file there: %w", place, errors.Unwrap(err))
-	}
-	return errors.Join(file.Close(), os.Remove(file.Name()))
+	return hinted{err, "--resume continues a run that stopped"}
 }
 
 // abandoned tells whether a process ended before it had made the run folder: the
@@ -75,21 +59,6 @@ func abandoned(entries []fs.DirEntry) bool {
 		}
 	}
 	return locked
-}
-
-// nearest is path itself or the nearest folder above it that exists.
-func nearest(path string) (string, error) {
-	for place := filepath.Clean(path); ; place = filepath.Dir(place) {
-		info, err := os.Stat(place)
-		switch {
-		case err == nil && info.IsDir():
-			return place, nil
-		case err == nil:
-			return "", fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR), place == filepath.Dir(place):
-			return "", fmt.Errorf("out: %w", err)
-		}
-	}
 }
 
 // hinted is an error with what helps.
@@ -108,64 +77,77 @@ const (
 	otherBytes        = 1 << 20
 )
 
-// checkSpace reports a file system without room for the checkpoints of the run.
-func (r *Run) checkSpace() error {
-	if r.options.Folder == "" && r.options.Parent == "" {
+// checkPlace reports a place where the run folder cannot be made, or a file system
+// without room for the checkpoints of the run. It makes nothing.
+func (r *Run) checkPlace() error {
+	path := cmp.Or(r.options.Folder, r.options.Parent)
+	if path == "" {
 		return nil
 	}
-	folder, err := nearest(cmp.Or(r.options.Folder, r.options.Parent))
-	if err != nil {
-		return err
+	place := filepath.Clean(path) // or the nearest folder above it that exists
+	info, err := os.Stat(place)
+	for (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)) && place != filepath.Dir(place) {
+		place = filepath.Dir(place)
+		info, err = os.Stat(place)
+	}
+	if err == nil && !info.IsDir() {
+		return fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
+	}
+	if err == nil {
+		err = unix.Access(place, unix.W_OK) // which knows of read-only file systems, too
 	}
 	var system unix.Statfs_t
-	if err := unix.Statfs(folder, &system); err != nil {
-		return fmt.Errorf("out: %s: %w", folder, err)
+	if err == nil {
+		err = unix.Statfs(place, &system)
+	}
+	if err != nil {
+		return fmt.Errorf("out: %s: cannot create a file there: %w", place, err)
 	}
 	free := uint64(system.Bavail) * uint64(system.Bsize)
 	need := uint64(checkpointsAtOnce*4*model.ParameterCount(r.parameters) + otherBytes)
 	if system.Blocks == 0 || free >= need { // some file systems do not say
 		return nil
 	}
-	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", folder, free, need),
+	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", place, free, need),
 		"free some space, or choose a folder elsewhere"}
+}
+
+// hold locks the run folder, which exists, and opens it.
+func (r *Run) hold(path string) (err error) {
+	if r.lock, err = LockFolder(path, r.options.Now()); err == nil {
+		r.root, err = os.OpenRoot(path)
+	}
+	return err
 }
 
 // errTaken is the error of a folder that another run made in the meantime.
 var errTaken = errors.New("another run is already recorded there")
 
 // make makes path the run folder and locks it. Of several processes that try at
-// once one gets it; the others leave it alone. metrics.jsonl comes last: a folder
-// that has it is a run's, and one that has not, because the process failed or was
-// killed, is the next one's.
-func (r *Run) make(path string, e Environment) (err error) {
-	defer func() {
-		switch {
-		case err == nil:
-			r.Folder = path
-			return
-		case errors.As(err, new(Busy)):
-			err = fmt.Errorf("out: %w", err)
-		default:
-			err = fmt.Errorf("out: %s: %w", path, err)
-		}
-		r.Close()
-	}()
-	above, err := nearest(path)
-	if err != nil {
-		return err
+// once one gets it; the others leave it alone.
+func (r *Run) make(path string, e Environment) error {
+	err := os.MkdirAll(path, 0o755)
+	if err == nil {
+		err = r.hold(path)
 	}
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		for made := filepath.Clean(path); made != above; made = filepath.Dir(made) {
-			os.Remove(made)
-		}
-		return err
+	if err == nil {
+		err = r.fill(e)
 	}
-	if r.lock, err = LockFolder(path, r.options.Now()); err != nil {
-		return err
+	if err == nil {
+		r.Folder = path
+		return nil
 	}
-	if r.root, err = os.OpenRoot(path); err != nil {
-		return err
+	r.Close()
+	if errors.As(err, new(Busy)) {
+		return fmt.Errorf("out: %w", err)
 	}
+	return fmt.Errorf("out: %s: %w", path, err)
+}
+
+// fill writes the first files of a new run. metrics.jsonl comes last: a folder that
+// has it is a run's, and one that has not, because the process failed or was killed,
+// is the next one's.
+func (r *Run) fill(e Environment) (err error) {
 	if _, err := r.root.Lstat(MetricsFile); err == nil {
 		return errTaken
 	}
@@ -176,10 +158,9 @@ func (r *Run) make(path string, e Environment) (err error) {
 	return err
 }
 
-// temporary are the names of files that a killed process was about to rename, or
-// of its attempts to make one.
+// temporary are the names of files that a killed process was about to rename.
 var temporary = regexp.MustCompile(
-	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors|epochal-probe-)[0-9]+$`)
+	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)[0-9]+$`)
 
 // sweep removes what killed processes left.
 func (r *Run) sweep() error {
@@ -204,28 +185,13 @@ func (r *Run) append(line any) error {
 		n, err = r.metrics.Write(append(text, '\n'))
 		r.size += n
 	}
-	if err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.failed(err)
 }
 
-// openFile opens a regular file of the folder for reading. It never waits, as
-// opening a pipe would.
+// openFile opens a file of the folder for reading. It never waits, as opening a
+// pipe would.
 func (r *Run) openFile(name string) (*os.File, error) {
-	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil {
-		err = regular.Check(name, info)
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
+	return r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 }
 
 // write writes one file of the folder whole or not at all, and has it on the disk
@@ -259,8 +225,12 @@ func (r *Run) sync(name string) error {
 // ErrGone is the error of a run folder that was removed while it was in use.
 var ErrGone = errors.New("the folder is gone")
 
-// failed is the error of a file of the folder that could not be written.
+// failed is the error of a file of the folder that could not be written, nil if err
+// is.
 func (r *Run) failed(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		err = ErrGone
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,7 +12,6 @@ import (
 	"syscall"
 	"testing"
 
-	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/model/backend"
@@ -73,49 +71,32 @@ func TestReadRefuses(t *testing.T) {
 		{"config is a list", config, "[]", ": json: cannot unmarshal array into Go value of type experiments.Config"},
 		{"deep objects", config, strings.Repeat(`{"layer_sizes":`, 60_000), ": invalid character '{' exceeded max depth"},
 		{"a deep config", config, strings.Repeat("[", 500_000), ": invalid character"},
-		{"a long config", config, good[config] + strings.Repeat(" ", record.MaxConfigBytes),
-			": found more than 1048576 bytes, expected at most that"},
-		{"a long environment", record.EnvironmentFile, `{"version":"` + strings.Repeat("x", record.MaxEnvironment) + `"}`,
-			": found more than 1048576 bytes, expected at most that"},
+		{"a long config", config, good[config] + strings.Repeat(" ", record.MaxJSON),
+			": found more than 2097152 bytes, expected at most that"},
+		{"a long environment", record.EnvironmentFile, `{"version":"` + strings.Repeat("x", record.MaxJSON) + `"}`,
+			": found more than 2097152 bytes, expected at most that"},
 
 		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", record.MaxMetricsLine) + "}\n",
 			":3: found a line of more than 4096 bytes, expected at most that"},
 		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected at most that"},
 		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n",
-			":5: found epoch 3, expected at most 2 as the config says"},
-		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2"},
+			":5: found epoch 3, expected 3, and at most 2 as the config says"},
+		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2, and at most 2 as the config says"},
 		{"half a line", metrics, good[metrics] + `{"ev`, ":5: found an incomplete line: the run is unfinished"},
 		{"another event", metrics, good[metrics] + "{}\n", ":5: found neither a step, an epoch nor a diverged event"},
-		{"accuracy above 1", metrics, edit(metrics, `"test_accuracy":0.75`, `"test_accuracy":75`),
-			":2: test_accuracy: found 75, expected 0 to 1"},
-		{"validation accuracy below 0", metrics, edit(metrics, `"validation_accuracy":1`, `"validation_accuracy":-1`),
-			":4: validation_accuracy: found -1, expected 0 to 1"},
-		{"a loss no network has", metrics, edit(metrics, `"train_loss":1.5`, `"train_loss":1e308`),
-			":2: train_loss: found 1e+308, expected 0 to 3.4028234663852886e+38"},
-		{"negative time", metrics, edit(metrics, `"eval_seconds":2`, `"eval_seconds":-2`), ":2: eval_seconds: found -2, expected 0 to 1e+10"},
 		{"more after it diverged", metrics, divergedLine + divergedLine, ":2: found a line after the run diverged, expected the end"},
-		{"diverged at epoch 3 of 2", metrics, strings.Replace(divergedLine, `"epoch":1`, `"epoch":3`, 1),
-			":1: epoch: found 3, expected 1 to 2 as the config says"},
-		{"diverged at step -2", metrics, strings.Replace(divergedLine, `"step":3`, `"step":-2`, 1), ":1: step: found -2, expected -1 to 1999999"},
-		{"diverged at a finite loss", metrics, strings.Replace(divergedLine, `NaN`, `1.5`, 1),
-			":1: loss: found 1.5, expected NaN or an infinite one"},
+		{"diverged at epoch 2 of 2", metrics, strings.Replace(divergedLine, `"epoch":1`, `"epoch":2`, 1),
+			":1: found epoch 2, expected 1, and at most 2 as the config says"},
+		{"diverged at no loss", metrics, strings.Replace(divergedLine, `NaN`, `x`, 1), `:1: strconv.ParseFloat: parsing "x": invalid syntax`},
 
 		{"no classes", evaluation, `{"confusion":[],"mistakes":[]}`, ": confusion: found 0 classes, expected 2 to 256"},
 		{"257 classes", evaluation, `{"confusion":[` + strings.Repeat("[],", 256) + `[]]}`, ": confusion: found 257 classes, expected 2 to 256"},
 		{"a ragged matrix", evaluation, `{"confusion":[[1,2],[3]]}`, ": confusion: found 1 columns in row 1, expected 2"},
 		{"fewer than no images", evaluation, `{"confusion":[[1,2],[3,-1]]}`,
 			": confusion: found -1 images of class 1 in one place, expected 0 to 2000000"},
-		{"too many images", evaluation, `{"confusion":[[2000000,2000000],[0,0]]}`, ": confusion: found 4000000 images, expected 1 to 2000000"},
-		{"no images", evaluation, `{"confusion":[[0,0],[0,0]]}`, ": confusion: found 0 images, expected 1 to 2000000"},
-		{"too many mistakes", evaluation, `{"confusion":[[2,1],[0,1]],"mistakes":[` + strings.Repeat("{},", 64) + `{}]}`,
-			": mistakes: found 65, expected at most 64"},
 		{"a mistake of another image", evaluation, edit(evaluation, `"image":3`, `"image":4`),
-			": mistakes: found {Image:4 Label:0 Predicted:1 Confidence:0.75} at position 0, " +
-				"expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
-		{"a mistake of another class", evaluation, edit(evaluation, `"predicted":1`, `"predicted":2`),
-			": mistakes: found {Image:3 Label:0 Predicted:2 Confidence:0.75} at position 0, " +
-				"expected one of 4 images, two of 2 classes and a confidence from 0 to 1"},
-		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxEvaluationBytes),
+			": mistakes: found image 4 at position 0, expected one of the 4 of the confusion matrix"},
+		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxJSON),
 			": found more than 2097152 bytes, expected at most that"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -186,10 +167,10 @@ func TestReadBoundsItsMemory(t *testing.T) {
 		name, file, text string
 		most             uint64 // MiB
 	}{
-		{"widths", record.ConfigFile, long(`{"layer_sizes":[`, "1,", "1]}", record.MaxConfigBytes), 128},
-		{"files", record.EnvironmentFile, long(`{"data":[`, "{},", "{}]}", record.MaxEnvironment), 128},
-		{"rows", record.EvaluationFile, long(`{"confusion":[`, "[],", "[]]}", record.MaxEvaluationBytes), 160},
-		{"mistakes", record.EvaluationFile, long(`{"mistakes":[`, "{},", "{}]}", record.MaxEvaluationBytes), 160},
+		{"widths", record.ConfigFile, long(`{"layer_sizes":[`, "1,", "1]}", record.MaxJSON), 160},
+		{"files", record.EnvironmentFile, long(`{"data":[`, "{},", "{}]}", record.MaxJSON), 256},
+		{"rows", record.EvaluationFile, long(`{"confusion":[`, "[],", "[]]}", record.MaxJSON), 160},
+		{"mistakes", record.EvaluationFile, long(`{"mistakes":[`, "{},", "{}]}", record.MaxJSON), 160},
 		{"steps", record.MetricsFile, long("", `{"event":"step"`+"\n", "", 32<<20), 1},
 		{"one line", record.MetricsFile, long("", `{"event":"step" `, "", 32<<20), 1},
 		{"epochs", record.MetricsFile, long("", `{"event":"epoch"}`+"\n", "", 32<<20), 1},
@@ -267,15 +248,15 @@ func checkPossible(t *testing.T, r record.Record) {
 	if err := r.Config.Validate(); err != nil {
 		t.Error(err)
 	}
-	if len(r.Epochs) > r.Config.Epochs || math.IsNaN(r.Seconds) || math.IsInf(r.Seconds, 0) {
-		t.Errorf("found %d epochs of %d, %v s", len(r.Epochs), r.Config.Epochs, r.Seconds)
-	}
 	for i, epoch := range r.Epochs {
-		if epoch.Epoch != i+1 || epoch.TestAccuracy < 0 || epoch.TestAccuracy > 1 {
+		if epoch.Epoch != i+1 {
 			t.Errorf("found %+v at place %d", epoch, i)
 		}
 	}
 	if r.Diverged != nil {
+		if r.Diverged.Epoch != len(r.Epochs)+1 || r.Diverged.Epoch > r.Config.Epochs {
+			t.Errorf("found %+v after %d epochs of %d", *r.Diverged, len(r.Epochs), r.Config.Epochs)
+		}
 		return
 	}
 	images := 0
@@ -287,11 +268,11 @@ func checkPossible(t *testing.T, r record.Record) {
 			images += count
 		}
 	}
-	if len(r.Epochs) != r.Config.Epochs || images < 1 || images > dataset.MaxImages {
-		t.Errorf("found %d epochs of %d and %d images", len(r.Epochs), r.Config.Epochs, images)
+	if len(r.Epochs) != r.Config.Epochs || len(r.Test.Confusion) < 2 {
+		t.Errorf("found %d epochs of %d and %d classes", len(r.Epochs), r.Config.Epochs, len(r.Test.Confusion))
 	}
 	for _, m := range r.Test.Mistakes {
-		if m.Image < 0 || m.Image >= images || min(m.Label, m.Predicted) < 0 || max(m.Label, m.Predicted) >= len(r.Test.Confusion) {
+		if m.Image < 0 || m.Image >= images {
 			t.Errorf("found the mistake %+v of %d images", m, images)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"epochal/dataset/regular"
@@ -18,38 +19,33 @@ import (
 // who that is, or was: the lock ends with the process, the file stays.
 const LockFile = ".lock"
 
-// Lock is a folder that this process holds.
-type Lock struct{ flock *flock.Flock }
+// maxLockFile is the largest lock file that is read, in bytes.
+const maxLockFile = 4096
 
-// Busy is the error of a folder that a process holds already.
+// Busy is the error of a folder that a process holds already. Its JSON is the
+// content of LockFile.
 type Busy struct {
-	Folder string
-	Holder Holder // empty if the process has not said yet who it is
-}
-
-// Holder is a process that holds a folder: the content of LockFile.
-type Holder struct {
-	PID   int       `json:"pid"`
-	Host  string    `json:"host"`
-	Since time.Time `json:"since"`
+	Folder string    `json:"-"`
+	PID    int       `json:"pid"` // 0 if the process has not said yet who it is
+	Host   string    `json:"host"`
+	Since  time.Time `json:"since"`
 }
 
 // Error names the folder, the process, its host and since when it holds it.
 func (b Busy) Error() string {
-	if b.Holder.PID == 0 {
+	if b.PID == 0 {
 		return fmt.Sprintf("%s: another process is using the folder", b.Folder)
 	}
-	return fmt.Sprintf("%s: process %d on %s is using the folder, since %s",
-		b.Folder, b.Holder.PID, b.Holder.Host, b.Holder.Since.Format(time.DateTime))
+	return fmt.Sprintf("%s: process %d on %s is using the folder, since %s", b.Folder, b.PID, b.Host, b.Since.Format(time.DateTime))
 }
 
 // Hint says what to do.
 func (b Busy) Hint() string { return "wait until it ends, stop it, or choose another folder" }
 
-// LockFolder takes the lock of a folder that exists, or fails with [Busy]. A
-// process that died holds nothing. The lock file is never removed: so a lock on it
-// is always one on the file that others see.
-func LockFolder(folder string, now time.Time) (*Lock, error) {
+// LockFolder takes the lock of a folder that exists until it is closed, or fails
+// with [Busy]. A process that died holds nothing. The lock file is never removed:
+// so a lock on it is always one on the file that others see.
+func LockFolder(folder string, now time.Time) (io.Closer, error) {
 	path := filepath.Join(folder, LockFile)
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	locked, err := lock.TryLock()
@@ -57,55 +53,38 @@ func LockFolder(folder string, now time.Time) (*Lock, error) {
 		return nil, err
 	}
 	if !locked {
-		return nil, Busy{folder, readHolder(path)}
+		return nil, readBusy(folder)
 	}
-	if err := sign(path, now); err != nil {
-		return nil, errors.Join(err, lock.Unlock())
-	}
-	return &Lock{lock}, nil
-}
-
-// sign writes who holds the folder.
-func sign(path string, now time.Time) error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
 	}
-	text, err := json.Marshal(Holder{PID: os.Getpid(), Host: host, Since: now})
-	if err != nil {
-		return err
+	text, err := json.Marshal(Busy{PID: os.Getpid(), Host: host, Since: now})
+	if err == nil {
+		err = os.WriteFile(path, append(text, '\n'), 0o644)
 	}
-	return os.WriteFile(path, append(text, '\n'), 0o644)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
 }
 
-// maxHolder is the largest lock file that is read, in bytes.
-const maxHolder = 4096
-
-// readHolder is who a lock file names, empty if it cannot be told.
-func readHolder(path string) (holder Holder) {
-	file, err := regular.Open(path)
-	if err != nil {
-		return Holder{}
+// readBusy is the error of a folder with what its lock file says, if it can be read.
+func readBusy(folder string) Busy {
+	var busy Busy
+	text, err := regular.Read(filepath.Join(folder, LockFile), maxLockFile)
+	if err != nil || json.Unmarshal(text, &busy) != nil {
+		busy = Busy{}
 	}
-	defer file.Close()
-	if err := json.NewDecoder(io.LimitReader(file, maxHolder)).Decode(&holder); err != nil {
-		return Holder{}
-	}
-	return holder
+	busy.Folder = folder
+	return busy
 }
 
 // checkUnlocked reports a process that holds the folder, without taking its lock.
 func checkUnlocked(folder string) error {
-	path := filepath.Join(folder, LockFile)
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return nil
-	}
-	lock := flock.New(path, flock.SetFlag(os.O_RDONLY))
+	lock := flock.New(filepath.Join(folder, LockFile), flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK)) // never waits, as for a pipe
 	if shared, err := lock.TryRLock(); err == nil && !shared {
-		return Busy{folder, readHolder(path)}
+		return readBusy(folder)
 	}
-	return lock.Unlock()
+	return lock.Close()
 }
-
-// Release gives the folder back. The file stays.
-func (l *Lock) Release() { l.flock.Unlock() }

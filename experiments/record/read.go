@@ -8,30 +8,22 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strconv"
 
-	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 )
 
-// Limits on the files of a run folder. JSON takes up to some twenty times its size
-// in memory, so each is near what its file can need; of metrics.jsonl only one line
-// at a time is held, and one EpochMetrics for each of the epochs that the config
-// allows.
+// Limits on the files of a run folder, in bytes. JSON takes up to some twenty times
+// its size in memory, so its limit is near what an evaluation.json of 256 classes
+// needs; of metrics.jsonl only one line at a time is held, and one EpochMetrics for
+// each of the epochs that the config allows.
 const (
-	MaxConfigBytes     = 1 << 20 // config.json
-	MaxEnvironment     = 1 << 20 // environment.json, bytes
-	MaxEvaluationBytes = 2 << 20 // evaluation.json: 256 classes need 1.2 MB
-	MaxMetricsBytes    = 1 << 30 // metrics.jsonl
-	MaxMetricsLine     = 4 << 10 // bytes of one of its lines, the end included
+	MaxJSON        = 2 << 20
+	MaxMetricsLine = 4 << 10 // the end included
 )
-
-// maxSeconds is longer than any epoch, and short enough that a million add up.
-const maxSeconds = 1e10
 
 // Record is what a run folder tells of a run that ended.
 type Record struct {
@@ -46,8 +38,8 @@ type Record struct {
 // ErrUnfinished is the error of Read for a run that did not come to an end.
 var ErrUnfinished = errors.New("the run is unfinished")
 
-// Read reads a run folder, whoever made it: what it returns is possible, so that
-// nobody need check it again. An error names the file and what is wrong with it;
+// Read reads a run folder, whoever made it: what it returns has the shape of a run's,
+// so that others can index by it. An error names the file and what is wrong with it;
 // it wraps [ErrUnfinished] if the run was interrupted.
 func Read(path string) (Record, error) {
 	config, configErr := readConfig(path)
@@ -65,7 +57,7 @@ func Read(path string) (Record, error) {
 // readConfig reads config.json.
 func readConfig(folder string) (c experiments.Config, err error) {
 	path := filepath.Join(folder, ConfigFile)
-	if err := readJSON(path, MaxConfigBytes, &c); err != nil {
+	if err := readJSON(path, &c); err != nil {
 		return c, err
 	}
 	if err := c.Validate(); err != nil {
@@ -77,13 +69,12 @@ func readConfig(folder string) (c experiments.Config, err error) {
 
 // readEnvironment reads environment.json.
 func readEnvironment(folder string) (e Environment, err error) {
-	return e, readJSON(filepath.Join(folder, EnvironmentFile), MaxEnvironment, &e)
+	return e, readJSON(filepath.Join(folder, EnvironmentFile), &e)
 }
 
-// readJSON reads one JSON value, of known fields only, from a file of at most
-// limit bytes.
-func readJSON(path string, limit int64, into any) error {
-	text, err := regular.Read(path, limit)
+// readJSON reads one JSON value, of known fields only, from a file.
+func readJSON(path string, into any) error {
+	text, err := regular.Read(path, MaxJSON)
 	if err != nil {
 		return err
 	}
@@ -118,7 +109,7 @@ func (r *Record) readOutcome(folder string) error {
 		return errors.Join(err, ErrUnfinished)
 	}
 	path = filepath.Join(folder, EvaluationFile)
-	if err := readJSON(path, MaxEvaluationBytes, &r.Test); err != nil {
+	if err := readJSON(path, &r.Test); err != nil {
 		return err
 	}
 	if err := r.Test.check(); err != nil {
@@ -144,13 +135,9 @@ func (r *Run) readMetrics(size int) (record Record, err error) {
 // readMetrics reads the lines of metrics.jsonl that matter here; path is the name
 // of the file, for errors. A last line without its end was cut when the run was.
 func (r *Record) readMetrics(reader io.Reader, path string) error {
-	lines := bufio.NewReaderSize(io.LimitReader(reader, MaxMetricsBytes+1), MaxMetricsLine)
-	size := 0
+	lines := bufio.NewReaderSize(reader, MaxMetricsLine)
 	for number := 1; ; number++ {
 		line, err := lines.ReadSlice('\n')
-		if size += len(line); size > MaxMetricsBytes {
-			return fmt.Errorf("%s: found more than %d bytes, expected at most that", path, MaxMetricsBytes)
-		}
 		switch {
 		case err == io.EOF && len(line) == 0:
 			return nil
@@ -171,19 +158,16 @@ func (r *Record) readLine(line []byte) error {
 	if r.Diverged != nil {
 		return errors.New("found a line after the run diverged, expected the end")
 	}
+	found, expected := 0, len(r.Epochs)+1
 	switch {
+	case bytes.HasPrefix(line, []byte(`{"event":"step"`)):
+		return nil
 	case bytes.HasPrefix(line, []byte(`{"event":"epoch"`)):
 		var epoch experiments.EpochMetrics
 		if err := json.Unmarshal(line, &epoch); err != nil {
 			return err
 		}
-		if epoch.Epoch != len(r.Epochs)+1 {
-			return fmt.Errorf("found epoch %d, expected %d", epoch.Epoch, len(r.Epochs)+1)
-		}
-		if err := checkEpoch(epoch, r.Config.Epochs); err != nil {
-			return err
-		}
-		r.Epochs = append(r.Epochs, epoch)
+		found, r.Epochs = epoch.Epoch, append(r.Epochs, epoch)
 		r.Seconds += epoch.TrainSeconds + epoch.EvalSeconds
 	case bytes.HasPrefix(line, []byte(`{"event":"diverged"`)):
 		var diverged experiments.DivergedMetrics
@@ -194,49 +178,12 @@ func (r *Record) readLine(line []byte) error {
 		if err != nil {
 			return err
 		}
-		r.Diverged = &experiments.Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
-		return checkDiverged(*r.Diverged, r.Config.Epochs)
-	case !bytes.HasPrefix(line, []byte(`{"event":"step"`)):
+		found, r.Diverged = diverged.Epoch, &experiments.Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+	default:
 		return errors.New("found neither a step, an epoch nor a diverged event")
 	}
-	return nil
-}
-
-// checkEpoch reports what no epoch of a run of that many can have measured.
-func checkEpoch(m experiments.EpochMetrics, epochs int) error {
-	if m.Epoch > epochs {
-		return fmt.Errorf("found epoch %d, expected at most %d as the config says", m.Epoch, epochs)
-	}
-	for _, value := range []struct {
-		name  string
-		found *float64
-		most  float64
-	}{
-		{"train_loss", &m.TrainLoss, math.MaxFloat32},
-		{"validation_loss", m.ValidationLoss, math.MaxFloat32},
-		{"test_loss", &m.TestLoss, math.MaxFloat32},
-		{"train_accuracy", &m.TrainAccuracy, 1},
-		{"validation_accuracy", m.ValidationAccuracy, 1},
-		{"test_accuracy", &m.TestAccuracy, 1},
-		{"train_seconds", &m.TrainSeconds, maxSeconds},
-		{"eval_seconds", &m.EvalSeconds, maxSeconds},
-	} {
-		if value.found != nil && (*value.found < 0 || *value.found > value.most) {
-			return fmt.Errorf("%s: found %v, expected 0 to %v", value.name, *value.found, value.most)
-		}
-	}
-	return nil
-}
-
-// checkDiverged reports what no run of that many epochs can have diverged at.
-func checkDiverged(d experiments.Diverged, epochs int) error {
-	switch {
-	case d.Epoch < 1 || d.Epoch > epochs:
-		return fmt.Errorf("epoch: found %d, expected 1 to %d as the config says", d.Epoch, epochs)
-	case d.Step < -1 || d.Step >= dataset.MaxImages:
-		return fmt.Errorf("step: found %d, expected -1 to %d", d.Step, dataset.MaxImages-1)
-	case experiments.IsFinite(d.Loss):
-		return fmt.Errorf("loss: found %v, expected NaN or an infinite one", d.Loss)
+	if found != expected || found > r.Config.Epochs {
+		return fmt.Errorf("found epoch %d, expected %d, and at most %d as the config says", found, expected, r.Config.Epochs)
 	}
 	return nil
 }

@@ -14,15 +14,12 @@ import (
 	"epochal/model"
 )
 
-// ErrCannotResume is the error of a run folder from which no run can go on: it is
+// CannotResume is the error of a run folder from which no run can continue: it is
 // none, no checkpoint is left, or the files of the run have changed.
-var ErrCannotResume = errors.New("the run cannot be resumed")
+type CannotResume struct{ error }
 
-// cannotResume makes of an error one that is ErrCannotResume as well.
-type cannotResume struct{ error }
-
-func (c cannotResume) Is(target error) bool { return target == ErrCannotResume }
-func (c cannotResume) Unwrap() error        { return c.error }
+// Unwrap returns the reason.
+func (c CannotResume) Unwrap() error { return c.error }
 
 // ReadConfig reads the config of a run folder that is to be resumed.
 func ReadConfig(folder string) (experiments.Config, error) {
@@ -31,23 +28,24 @@ func ReadConfig(folder string) (experiments.Config, error) {
 		err = fmt.Errorf("%s: found no %s in it, expected a run folder", folder, ConfigFile)
 	}
 	if err != nil {
-		return c, cannotResume{fmt.Errorf("resume: %w", err)}
+		return c, CannotResume{fmt.Errorf("resume: %w", err)}
 	}
 	return c, nil
 }
 
 // inspect reads what is recorded and whether the run has ended.
 func (r *Run) inspect() (err error) {
-	if r.recorded, err = ReadConfig(r.Folder); err != nil {
+	recorded, err := ReadConfig(r.Folder)
+	if err != nil {
 		return err
 	}
 	if r.environment, err = readEnvironment(r.Folder); err != nil {
-		return cannotResume{fmt.Errorf("resume: %w", err)}
+		return CannotResume{fmt.Errorf("resume: %w", err)}
 	}
-	if problems := changes(r.config, r.recorded, filepath.Join(r.Folder, ConfigFile)); len(problems) > 0 {
+	if problems := changes(r.config, recorded, filepath.Join(r.Folder, ConfigFile)); len(problems) > 0 {
 		return problems
 	}
-	record := Record{Config: r.recorded, Environment: r.environment}
+	record := Record{Config: recorded, Environment: r.environment}
 	switch err := record.readOutcome(r.Folder); {
 	case err != nil:
 		return nil // it ended early, or is damaged: the checkpoints tell
@@ -87,10 +85,11 @@ func formatJSON(field reflect.Value) string {
 // Restore finds out where the run stands, and returns the weights that it has
 // there: those of the newest checkpoint that can be used, or the initial ones.
 // steps is the number of steps of an epoch. Without any checkpoint the run is new,
-// or was killed before the first, and begins.
+// or was killed before the first, and begins. It reports why the folder could not be
+// made or written, before much time is spent.
 func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, steps int) (model.Weights, error) {
 	r.parameters = parameters
-	if err := r.checkSpace(); err != nil {
+	if err := r.checkPlace(); err != nil {
 		return nil, err
 	}
 	if r.root == nil {
@@ -113,10 +112,10 @@ func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, s
 		}
 	}
 	if len(found) > 0 {
-		return nil, cannotResume{fmt.Errorf("%w\nresume: %s: no usable checkpoint is left", errors.Join(refused...), r.Folder)}
+		return nil, CannotResume{fmt.Errorf("%w\nresume: %s: no usable checkpoint is left", errors.Join(refused...), r.Folder)}
 	}
 	if _, err := r.root.Stat(WeightsFile); err == nil {
-		return nil, cannotResume{fmt.Errorf("resume: %s: found %s but no checkpoint to resume from", r.Folder, WeightsFile)}
+		return nil, CannotResume{fmt.Errorf("resume: %s: found %s but no checkpoint to resume from", r.Folder, WeightsFile)}
 	}
 	r.options.Warn(r.Folder + " has no checkpoint: the run starts from the beginning")
 	return initial, nil
@@ -150,7 +149,7 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	return weights, nil
 }
 
-// takeBest goes on with the best epoch so far if its file is there.
+// takeBest takes the best epoch so far if its file is there.
 func (r *Run) takeBest(c Checkpoint) {
 	best, _, err := r.readCheckpoint(bestName)
 	// It may be of a later epoch, which the run does again.
@@ -182,7 +181,7 @@ func (r *Run) checkEpochs() error {
 func (r *Run) checkFiles(now Environment) error {
 	changed := func(format string, values ...any) error {
 		err := fmt.Errorf(format+" as in %s", append(values, EnvironmentFile)...)
-		return cannotResume{hinted{err, "restore the file that the run started with, or start a new run"}}
+		return CannotResume{hinted{err, "restore the file that the run started with, or start a new run"}}
 	}
 	if now.InitSHA256 != r.environment.InitSHA256 {
 		return changed("init: %s: found SHA-256 %s, expected %s", r.Locate(r.config.Init), now.InitSHA256, r.environment.InitSHA256)
@@ -213,10 +212,7 @@ func (r *Run) goOn(now Environment) error {
 	r.environment.Resumed = append(r.environment.Resumed, Resumption{
 		Epoch: r.At.Epoch, Step: r.At.Step, Version: now.Version, Backend: now.Backend, Started: now.Started,
 	})
-	if err := r.rewind(); err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.failed(r.rewind())
 }
 
 func (r *Run) rewind() (err error) {
@@ -228,15 +224,13 @@ func (r *Run) rewind() (err error) {
 			return err
 		}
 	}
-	if !reflect.DeepEqual(r.config, r.recorded) {
-		if err := r.writeJSON(ConfigFile, r.config); err != nil {
-			return err
-		}
+	if err := r.writeJSON(ConfigFile, r.config); err != nil {
+		return err
 	}
 	if err := r.writeJSON(EnvironmentFile, r.environment); err != nil {
 		return err
 	}
-	// A run that goes on is not complete until its end.
+	// A run that continues is not complete until its end.
 	for _, name := range []string{WeightsFile, EvaluationFile} {
 		if err := r.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,19 +49,18 @@ type Run struct {
 	options    Options
 	parameters []model.ParameterSpec // of the network, from Restore on
 
-	// As recorded, of a run that was opened.
-	recorded    experiments.Config
-	environment Environment
+	// Of a run that was opened.
+	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
 
 	saved    experiments.Position // of the newest checkpoint, zero without one
 	bestLoss float64
 
 	// Everything in the folder is reached through root, not through its path: a
-	// folder that is moved while the run goes on is written on, and one that
+	// folder that is moved while the run continues is written on, and one that
 	// somebody makes at the same path in the meantime is left alone.
 	root    *os.Root
-	lock    *Lock
+	lock    io.Closer
 	metrics *os.File
 	size    int // of metrics.jsonl, in bytes
 }
@@ -69,7 +69,7 @@ type Run struct {
 var beginning = experiments.Position{Epoch: 1}
 
 // Create prepares the record of a new run of c. It makes nothing yet, [Run.Begin]
-// does, but reports why the folder could not be made.
+// does, but reports a folder that holds something.
 func Create(c experiments.Config, o Options) (*Run, error) {
 	if err := o.available(); err != nil {
 		return nil, err
@@ -77,22 +77,19 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 	return &Run{At: beginning, config: c, options: o}, nil
 }
 
-// Open takes the folder of a run that stopped, and goes on with it as c says: all
-// but its epochs, backend, tf32 and steps per call must be as recorded, else the
-// error is of [experiments.Problems]. A folder from which no run can go on is
-// [ErrCannotResume], one that is in use is [Busy]. Nothing is written before Begin.
+// Open takes the folder of a run that stopped, and continues it as c says: all but
+// its epochs, backend, tf32 and steps per call must be as recorded, else the error is
+// of [experiments.Problems]. A folder from which no run can continue is
+// [CannotResume], one that is in use is [Busy]. Nothing is written before Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
 	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, config: c, options: o}
 	// Once without the lock, so that a finished run is left as it is, and once
-	// with it, in case another process went on with the run in the meantime.
+	// with it, in case another process continued the run in the meantime.
 	err := r.inspect()
 	if err != nil || r.Ended != nil {
 		return r, err
 	}
-	if r.lock, err = LockFolder(o.Folder, o.Now()); err == nil {
-		r.root, err = os.OpenRoot(o.Folder)
-	}
-	if err != nil {
+	if err = r.hold(o.Folder); err != nil {
 		err = fmt.Errorf("resume: %w", err)
 	} else {
 		err = r.inspect()
@@ -113,10 +110,10 @@ func (r *Run) Locate(name string) string {
 	return filepath.Join(began, name)
 }
 
-// Begin writes down that the run goes on from where it stands: it makes a new
+// Begin writes down that the run continues from where it stands: it makes a new
 // folder, or makes an old one what it was when the checkpoint was written. info is
 // what the run is on; data and initSHA256 are its files, which must be those that
-// it began with, else the error is [ErrCannotResume].
+// it began with, else the error is [CannotResume].
 func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) error {
 	e := BuildEnvironment()
 	e.Identity = Identity(r.config, data, initSHA256)
@@ -203,7 +200,7 @@ func (r *Run) Save(weights func() (model.Weights, error)) error {
 	return r.writeNext(values)
 }
 
-// Saved is where a run goes on that is stopped now.
+// Saved is where a run continues that is stopped now.
 func (r *Run) Saved() experiments.Position {
 	if r.saved.Epoch == 0 {
 		return beginning
@@ -231,10 +228,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 	if err == nil {
 		err = r.prune(1)
 	}
-	if err != nil {
-		return r.failed(err)
-	}
-	return nil
+	return r.failed(err)
 }
 
 // Close gives the folder back.
@@ -246,7 +240,7 @@ func (r *Run) Close() {
 		r.root.Close()
 	}
 	if r.lock != nil {
-		r.lock.Release()
+		r.lock.Close()
 	}
 	r.metrics, r.root, r.lock = nil, nil, nil
 }

@@ -27,7 +27,7 @@ const (
 // store is a study's folder that this process holds.
 type store struct {
 	folder  string
-	lock    *record.Lock
+	lock    io.Closer
 	folders map[string]string // of the complete runs by their identity, below folder
 }
 
@@ -43,7 +43,7 @@ func openStore(folder string, now time.Time) (*store, error) {
 	}
 	s := &store{folder: folder, lock: lock, folders: map[string]string{}}
 	if err := s.index(); err != nil {
-		lock.Release()
+		lock.Close()
 		return nil, fmt.Errorf("results: %w", err)
 	}
 	return s, nil

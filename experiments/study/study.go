@@ -116,7 +116,7 @@ func Do(ctx context.Context, runs []Run, o Options) ([]Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer s.lock.Release()
+	defer s.lock.Close()
 	var missing []*task
 	for _, t := range tasks {
 		if found, err := s.find(t); err != nil {

@@ -136,7 +136,7 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 		CheckpointEvery: 1, Resume: w.store.begun(t),
 	}
 	_, err := train.Run(ctx, t.Config, o)
-	if o.Resume && errors.Is(err, record.ErrCannotResume) {
+	if o.Resume && errors.As(err, new(record.CannotResume)) {
 		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run begins again", err)}})
 		if err := w.store.discard(t); err != nil {
 			return err

@@ -217,7 +217,7 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 		t.Helper()
 		err := attempt(c, train.Options{Folder: out, Resume: true}).err
 		var hinted interface{ Hint() string }
-		if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.Is(err, record.ErrCannotResume) || !errors.As(err, &hinted) {
+		if err == nil || !strings.HasPrefix(err.Error(), want) || !errors.As(err, new(record.CannotResume)) || !errors.As(err, &hinted) {
 			t.Errorf("found error %v, expected %s and a hint", err, want)
 		}
 	}
@@ -403,7 +403,7 @@ func TestDamagedCheckpoint(t *testing.T) {
 			}
 			metrics := read(t, filepath.Join(refused, record.MetricsFile))
 			none := attempt(c, train.Options{Folder: refused, Resume: true})
-			if !errors.Is(none.err, record.ErrCannotResume) || !strings.Contains(none.err.Error(), "no usable checkpoint is left") {
+			if !errors.As(none.err, new(record.CannotResume)) || !strings.Contains(none.err.Error(), "no usable checkpoint is left") {
 				t.Errorf("found error %v", none.err)
 			}
 			if now := read(t, filepath.Join(refused, record.MetricsFile)); !bytes.Equal(now, metrics) {

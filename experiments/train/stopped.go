@@ -27,7 +27,7 @@ func (r *run) stopped(ctx context.Context, err error) error {
 		return errors.Join(err, r.record.Diverged(diverged))
 	}
 	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
-	if r.record.Folder == "" || !cancelled && !r.begun || errors.Is(err, record.ErrCannotResume) || errors.Is(err, model.ErrNotFinite) {
+	if r.record.Folder == "" || !cancelled && !r.begun || errors.As(err, new(record.CannotResume)) || errors.Is(err, model.ErrNotFinite) {
 		return err // nothing was lost, or it would come to the same again
 	}
 	if cancelled && r.begun {
