@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"path"
@@ -33,15 +32,15 @@ const checkpointVersion = 1
 // damaged is the end of the name of a checkpoint that a resumed run refused.
 const damaged = ".damaged"
 
-// Checkpoint is what a checkpoint holds besides the weights.
-type Checkpoint struct {
+// checkpoint is what a checkpoint holds besides the weights.
+type checkpoint struct {
 	experiments.Position
-	MetricsBytes int     // of metrics.jsonl that belong to it, 0 or more
-	EpochSeconds float64 // that the steps of the epoch took so far
-	Keep         string  // KeepLast or KeepBest
-	BestEpoch    int     // with KeepBest the best epoch so far, else 0
-	BestLoss     float64 // its loss, 0 without one
-	ConfigSHA256 string  // of those fields of the config that may not change
+	metricsBytes int     // of metrics.jsonl that belong to it, 0 or more
+	epochSeconds float64 // that the steps of the epoch took so far
+	keep         string  // KeepLast or KeepBest
+	bestEpoch    int     // with KeepBest the best epoch so far, else 0
+	bestLoss     float64 // its loss, 0 without one
+	configSHA256 string  // of those fields of the config that may not change
 }
 
 // checkpointFile is the file of a checkpoint, below the run folder.
@@ -50,23 +49,23 @@ func checkpointFile(p experiments.Position) string {
 }
 
 // metadata is c as the metadata of a safetensors file.
-func (c Checkpoint) metadata() map[string]string {
+func (c checkpoint) metadata() map[string]string {
 	return map[string]string{
 		"format":             "pt", // what libraries look for that read PyTorch's files
 		"checkpoint_version": strconv.Itoa(checkpointVersion),
 		"epoch":              strconv.Itoa(c.Epoch),
 		"step":               strconv.Itoa(c.Step),
-		"metrics_bytes":      strconv.Itoa(c.MetricsBytes),
-		"epoch_seconds":      fmt.Sprint(c.EpochSeconds),
-		"keep":               c.Keep,
-		"best_epoch":         strconv.Itoa(c.BestEpoch),
-		"best_loss":          fmt.Sprint(c.BestLoss),
-		"config_sha256":      c.ConfigSHA256,
+		"metrics_bytes":      strconv.Itoa(c.metricsBytes),
+		"epoch_seconds":      fmt.Sprint(c.epochSeconds),
+		"keep":               c.keep,
+		"best_epoch":         strconv.Itoa(c.bestEpoch),
+		"best_loss":          fmt.Sprint(c.bestLoss),
+		"config_sha256":      c.configSHA256,
 	}
 }
 
-// parseCheckpoint reads the metadata again.
-func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
+// parse reads the metadata again.
+func (c *checkpoint) parse(metadata map[string]string) (err error) {
 	check := func(ok bool, name, expected string) {
 		if !ok {
 			err = errors.Join(err, fmt.Errorf("metadata: %s: found %q, expected %s", name, metadata[name], expected))
@@ -86,29 +85,19 @@ func parseCheckpoint(metadata map[string]string) (c Checkpoint, err error) {
 	check(version >= 1, "checkpoint_version", fmt.Sprintf("%d; not a checkpoint of a run", checkpointVersion))
 	check(version <= checkpointVersion, "checkpoint_version", fmt.Sprintf("at most %d; it was written by a newer epochal", checkpointVersion))
 	if err != nil {
-		return c, err
-	}
-	c = Checkpoint{
-		Position:     experiments.Position{Epoch: integer("epoch", 1, experiments.MaxEpochs+1), Step: integer("step", 0, math.MaxInt32)},
-		MetricsBytes: integer("metrics_bytes", 0, math.MaxInt),
-		EpochSeconds: float("epoch_seconds"),
-		Keep:         metadata["keep"],
-		BestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
-		BestLoss:     float("best_loss"),
-		ConfigSHA256: metadata["config_sha256"],
-	}
-	check(c.Keep == KeepLast || c.Keep == KeepBest, "keep", KeepLast+" or "+KeepBest)
-	return c, err
-}
-
-// ReadCheckpoint reads a checkpoint of a network and verifies its checksum. name
-// is the file's, for errors.
-func ReadCheckpoint(r io.ReadSeeker, name string, parameters []model.ParameterSpec) (c Checkpoint, weights model.Weights, err error) {
-	weights, err = model.ReadCheckpoint(r, name, parameters, func(metadata map[string]string) (err error) {
-		c, err = parseCheckpoint(metadata)
 		return err
-	})
-	return c, weights, err
+	}
+	*c = checkpoint{
+		Position:     experiments.Position{Epoch: integer("epoch", 1, experiments.MaxEpochs+1), Step: integer("step", 0, math.MaxInt32)},
+		metricsBytes: integer("metrics_bytes", 0, math.MaxInt),
+		epochSeconds: float("epoch_seconds"),
+		keep:         metadata["keep"],
+		bestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
+		bestLoss:     float("best_loss"),
+		configSHA256: metadata["config_sha256"],
+	}
+	check(c.keep == KeepLast || c.keep == KeepBest, "keep", KeepLast+" or "+KeepBest)
+	return err
 }
 
 // writeNext writes a checkpoint of what comes next and removes the one before the
@@ -126,9 +115,9 @@ func (r *Run) writeNext(weights model.Weights) error {
 // without checkpoints.
 func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
-	err := model.WriteCheckpoint(&file, r.parameters, weights, Checkpoint{
-		Position: r.At, MetricsBytes: r.size, EpochSeconds: r.EpochSeconds,
-		Keep: cmp.Or(r.options.Keep, KeepLast), BestEpoch: r.BestEpoch, BestLoss: r.bestLoss, ConfigSHA256: digest(fixed(r.config)),
+	err := model.WriteCheckpoint(&file, r.parameters, weights, checkpoint{
+		Position: r.At, metricsBytes: r.size, epochSeconds: r.EpochSeconds,
+		keep: cmp.Or(r.options.Keep, KeepLast), bestEpoch: r.BestEpoch, bestLoss: r.bestLoss, configSHA256: digest(fixed(r.config)),
 	}.metadata())
 	if errors.Is(err, model.ErrNotFinite) {
 		r.options.Warn(fmt.Sprintf("%s is not written: %v", name, err))
@@ -178,15 +167,15 @@ func (r *Run) prune(keep int) error {
 	return err
 }
 
-// readCheckpoint reads one checkpoint of the folder.
-func (r *Run) readCheckpoint(name string) (Checkpoint, model.Weights, error) {
+// readCheckpoint reads one checkpoint of the folder and verifies its checksum.
+func (r *Run) readCheckpoint(name string) (c checkpoint, weights model.Weights, err error) {
 	file, err := r.openFile(name)
 	if err != nil {
-		return Checkpoint{}, nil, err
+		return c, nil, err
 	}
 	defer file.Close()
-	c, weights, err := ReadCheckpoint(file, name, r.parameters)
-	if err == nil && c.ConfigSHA256 != digest(fixed(r.config)) {
+	weights, err = model.ReadCheckpoint(file, name, r.parameters, c.parse)
+	if err == nil && c.configSHA256 != digest(fixed(r.config)) {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}
 	return c, weights, err

@@ -78,7 +78,7 @@ const (
 )
 
 // checkPlace reports a place where the run folder cannot be made, or a file system
-// without room for the checkpoints of the run. It makes nothing.
+// without room for the checkpoints of the run. It leaves nothing behind.
 func (r *Run) checkPlace() error {
 	path := cmp.Or(r.options.Folder, r.options.Parent)
 	if path == "" {
@@ -93,19 +93,21 @@ func (r *Run) checkPlace() error {
 	if err == nil && !info.IsDir() {
 		return fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
 	}
+	probe := ""
 	if err == nil {
-		err = unix.Access(place, unix.W_OK) // which knows of read-only file systems, too
+		probe, err = os.MkdirTemp(place, ".epochal-probe-*") // permission bits do not tell of read-only file systems
 	}
-	var system unix.Statfs_t
 	if err == nil {
-		err = unix.Statfs(place, &system)
+		err = os.Remove(probe)
 	}
 	if err != nil {
-		return fmt.Errorf("out: %s: cannot create a file there: %w", place, err)
+		return fmt.Errorf("out: %s: cannot create a file there: %w", place, errors.Unwrap(err))
 	}
+	var system unix.Statfs_t
+	silent := unix.Statfs(place, &system) != nil || system.Blocks == 0 // some file systems do not say
 	free := uint64(system.Bavail) * uint64(system.Bsize)
 	need := uint64(checkpointsAtOnce*4*model.ParameterCount(r.parameters) + otherBytes)
-	if system.Blocks == 0 || free >= need { // some file systems do not say
+	if silent || free >= need {
 		return nil
 	}
 	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", place, free, need),
@@ -158,9 +160,10 @@ func (r *Run) fill(e Environment) (err error) {
 	return err
 }
 
-// temporary are the names of files that a killed process was about to rename.
+// temporary are the names of files that a killed process was about to rename, or
+// of its attempts to make one.
 var temporary = regexp.MustCompile(
-	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors)[0-9]+$`)
+	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors|epochal-probe-)[0-9]+$`)
 
 // sweep removes what killed processes left.
 func (r *Run) sweep() error {

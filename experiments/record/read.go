@@ -118,18 +118,20 @@ func (r *Record) readOutcome(folder string) error {
 	return nil
 }
 
-// readMetrics reads the first bytes of metrics.jsonl, which must be whole lines.
-func (r *Run) readMetrics(size int) (record Record, err error) {
+// readEpochs reads the epochs in the first bytes of metrics.jsonl, which must be
+// whole lines.
+func (r *Run) readEpochs(size int) ([]experiments.EpochMetrics, error) {
 	file, err := r.openFile(MetricsFile)
 	if err != nil {
-		return record, err
+		return nil, err
 	}
 	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.Size() < int64(size) {
-		return record, fmt.Errorf("%s: found %d bytes, expected at least the %d that belong to the checkpoint", MetricsFile, info.Size(), size)
+	limited := &io.LimitedReader{R: file, N: int64(size)}
+	record := Record{Config: experiments.Config{Epochs: experiments.MaxEpochs}} // the caller knows how many there are
+	if err = record.readMetrics(limited, MetricsFile); err == nil && limited.N > 0 {
+		err = fmt.Errorf("%s: found %d bytes, expected at least the %d that belong to the checkpoint", MetricsFile, int64(size)-limited.N, size)
 	}
-	record.Config.Epochs = experiments.MaxEpochs // the caller knows how many there are
-	return record, record.readMetrics(io.LimitReader(file, int64(size)), MetricsFile)
+	return record.Epochs, err
 }
 
 // readMetrics reads the lines of metrics.jsonl that matter here; path is the name

@@ -99,20 +99,20 @@ func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, s
 	if err != nil {
 		return nil, fmt.Errorf("resume: %s: %w", r.Folder, err)
 	}
-	var refused []error
+	var refused error // why the checkpoint after this one is not used
 	for i, at := range found {
+		if refused != nil {
+			r.options.Warn(fmt.Sprintf("%v; using the checkpoint before it", refused))
+		}
 		weights, err := r.take(at, steps)
 		if err == nil {
+			r.refused = found[:i]
 			return weights, r.checkEpochs()
 		}
-		r.refused = append(r.refused, at)
-		refused = append(refused, fmt.Errorf("resume: %s: %w", r.Folder, err))
-		if i < len(found)-1 {
-			r.options.Warn(fmt.Sprintf("%v; using the checkpoint before it", refused[i]))
-		}
+		refused = fmt.Errorf("resume: %s: %w", r.Folder, err)
 	}
-	if len(found) > 0 {
-		return nil, CannotResume{fmt.Errorf("%w\nresume: %s: no usable checkpoint is left", errors.Join(refused...), r.Folder)}
+	if refused != nil {
+		return nil, CannotResume{fmt.Errorf("%w\nresume: %s: no usable checkpoint is left", refused, r.Folder)}
 	}
 	if _, err := r.root.Stat(WeightsFile); err == nil {
 		return nil, CannotResume{fmt.Errorf("resume: %s: found %s but no checkpoint to resume from", r.Folder, WeightsFile)}
@@ -131,36 +131,36 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected what the name says and at most %d steps",
 			checkpointFile(at), c.Step, c.Epoch, steps)
 	}
-	record, err := r.readMetrics(c.MetricsBytes)
-	if err == nil && (len(record.Epochs) != c.Epoch-1 || record.Diverged != nil) {
-		err = fmt.Errorf("%s: found %d epochs, expected %d", MetricsFile, len(record.Epochs), c.Epoch-1)
+	epochs, err := r.readEpochs(c.metricsBytes)
+	if err == nil && len(epochs) != c.Epoch-1 {
+		err = fmt.Errorf("%s: found %d epochs, expected %d", MetricsFile, len(epochs), c.Epoch-1)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpointFile(at), err)
 	}
-	r.At, r.saved, r.EpochSeconds = at, at, c.EpochSeconds
-	r.Epochs, r.size = record.Epochs, c.MetricsBytes
+	r.At, r.saved, r.EpochSeconds = at, at, c.epochSeconds
+	r.Epochs, r.size = epochs, c.metricsBytes
 	if r.options.Keep == "" {
-		r.options.Keep = c.Keep
+		r.options.Keep = c.keep
 	}
-	if r.options.Keep == KeepBest && c.BestEpoch > 0 {
+	if r.options.Keep == KeepBest && c.bestEpoch > 0 {
 		r.takeBest(c)
 	}
 	return weights, nil
 }
 
 // takeBest takes the best epoch so far if its file is there.
-func (r *Run) takeBest(c Checkpoint) {
+func (r *Run) takeBest(c checkpoint) {
 	best, _, err := r.readCheckpoint(bestName)
 	// It may be of a later epoch, which the run does again.
-	if err == nil && (best.BestEpoch < c.BestEpoch || best.BestEpoch > r.config.Epochs) {
-		err = fmt.Errorf("%s: found the weights of epoch %d, expected those of epoch %d", bestName, best.BestEpoch, c.BestEpoch)
+	if err == nil && (best.bestEpoch < c.bestEpoch || best.bestEpoch > r.config.Epochs) {
+		err = fmt.Errorf("%s: found the weights of epoch %d, expected those of epoch %d", bestName, best.bestEpoch, c.bestEpoch)
 	}
 	if err != nil {
 		r.options.Warn(fmt.Sprintf("resume: %s: %v; the best epoch is now searched for from epoch %d on", r.Folder, err, c.Epoch))
 		return
 	}
-	r.BestEpoch, r.bestLoss = c.BestEpoch, c.BestLoss
+	r.BestEpoch, r.bestLoss = c.bestEpoch, c.bestLoss
 }
 
 // checkEpochs reports fewer epochs than the run has begun.
