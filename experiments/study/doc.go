@@ -3,7 +3,7 @@
 //
 // A run is known by its identity ([record.Identity]: config with seed, data,
 // initial weights), which its environment.json holds. So none is ever run twice,
-// whoever asks for it under which name; runs that were interrupted go on, and a
+// whoever asks for it under which name; interrupted runs continue, and a
 // list that grew, or was cut in parts, runs only what is missing.
 //
 //	runs/<name>-seed<n>/   a complete run folder, named for whom it was run first

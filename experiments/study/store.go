@@ -16,6 +16,7 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/record"
+	"epochal/model"
 )
 
 const (
@@ -100,22 +101,8 @@ func (s *store) unfinished(t *task) string {
 	return filepath.Join(s.folder, runsFolder, partial+t.identity[:digits])
 }
 
-// begun tells whether there is something of a run that has not ended.
-func (s *store) begun(t *task) bool {
-	_, err := os.Lstat(s.unfinished(t))
-	return err == nil
-}
-
-// discard removes what there is of a run that cannot go on.
-func (s *store) discard(t *task) error {
-	if err := os.RemoveAll(s.unfinished(t)); err != nil {
-		return fmt.Errorf("results: %w", err)
-	}
-	return nil
-}
-
 // complete gives a run that ended its name and reads its result. Its checkpoints
-// are removed first: a complete run never goes on.
+// are removed first: a complete run never continues.
 func (s *store) complete(t *task) error {
 	folder := filepath.Join(runsFolder, fmt.Sprintf("%s-seed%d", t.Name, t.Config.Seed))
 	if _, err := os.Lstat(filepath.Join(s.folder, folder)); err == nil {
@@ -157,23 +144,13 @@ func (s contents) of(c experiments.Config) (held content, err error) {
 		held.data = data.Files
 	}
 	if c.Init != "" {
-		if held.initSHA256, err = fileSHA256(c.Init); err != nil {
+		text, err := regular.Read(c.Init, 8+model.MaxHeader+4*model.MaxParameters)
+		if err != nil {
 			return held, fmt.Errorf("init: %w", err)
 		}
+		sum := sha256.Sum256(text)
+		held.initSHA256 = hex.EncodeToString(sum[:])
 	}
 	s[key] = held
 	return held, nil
-}
-
-func fileSHA256(path string) (string, error) {
-	file, err := regular.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer file.Close()
-	hash := sha256.New()
-	if _, err := io.Copy(hash, file); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(hash.Sum(nil)), nil
 }

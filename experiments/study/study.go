@@ -95,7 +95,7 @@ type task struct {
 }
 
 // Do returns the results of runs, in their order. Runs whose records the folder
-// holds are not run again, and those that did not come to their end go on. The
+// holds are not run again, and those that did not come to their end continue. The
 // first error stops all jobs. It fails with [record.Busy] if another process
 // writes into the folder.
 func Do(ctx context.Context, runs []Run, o Options) ([]Result, error) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -24,12 +25,12 @@ type work struct {
 	options Options
 	store   *store
 	missing []*task
-	runs    int     // of the study
-	total   float64 // cost of all missing runs
+	queue   chan *task // those of missing that no job has taken yet
+	runs    int        // of the study
+	total   float64    // cost of all missing runs
 	started time.Time
 
-	mutex sync.Mutex // guards what follows, the store and the observer
-	next  int
+	mutex sync.Mutex        // guards what follows, the store and the observer
 	done  int               // of all runs
 	spent map[*task]float64 // cost of what was done of each
 }
@@ -46,10 +47,12 @@ func cost(c experiments.Config) float64 {
 func (w *work) run(ctx context.Context) error {
 	// The longest first, so that the jobs end at about the same time.
 	slices.SortStableFunc(w.missing, func(a, b *task) int { return cmp.Compare(cost(b.Config), cost(a.Config)) })
-	w.spent = map[*task]float64{}
+	w.spent, w.queue = map[*task]float64{}, make(chan *task, len(w.missing))
 	for _, t := range w.missing {
 		w.total += cost(t.Config)
+		w.queue <- t
 	}
+	close(w.queue)
 	devices, err := w.open(ctx)
 	if err != nil {
 		return err
@@ -110,15 +113,7 @@ func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 
 // job runs one missing run after another on a device.
 func (w *work) job(ctx context.Context, device *train.Device) error {
-	for {
-		w.mutex.Lock()
-		if w.next == len(w.missing) {
-			w.mutex.Unlock()
-			return nil
-		}
-		t := w.missing[w.next]
-		w.next++
-		w.mutex.Unlock()
+	for t := range w.queue {
 		if err := context.Cause(ctx); err != nil {
 			return err
 		}
@@ -126,20 +121,22 @@ func (w *work) job(ctx context.Context, device *train.Device) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // one runs one run to its end, which may be that it diverges.
 func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
+	folder := w.store.unfinished(t)
+	_, err := os.Lstat(folder)
 	o := train.Options{
-		Folder: w.store.unfinished(t), Device: device, Now: w.options.Now,
-		Observer:        func(e experiments.Event) { w.progress(t, e) },
-		CheckpointEvery: 1, Resume: w.store.begun(t),
+		Folder: folder, Resume: err == nil, Device: device, Now: w.options.Now, CheckpointEvery: 1,
+		Observer: func(e experiments.Event) { w.progress(t, e) },
 	}
-	_, err := train.Run(ctx, t.Config, o)
+	_, err = train.Run(ctx, t.Config, o)
 	if o.Resume && errors.As(err, new(record.CannotResume)) {
-		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run begins again", err)}})
-		if err := w.store.discard(t); err != nil {
-			return err
+		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run starts again", err)}})
+		if err := os.RemoveAll(folder); err != nil {
+			return fmt.Errorf("results: %w", err)
 		}
 		o.Resume = false
 		_, err = train.Run(ctx, t.Config, o)
