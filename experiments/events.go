@@ -34,7 +34,7 @@ type RunStarted struct {
 	Train        int    // images
 	Test         int    // images
 	Folder       string // the run folder, "" for none
-	Resumed      bool   // the run goes on where it stopped
+	Resumed      bool   // the run continues where it stopped
 	At           Position
 }
 

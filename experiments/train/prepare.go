@@ -36,9 +36,6 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	if err := r.compile(); err != nil {
 		return err
 	}
@@ -113,7 +110,7 @@ func (r *run) compile() (err error) {
 	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
 	program := model.Program{Architecture: r.architecture, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
-	r.network, err = r.device.network(program, counts)
+	r.network, err = r.device.compile(program, counts)
 	compiled := r.options.Now()
 	uploadErr := <-uploaded
 	if err != nil {

@@ -45,7 +45,7 @@ func TestResumedRunIsTheSameRun(t *testing.T) {
 				c := c
 				c.StepsPerCall = 7
 				stopped := stopAt(t, c, train.Options{Folder: out, Keep: record.KeepBest}, test.at)
-				if found := (experiments.Position{Epoch: stopped.Epoch, Step: stopped.Step}); found != test.want || stopped.Folder != out {
+				if stopped.At != test.want || stopped.Folder != out {
 					t.Errorf("found %+v, expected %+v", stopped, test.want)
 				}
 				if _, err := record.Read(out); !errors.Is(err, record.ErrUnfinished) {

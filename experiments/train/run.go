@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"epochal/dataset"
@@ -21,7 +22,7 @@ type Options struct {
 
 	Folder string // the run folder, which must not exist or be empty
 	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
-	Resume bool   // Folder is that of a run that stopped, which goes on
+	Resume bool   // Folder is that of a run that stopped, which continues
 
 	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
 	Keep            string // record.KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
@@ -46,7 +47,7 @@ func (o Options) problems() (problems experiments.Problems) {
 // folder appears only when the first epoch begins. A run that diverges ends with
 // [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
 // which wraps ctx's error or the reason; both leave the metrics written so far. A
-// stopped run goes on with o.Resume, bit for bit as if nothing had happened: c is
+// stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
 // then that of its folder, but for epochs, backend, tf32 and steps per call, which
 // may change.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
@@ -205,7 +206,10 @@ func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
 		r.stepSeconds = seconds / float64(len(losses))
 	}
 	r.record.EpochSeconds += seconds
-	finite := finiteLosses(losses)
+	finite := slices.IndexFunc(losses, func(x float32) bool { return !experiments.IsFinite(float64(x)) })
+	if finite < 0 {
+		finite = len(losses)
+	}
 	done.Losses, done.Samples = losses[:finite], min((done.First+finite)*r.config.BatchSize, r.trainCount)
 	done.Images = (number-1)*r.trainCount + done.Samples
 	done.Trained = time.Duration((r.result.TrainSeconds + r.record.EpochSeconds) * float64(time.Second))
@@ -230,16 +234,6 @@ func (r *run) stepsPerCall() int {
 	default:
 		return 1 // the first call tells how long a step takes
 	}
-}
-
-// finiteLosses is the number of losses before the first that is not finite.
-func finiteLosses(losses []float32) int {
-	for i, loss := range losses {
-		if !experiments.IsFinite(float64(loss)) {
-			return i
-		}
-	}
-	return len(losses)
 }
 
 // evaluate is the post's eval_loop over every set.

@@ -15,9 +15,9 @@ import (
 // Stopped is the error of a run that ended before its time and that can be
 // resumed: it was cancelled, a file could not be written, a device failed.
 type Stopped struct {
-	Folder      string // the run folder
-	Epoch, Step int    // where a resumed run goes on: the epoch from 1, the step from 0
-	Err         error  // what ended it
+	error                       // what ended it
+	Folder string               // the run folder
+	At     experiments.Position // where a resumed run continues
 }
 
 // stopped makes of an error what a run ends with.
@@ -35,38 +35,34 @@ func (r *run) stopped(ctx context.Context, err error) error {
 			err = failed
 		}
 	}
-	at := r.record.Saved()
-	return Stopped{Folder: r.record.Folder, Epoch: at.Epoch, Step: at.Step, Err: err}
+	return Stopped{err, r.record.Folder, r.record.Saved()}
 }
 
-// Error says what ended the run.
-func (s Stopped) Error() string { return s.Err.Error() }
-
 // Unwrap returns what ended the run.
-func (s Stopped) Unwrap() error { return s.Err }
+func (s Stopped) Unwrap() error { return s.error }
 
 // Advice says what is to be done before the run is resumed, "" for nothing.
 func (s Stopped) Advice() string {
 	switch {
-	case errors.Is(s.Err, syscall.ENOSPC), errors.Is(s.Err, syscall.EDQUOT):
+	case errors.Is(s.error, syscall.ENOSPC), errors.Is(s.error, syscall.EDQUOT):
 		return "free some space on its file system"
-	case errors.Is(s.Err, syscall.EFBIG):
+	case errors.Is(s.error, syscall.EFBIG):
 		return "raise the limit of the size of a file (ulimit -f)"
-	case errors.Is(s.Err, syscall.EIO):
+	case errors.Is(s.error, syscall.EIO):
 		return "find out what is wrong with its disk"
-	case errors.Is(s.Err, syscall.EROFS), errors.Is(s.Err, fs.ErrPermission):
+	case errors.Is(s.error, syscall.EROFS), errors.Is(s.error, fs.ErrPermission):
 		return "make the folder writable"
-	case errors.Is(s.Err, record.ErrGone):
+	case errors.Is(s.error, record.ErrGone):
 		return "put the folder back"
 	default:
 		return ""
 	}
 }
 
-// Saved says where a resumed run goes on.
+// Saved says where a resumed run continues.
 func (s Stopped) Saved() string {
-	if s.Epoch == 1 && s.Step == 0 {
+	if s.At == (experiments.Position{Epoch: 1}) {
 		return "nothing was saved yet: the run starts from the beginning"
 	}
-	return fmt.Sprintf("saved up to step %d of epoch %d", s.Step, s.Epoch)
+	return fmt.Sprintf("saved up to step %d of epoch %d", s.At.Step, s.At.Epoch)
 }
