@@ -2,6 +2,8 @@ package train_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"math"
 	"path/filepath"
 	"testing"
@@ -11,6 +13,9 @@ import (
 	"epochal/experiments/record"
 	"epochal/experiments/train"
 	"epochal/model"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // golden is the setting of the PyTorch run in testdata/golden.
@@ -48,27 +53,34 @@ func TestRunFollowsPyTorch(t *testing.T) {
 				t.Errorf("loss of line %d (epoch %d, step %d): found %v, expected %v", i, step.Epoch, step.Step, step.Loss, want)
 			}
 		}
-		for i, got := range epochs {
-			want := wantEpochs[i]
-			for _, pair := range [][2]float64{
-				{got.TrainLoss, want.TrainLoss}, {got.TrainAccuracy, want.TrainAccuracy},
-				{got.TestLoss, want.TestLoss}, {got.TestAccuracy, want.TestAccuracy},
-			} {
-				if math.Abs(pair[0]-pair[1]) > 1e-4 {
-					t.Errorf("epoch %d: found %+v, expected %+v", i+1, got, want)
-				}
-			}
+		times := cmpopts.IgnoreFields(experiments.EpochMetrics{}, "Event", "TrainSeconds", "EvalSeconds")
+		if diff := cmp.Diff(wantEpochs, epochs, times, cmpopts.EquateApprox(0, 1e-4)); diff != "" {
+			t.Errorf("epochs, -expected +found:\n%s", diff)
 		}
 		weights := readWeights(t, filepath.Join(out, record.WeightsFile), parameters)
-		for i := range weights {
-			for j, value := range weights[i] {
-				want := wantWeights[i][j]
-				if math.Abs(float64(value-want)) > 1e-4 {
-					t.Fatalf("parameter %d, value %d: found %v, expected %v", i, j, value, want)
-				}
-			}
+		if diff := cmp.Diff(wantWeights, weights, cmpopts.EquateApprox(0, 1e-4)); diff != "" {
+			t.Errorf("weights, -expected +found:\n%s", diff)
 		}
 	})
+}
+
+// readMetrics reads the steps and epochs of metrics.jsonl. The recorded ones of
+// PyTorch are epochs alone, without the name of an event.
+func readMetrics(t *testing.T, path string) (steps []experiments.StepMetrics, epochs []experiments.EpochMetrics) {
+	t.Helper()
+	for line := range bytes.Lines(read(t, path)) {
+		var step experiments.StepMetrics
+		var epoch experiments.EpochMetrics
+		if err := errors.Join(json.Unmarshal(line, &step), json.Unmarshal(line, &epoch)); err != nil {
+			t.Fatal(err)
+		}
+		if step.Event == "step" {
+			steps = append(steps, step)
+		} else {
+			epochs = append(epochs, epoch)
+		}
+	}
+	return steps, epochs
 }
 
 // parametersOf are the parameters of the network of c on such images.

@@ -29,48 +29,41 @@ func rounds(count int) int {
 	return max(10, count)
 }
 
-// What 800 epochs, or 160 runs, may hold more than those before them. One order or
-// one set of parameters kept each time is more: it was tried.
-const (
-	mostResident = 4 << 20   // bytes
-	mostHeap     = 256 << 10 // bytes, once collected
-)
-
-// use is what the process holds at one time.
-type use struct {
-	files      int // open, 0 where the system does not tell
-	goroutines int
-	threads    int   // of the system, 0 where it does not tell
-	resident   int64 // bytes in memory once collected, 0 where the system does not tell
-	heap       int64 // bytes in use once collected
+// mostMore is what 800 epochs, or 160 runs, may hold more than those before them.
+// One order or one set of parameters kept each time is more: it was tried.
+var mostMore = map[string]int64{
+	"open files": 0,
+	"goroutines": 2, // some may be about to end
+	"threads":    4, // Go keeps those that it once needed
+	"heap":       256 << 10,
+	resident:     4 << 20,
 }
 
-func used() use {
-	u := use{goroutines: runtime.NumGoroutine()}
+const resident = "resident memory"
+
+// used is what the process holds, memory in bytes and once collected; 0 of what the
+// system does not tell.
+func used() map[string]int64 {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory() // what the first one finalized
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
-	u.heap = int64(stats.HeapAlloc)
-	for folder, count := range map[string]*int{"/proc/self/fd": &u.files, "/proc/self/task": &u.threads} {
-		if entries, err := os.ReadDir(folder); err == nil {
-			*count = len(entries)
-		}
+	files, _ := os.ReadDir("/proc/self/fd")
+	threads, _ := os.ReadDir("/proc/self/task")
+	text, _ := os.ReadFile("/proc/self/statm")
+	var virtual, pages int64
+	fmt.Sscan(string(text), &virtual, &pages)
+	return map[string]int64{
+		"open files": int64(len(files)), "goroutines": int64(runtime.NumGoroutine()), "threads": int64(len(threads)),
+		"heap": int64(stats.HeapAlloc), resident: pages * int64(os.Getpagesize()),
 	}
-	var pages, resident int64
-	if text, err := os.ReadFile("/proc/self/statm"); err == nil {
-		fmt.Sscan(string(text), &pages, &resident)
-		u.resident = resident * int64(os.Getpagesize())
-	}
-	return u
 }
 
 // usage compares what the process holds after one round and after a later one.
 type usage struct {
-	from, to    int // rounds
-	first, last use
-	fewest      int64 // buffers on devices between the two
-	most        int64
+	from, to     int // rounds
+	first, last  map[string]int64
+	fewest, most int64 // buffers on devices between the two
 }
 
 // observe is called after every round.
@@ -80,49 +73,34 @@ func (u *usage) observe(round int) {
 	}
 	buffers := backendtest.DeviceBuffers()
 	if round == u.from {
-		u.fewest = buffers
+		u.fewest, u.first = buffers, used()
 	}
 	u.fewest, u.most = min(u.fewest, buffers), max(u.most, buffers)
-	switch round {
-	case u.from:
-		u.first = used()
-	case u.to:
+	if round == u.to {
 		u.last = used()
 	}
 }
 
 // check reports what grew. Resident memory counts from the round on in which C
 // libraries have what they keep for later.
-func (u *usage) check(t *testing.T, resident bool) {
+func (u *usage) check(t *testing.T, withResident bool) {
 	t.Helper()
-	if u.last.heap == 0 {
+	if u.last == nil {
 		t.Fatal("found no measurement of the last round")
 	}
 	if u.fewest != u.most {
 		t.Errorf("buffers on the device: found %d to %d, expected as many after any round", u.fewest, u.most)
 	}
-	for _, c := range []struct {
-		name        string
-		first, last int64
-		most        int64
-	}{
-		{"open files", int64(u.first.files), int64(u.last.files), 0},
-		{"goroutines", int64(u.first.goroutines), int64(u.last.goroutines), 2}, // some may be about to end
-		// Go keeps the threads that it once needed.
-		{"threads", int64(u.first.threads), int64(u.last.threads), 4},
-		{"bytes of the heap", u.first.heap, u.last.heap, mostHeap},
-		{"bytes of resident memory", u.first.resident, u.last.resident, mostResident},
-	} {
-		if c.name == "bytes of resident memory" && (!resident || !long || raceDetector) {
+	for name, most := range mostMore {
+		if name == resident && (!withResident || !long || raceDetector) {
 			continue
 		}
-		if grown := c.last - c.first; grown > c.most {
+		if grown := u.last[name] - u.first[name]; grown > most {
 			t.Errorf("%s: found %d after round %d and %d more after round %d, expected at most %d more",
-				c.name, c.first, u.from, grown, u.to, c.most)
+				name, u.first[name], u.from, grown, u.to, most)
 		}
 	}
-	t.Logf("rounds %d to %d: %d buffers, %d threads; heap %+d, resident %+d bytes",
-		u.from, u.to, u.most, u.last.threads, u.last.heap-u.first.heap, u.last.resident-u.first.resident)
+	t.Logf("rounds %d to %d: %d buffers, from %v to %v", u.from, u.to, u.most, u.first, u.last)
 }
 
 // settled waits for goroutines that are about to end.

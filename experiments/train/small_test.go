@@ -216,29 +216,3 @@ func readJSON(t *testing.T, path string, into any) {
 		t.Fatalf("%s: %v", path, err)
 	}
 }
-
-// readMetrics reads metrics.jsonl and tells its kinds of lines apart.
-func readMetrics(t *testing.T, path string) (steps []experiments.StepMetrics, epochs []experiments.EpochMetrics) {
-	t.Helper()
-	for line := range bytes.Lines(read(t, path)) {
-		var kind struct{ Event string }
-		var step experiments.StepMetrics
-		var epoch experiments.EpochMetrics
-		err := json.Unmarshal(line, &kind)
-		switch kind.Event {
-		case "step":
-			err = json.Unmarshal(line, &step)
-			steps = append(steps, step)
-		case "epoch", "": // the recorded ones of PyTorch are epochs alone
-			err = json.Unmarshal(line, &epoch)
-			epochs = append(epochs, epoch)
-		case "diverged":
-		default:
-			t.Fatalf("%s: found the event %q", path, kind.Event)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return steps, epochs
-}
