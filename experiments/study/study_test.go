@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -181,16 +180,11 @@ func TestJobsGiveTheSameResults(t *testing.T) {
 	}
 }
 
-// Runs killed at random moments go on to the same results as those that were left
+// Runs killed at random moments continue to the same results as those that were left
 // alone. EPOCHAL_TEST_KILLS sets how often they are killed.
 func TestKilledStudyGoesOn(t *testing.T) {
 	kills := 5
-	if text := os.Getenv("EPOCHAL_TEST_KILLS"); text != "" {
-		var err error
-		if kills, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
+	fmt.Sscan(os.Getenv("EPOCHAL_TEST_KILLS"), &kills)
 	alone, killed := t.TempDir(), t.TempDir()
 	want, _ := do(t, runs(data, 3), options(alone))
 	random := rand.New(rand.NewPCG(uint64(os.Getpid()), uint64(time.Now().UnixNano())))

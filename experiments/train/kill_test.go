@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -42,8 +41,6 @@ func (w *watched) Write(p []byte) (int, error) {
 	return w.buffer.Write(p)
 }
 
-func (w *watched) String() string { return w.buffer.String() }
-
 // child is a run in a process of its own.
 type child struct {
 	Config experiments.Config
@@ -51,7 +48,7 @@ type child struct {
 	Keep   string
 }
 
-// run begins the run, or goes on with it.
+// run begins the run, or continues it.
 func (c child) run(ctx context.Context) error {
 	o := train.Options{Folder: c.Folder, Now: fixedNow, CheckpointEvery: 1, Keep: c.Keep, Observer: func(e experiments.Event) {
 		if _, ok := e.(experiments.RunStarted); ok {
@@ -64,8 +61,10 @@ func (c child) run(ctx context.Context) error {
 	return err
 }
 
-// command is the run in a process of its own.
-func (c child) command(t testing.TB) *exec.Cmd {
+// live runs c in a process of its own, and returns how it ended and what it printed.
+// doom is given the process when it starts, or with afterBegin when the first epoch
+// begins.
+func (c child) live(t *testing.T, afterBegin bool, doom func(*os.Process)) (*os.ProcessState, string) {
 	t.Helper()
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -74,7 +73,19 @@ func (c child) command(t testing.TB) *exec.Cmd {
 	command := exec.Command(os.Args[0], "-test.run=^TestChildRun$")
 	// The race detector would sleep for a second at the end of the process.
 	command.Env = append(os.Environ(), childRun+"="+string(text), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
-	return command
+	out := &watched{}
+	if afterBegin {
+		out.begun = func() { doom(command.Process) }
+	}
+	command.Stdout, command.Stderr = out, out
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !afterBegin {
+		doom(command.Process)
+	}
+	command.Wait() // its state says how it ended
+	return command.ProcessState, out.buffer.String()
 }
 
 // TestChildRun is no test: it is the process that others start and kill.
@@ -96,40 +107,34 @@ func TestChildRun(t *testing.T) {
 	}
 }
 
-// fromEnvironment is the number that a variable holds, or the given one.
-func fromEnvironment(t *testing.T, name string, otherwise uint64) uint64 {
-	t.Helper()
-	text := os.Getenv(name)
-	if text == "" {
-		return otherwise
-	}
-	value, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return value
-}
-
 // killing kills runs of a process at random moments of its life, or of that part
-// of it that comes after the first epoch has begun, goes on with each until it is
+// of it that comes after the first epoch has begun, continues each until it is
 // over, and compares it with one that was left alone.
 func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
-	seed := fromEnvironment(t, "EPOCHAL_TEST_SEED", uint64(time.Now().UnixNano()))
+	seed := uint64(time.Now().UnixNano())
+	fmt.Sscan(os.Getenv("EPOCHAL_TEST_SEED"), &seed)
 	t.Logf("EPOCHAL_TEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	alone := child{Config: c, Folder: filepath.Join(t.TempDir(), "alone"), Keep: record.KeepBest}
-	start := time.Now()
-	out := &watched{}
-	if afterBegin {
-		out.begun = func() { start = time.Now() }
-	}
-	command := alone.command(t)
-	command.Stdout, command.Stderr = out, out
-	if err := command.Run(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	var start time.Time
+	if state, out := alone.live(t, afterBegin, func(*os.Process) { start = time.Now() }); !state.Success() {
+		t.Fatalf("%v\n%s", state, out)
 	}
 	life := time.Since(start)
 	killed, terminated, rounds, between := 0, 0, 0, 0
+	doom := func(process *os.Process) {
+		if killed == kills {
+			return // the last one may live
+		}
+		// One in five saves and ends, so that runs are killed that continued in the
+		// middle of an epoch.
+		sent := syscall.SIGKILL
+		if random.IntN(5) == 0 {
+			sent = syscall.SIGTERM
+		}
+		delay := time.Duration(random.Int64N(int64(life * 2 / 3)))
+		time.AfterFunc(delay, func() { process.Signal(sent) }) // one that comes later reaches nobody
+	}
 	for killed < kills {
 		if rounds++; rounds > 10*kills {
 			t.Fatalf("found %d kills in %d runs, expected more", killed, rounds)
@@ -137,41 +142,18 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 		parent := t.TempDir()
 		one := child{Config: c, Folder: filepath.Join(parent, "killed"), Keep: record.KeepBest}
 		for ended := false; !ended; {
-			command := one.command(t)
-			out := &watched{}
-			command.Stdout, command.Stderr = out, out
-			arm := func() {}
-			if killed < kills { // the last one may live
-				// One in five saves and ends, so that runs are killed that went on in
-				// the middle of an epoch.
-				sent := syscall.SIGKILL
-				if random.IntN(5) == 0 {
-					sent = syscall.SIGTERM
-				}
-				delay := time.Duration(random.Int64N(int64(life * 2 / 3)))
-				arm = func() { time.AfterFunc(delay, func() { command.Process.Signal(sent) }) }
-			}
-			if afterBegin {
-				out.begun, arm = arm, func() {}
-			}
-			if err := command.Start(); err != nil {
-				t.Fatal(err)
-			}
-			arm()
-			err := command.Wait() // signals that come later reach nobody
-			var exit *exec.ExitError
-			switch {
-			case err == nil:
+			state, out := one.live(t, afterBegin, doom)
+			switch signal := state.Sys().(syscall.WaitStatus).Signal(); {
+			case state.Success():
 				ended = true
-			case errors.As(err, &exit) && exit.ExitCode() == 130,
-				errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGTERM: // before it listened
+			case state.ExitCode() == 130, signal == syscall.SIGTERM: // before it listened
 				terminated++
-			case errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL:
+			case signal == syscall.SIGKILL:
 				if killed++; inRun(one.Folder) {
 					between++
 				}
 			default:
-				t.Fatalf("after %d kills in %d rounds: %v\n%s", killed, rounds, err, out.String())
+				t.Fatalf("after %d kills in %d rounds: %v\n%s", killed, rounds, state, out)
 			}
 		}
 		sameFiles(t, one.Folder, alone.Folder, filepath.Join(record.CheckpointsFolder, record.BestFile))
@@ -220,21 +202,23 @@ func killable(t *testing.T, backend string) experiments.Config {
 
 // kills is how often a run is killed. EPOCHAL_TEST_KILLS sets it, EPOCHAL_TEST_SEED
 // sets when.
-func kills(t *testing.T) int {
+func kills() int {
+	count := 8
 	if long {
-		return int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 50))
+		count = 50
 	}
-	return int(fromEnvironment(t, "EPOCHAL_TEST_KILLS", 8))
+	fmt.Sscan(os.Getenv("EPOCHAL_TEST_KILLS"), &count)
+	return count
 }
 
 // However often a run is killed, it ends as one that was left alone.
 func TestKilledRunEndsAsIfNothingHadHappened(t *testing.T) {
-	killing(t, killable(t, backend.Go), kills(t), false)
+	killing(t, killable(t, backend.Go), kills(), false)
 }
 
 func TestKilledRunOnXLA(t *testing.T) {
 	backendtest.XLA(t)
 	c := killable(t, backend.XLACPU)
 	c.StepsPerCall = 5
-	killing(t, c, max(1, kills(t)/10), true)
+	killing(t, c, max(1, kills()/10), true)
 }
