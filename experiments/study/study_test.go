@@ -2,6 +2,7 @@ package study_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -251,20 +252,14 @@ func TestDoRefuses(t *testing.T) {
 		{record.ConfigFile, `"batch_size": 10`, `"batch_size": 11`,
 			"results: " + path + ": found a run of other settings or data than its identity says"},
 	} {
-		before, err := os.ReadFile(filepath.Join(path, c.file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(path, c.file), []byte(strings.Replace(string(before), c.old, c.new, 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
+		file := filepath.Join(path, c.file)
+		before := read(t, file)
+		write(t, file, bytes.Replace(before, []byte(c.old), []byte(c.new), 1))
 		_, err = study.Do(context.Background(), runs(data, 1), o)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "; remove "+path+" to run it again") {
 			t.Errorf("%s: found error %v, expected %s", c.file, err, c.want)
 		}
-		if err := os.WriteFile(filepath.Join(path, c.file), before, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, file, before)
 	}
 
 	// Folders without an identity are left alone.
@@ -272,11 +267,25 @@ func TestDoRefuses(t *testing.T) {
 	if err := os.Mkdir(older, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(older, record.EnvironmentFile), []byte("{}"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	write(t, filepath.Join(older, record.EnvironmentFile), []byte("{}"))
 	if _, planned := do(t, runs(data, 1), o); planned.Done != 3 {
 		t.Errorf("found the plan %+v", planned)
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -308,19 +317,14 @@ func TestChangedDataIsRunAgain(t *testing.T) {
 	}
 	o := options(t.TempDir())
 	path := filepath.Join(folder, "t10k-images-idx3-ubyte")
-	before, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	before := read(t, path)
 	changed := append([]byte{}, before...)
 	changed[len(changed)-1] ^= 1
 	for i, step := range []struct {
 		content []byte
 		done    int
 	}{{before, 0}, {before, 3}, {changed, 0}, {before, 3}, {changed, 3}} {
-		if err := os.WriteFile(path, step.content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, step.content)
 		if _, planned := do(t, runs(folder, 1), o); planned != (study.Planned{Runs: 3, Done: step.done}) {
 			t.Errorf("step %d: found the plan %+v, expected %d done", i, planned, step.done)
 		}

@@ -137,13 +137,12 @@ func TestIdentity(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "run")
 	mustTrain(t, c, train.Options{Folder: out})
 	run, err := record.Read(out)
-	identity, failed := record.ReadIdentity(out)
-	if err := errors.Join(err, failed); err != nil {
+	if err != nil {
 		t.Fatal(err)
 	}
+	data, identity := run.Environment.Data, run.Environment.Identity
 	same, seed, longer := c, c, c
 	same.StepsPerCall, seed.Seed, longer.Epochs = 7, 1, 4
-	data := run.Environment.Data
 	if record.Identity(same, data, "") != identity {
 		t.Error("found another identity with other steps per call")
 	}
@@ -159,9 +158,6 @@ func TestIdentity(t *testing.T) {
 	if found, err := record.ReadIdentity(out); err != nil || found != record.Identity(longer, data, "") {
 		t.Errorf("found the identity %s (%v) after more epochs", found, err)
 	}
-	if _, err := record.ReadIdentity(t.TempDir()); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("found error %v for an empty folder", err)
-	}
 }
 
 func TestDivergedRunKeepsItsMetrics(t *testing.T) {
@@ -173,10 +169,6 @@ func TestDivergedRunKeepsItsMetrics(t *testing.T) {
 		var diverged experiments.Diverged
 		if !errors.As(err, &diverged) || diverged.Epoch != 1 || diverged.Step < 1 {
 			t.Fatalf("found error %v, expected to have diverged in epoch 1 after step 0", err)
-		}
-		want := fmt.Sprintf("training diverged: the loss is %v at step %d of epoch 1, expected a finite number", diverged.Loss, diverged.Step)
-		if err.Error() != want {
-			t.Errorf("found error %q, expected %q", err, want)
 		}
 		metrics := read(t, filepath.Join(out, record.MetricsFile))
 		if lines := bytes.Count(metrics, []byte("\n")); lines != 2 || !bytes.HasPrefix(metrics, []byte(`{"event":"step"`)) {
