@@ -133,7 +133,7 @@ func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 		err = r.write(name, file.Bytes())
 	}
 	if err == nil && name != bestName {
-		r.saved = r.At
+		r.Saved = r.At
 	}
 	return r.failed(err)
 }

@@ -13,8 +13,8 @@
 // know which of the two it was. [Read] reads the record of a run that ended.
 //
 // Every file is written whole or not at all, and whatever moment the process is
-// killed at, the next one continues to the same bytes. What is read is distrusted
-// once, here: anybody can have written it.
+// killed at, the next one continues to the same bytes. What is read is
+// checked once, here, for all that others index by: anybody can have written it.
 //
 // The package trains nothing (package train does) and prints nothing.
 package record

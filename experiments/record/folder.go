@@ -122,9 +122,6 @@ func (r *Run) hold(path string) (err error) {
 	return err
 }
 
-// errTaken is the error of a folder that another run made in the meantime.
-var errTaken = errors.New("another run is already recorded there")
-
 // make makes path the run folder and locks it. Of several processes that try at
 // once one gets it; the others leave it alone.
 func (r *Run) make(path string, e Environment) error {
@@ -151,7 +148,7 @@ func (r *Run) make(path string, e Environment) error {
 // is the next one's.
 func (r *Run) fill(e Environment) (err error) {
 	if _, err := r.root.Lstat(MetricsFile); err == nil {
-		return errTaken
+		return fmt.Errorf("another run is recorded there: %w", fs.ErrExist)
 	}
 	if err := errors.Join(r.sweep(), r.writeJSON(ConfigFile, r.config), r.writeJSON(EnvironmentFile, e)); err != nil {
 		return err

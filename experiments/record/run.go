@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -42,6 +43,7 @@ type Run struct {
 
 	At           experiments.Position       // what comes next; whoever trains moves it on within an epoch
 	EpochSeconds float64                    // that the steps of the epoch under way took so far; likewise
+	Saved        experiments.Position       // where the run continues if it ends now
 	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
 	BestEpoch    int                        // the best so far, where that is kept; 0 before the first
 
@@ -53,7 +55,6 @@ type Run struct {
 	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
 
-	saved    experiments.Position // of the newest checkpoint, zero without one
 	bestLoss float64
 
 	// Everything in the folder is reached through root, not through its path: a
@@ -74,7 +75,7 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 	if err := o.available(); err != nil {
 		return nil, err
 	}
-	return &Run{At: beginning, config: c, options: o}, nil
+	return &Run{At: beginning, Saved: beginning, config: c, options: o}, nil
 }
 
 // Open takes the folder of a run that stopped, and continues it as c says: all but
@@ -82,22 +83,16 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 // of [experiments.Problems]. A folder from which no run can continue is
 // [CannotResume], one that is in use is [Busy]. Nothing is written before Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
-	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, config: c, options: o}
-	// Once without the lock, so that a finished run is left as it is, and once
-	// with it, in case another process continued the run in the meantime.
-	err := r.inspect()
-	if err != nil || r.Ended != nil {
+	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, Saved: beginning, config: c, options: o}
+	// Without the lock, so that a finished run is left as it is.
+	if err := r.inspect(); err != nil || r.Ended != nil {
 		return r, err
 	}
-	if err = r.hold(o.Folder); err != nil {
-		err = fmt.Errorf("resume: %w", err)
-	} else {
-		err = r.inspect()
-	}
-	if err != nil {
+	if err := r.hold(o.Folder); err != nil {
 		r.Close()
+		return nil, fmt.Errorf("resume: %w", err)
 	}
-	return r, err
+	return r, nil
 }
 
 // Locate is where a file or folder that the config names is: a relative path
@@ -133,7 +128,7 @@ func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) e
 	}
 	name := filepath.Join(r.options.Parent, r.options.Now().Format("2006-01-02_15-04-05"))
 	err = r.make(name, e)
-	for i := 2; errors.Is(err, errTaken) || errors.As(err, new(Busy)); i++ {
+	for i := 2; errors.Is(err, fs.ErrExist) || errors.As(err, new(Busy)); i++ {
 		err = r.make(name+"-"+strconv.Itoa(i), e)
 	}
 	return err
@@ -187,10 +182,9 @@ func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weight
 // Diverged records that the loss is no longer finite, which ends the run.
 func (r *Run) Diverged(d experiments.Diverged) error { return r.append(d.Metrics()) }
 
-// Save writes a checkpoint of where the run stands, if there is none, and asks for
-// the weights.
+// Save writes a checkpoint of where the run stands, and asks for the weights.
 func (r *Run) Save(weights func() (model.Weights, error)) error {
-	if r.root == nil || r.saved == r.At {
+	if r.root == nil {
 		return nil
 	}
 	values, err := weights()
@@ -198,14 +192,6 @@ func (r *Run) Save(weights func() (model.Weights, error)) error {
 		return err
 	}
 	return r.writeNext(values)
-}
-
-// Saved is where a run continues that is stopped now.
-func (r *Run) Saved() experiments.Position {
-	if r.saved.Epoch == 0 {
-		return beginning
-	}
-	return r.saved
 }
 
 // Finish writes what is known when the last epoch is over. model.safetensors comes

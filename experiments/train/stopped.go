@@ -35,7 +35,7 @@ func (r *run) stopped(ctx context.Context, err error) error {
 			err = failed
 		}
 	}
-	return Stopped{err, r.record.Folder, r.record.Saved()}
+	return Stopped{err, r.record.Folder, r.record.Saved}
 }
 
 // Unwrap returns what ended the run.
