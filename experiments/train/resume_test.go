@@ -254,22 +254,26 @@ func TestResumeWithoutCheckpoints(t *testing.T) {
 	sameFiles(t, unsaved, finished)
 }
 
-// resealed is a checkpoint with one value of its metadata changed and the
-// checksum that belongs to it.
-func resealed(t *testing.T, file []byte, c experiments.Config, key, value string) []byte {
+// checkpointOf is a checkpoint of a network of one hidden layer on smallData, with
+// the initial weights.
+func checkpointOf(t *testing.T, width int, metadata map[string]string) []byte {
 	t.Helper()
-	parameters := parametersOf(t, c, 3, 4, 3)
-	var metadata map[string]string
+	parameters := model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{width}, Classes: 3, Activation: model.ActivationReLU}.Parameters()
+	var file bytes.Buffer
+	if err := model.WriteCheckpoint(&file, parameters, model.Initialize(parameters, 0), metadata); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
+// readMetadata is the metadata of a checkpoint.
+func readMetadata(t *testing.T, file []byte, parameters []model.ParameterSpec) (metadata map[string]string, weights model.Weights) {
+	t.Helper()
 	weights, err := model.ReadCheckpoint(bytes.NewReader(file), "c", parameters, func(m map[string]string) error { metadata = m; return nil })
 	if err != nil {
 		t.Fatal(err)
 	}
-	metadata[key] = value
-	var out bytes.Buffer
-	if err := model.WriteCheckpoint(&out, parameters, weights, metadata); err != nil {
-		t.Fatal(err)
-	}
-	return out.Bytes()
+	return metadata, weights
 }
 
 // A checkpoint that is damaged, or another run's, is not used: the run falls back to
@@ -291,11 +295,6 @@ func TestDamagedCheckpoint(t *testing.T) {
 	good := read(t, files[1])
 	flipped := bytes.Clone(good)
 	flipped[len(good)-1] ^= 1
-	other := model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{9}, Classes: 3, Activation: model.ActivationReLU}.Parameters()
-	var otherWeights bytes.Buffer
-	if err := model.WriteCheckpoint(&otherWeights, other, model.Initialize(other, 0), map[string]string{"checkpoint_version": "1"}); err != nil {
-		t.Fatal(err)
-	}
 	damages := map[string]func(path string) error{
 		"a folder": func(path string) error {
 			return errors.Join(os.Remove(path), os.MkdirAll(filepath.Join(path, "x"), 0o755))
@@ -307,14 +306,16 @@ func TestDamagedCheckpoint(t *testing.T) {
 		},
 	}
 	contents := map[string][]byte{
-		"flipped": flipped, "cut": good[:100], "another topology": otherWeights.Bytes(),
+		"flipped": flipped, "cut": good[:100], "another topology": checkpointOf(t, 9, map[string]string{"checkpoint_version": "1"}),
 		"plain weights": read(t, filepath.Join(alone, record.WeightsFile)),
 	}
 	for key, value := range map[string]string{
 		"checkpoint_version": "2", "epoch": "4", "step": "57", "metrics_bytes": "3",
 		"epoch_seconds": "NaN", "best_loss": "-1", "best_epoch": "x", "keep": "all", "config_sha256": "00",
 	} {
-		contents["metadata "+key+" "+value] = resealed(t, good, c, key, value)
+		metadata, _ := readMetadata(t, good, parametersOf(t, c, 3, 4, 3))
+		metadata[key] = value
+		contents["metadata "+key+" "+value] = checkpointOf(t, 8, metadata)
 	}
 	for name, content := range contents {
 		damages[name] = func(path string) error { return os.WriteFile(path, content, 0o644) }
@@ -386,12 +387,10 @@ func TestKeepBest(t *testing.T) {
 		if run.result.BestEpoch != best+1 {
 			t.Errorf("validation %d: found the best epoch %d of the losses %v", validation, run.result.BestEpoch, losses)
 		}
-		file := bytes.NewReader(read(t, filepath.Join(out, record.CheckpointsFolder, record.BestFile)))
 		parameters := parametersOf(t, c, 3, 4, 3)
-		var metadata map[string]string
-		weights, err := model.ReadCheckpoint(file, "best", parameters, func(m map[string]string) error { metadata = m; return nil })
-		if err != nil || metadata["best_epoch"] != fmt.Sprint(best+1) || metadata["best_loss"] != fmt.Sprint(losses[best]) {
-			t.Fatalf("found %v and error %v", metadata, err)
+		metadata, weights := readMetadata(t, read(t, filepath.Join(out, record.CheckpointsFolder, record.BestFile)), parameters)
+		if metadata["best_epoch"] != fmt.Sprint(best+1) || metadata["best_loss"] != fmt.Sprint(losses[best]) {
+			t.Errorf("found the metadata %v", metadata)
 		}
 		c.Epochs = best + 1
 		want, _ := runBytes(t, c)
