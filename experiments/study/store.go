@@ -2,7 +2,6 @@ package study
 
 import (
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -148,8 +147,7 @@ func (s contents) of(c experiments.Config) (held content, err error) {
 		if err != nil {
 			return held, fmt.Errorf("init: %w", err)
 		}
-		sum := sha256.Sum256(text)
-		held.initSHA256 = hex.EncodeToString(sum[:])
+		held.initSHA256 = fmt.Sprintf("%x", sha256.Sum256(text))
 	}
 	s[key] = held
 	return held, nil

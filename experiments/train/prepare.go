@@ -3,7 +3,6 @@ package train
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 
@@ -28,7 +27,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	weights, err = r.record.Restore(r.architecture.Parameters(), weights, dataset.BatchCount(r.trainCount, r.config.BatchSize))
+	weights, err = r.record.Restore(r.architecture.Parameters(), weights)
 	if err != nil {
 		return err
 	}
@@ -73,7 +72,7 @@ func (r *run) load() (weights model.Weights, err error) {
 	if weights, err = model.ReadWeights(io.TeeReader(file, hash), c.Init, r.architecture.Parameters()); err != nil {
 		return nil, fmt.Errorf("init: %w", err)
 	}
-	r.initSHA256 = hex.EncodeToString(hash.Sum(nil))
+	r.initSHA256 = fmt.Sprintf("%x", hash.Sum(nil))
 	return weights, nil
 }
 

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math"
 	"path/filepath"
 	"testing"
@@ -125,10 +125,7 @@ func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	return s
 }
 
-func digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
-}
+func digest(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content)) }
 
 // nearly takes numbers for equal that are within the tolerance.
 var nearly = cmpopts.EquateApprox(tolerance, 0)
