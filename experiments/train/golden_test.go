@@ -21,13 +21,8 @@ import (
 // golden is the setting of the PyTorch run in testdata/golden.
 func golden() experiments.Config {
 	c := experiments.Defaults()
-	c.LayerSizes = []int{24, 16}
-	c.BatchSize = 52
-	c.LearningRate = 0.02
-	c.Epochs = 2
-	c.Normalize = true
-	c.Shuffle = false
-	c.Init = "testdata/golden/init.safetensors"
+	c.LayerSizes, c.BatchSize, c.LearningRate, c.Epochs = []int{24, 16}, 52, 0.02, 2
+	c.Normalize, c.Shuffle, c.Init = true, false, "testdata/golden/init.safetensors"
 	return c
 }
 
