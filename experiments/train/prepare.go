@@ -35,6 +35,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.open(ctx); err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := r.compile(); err != nil {
 		return err
 	}
