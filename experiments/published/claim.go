@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"epochal/experiments"
 	"epochal/experiments/record"
@@ -36,34 +35,30 @@ type kind struct {
 	aboveZero bool     // it claims that what is measured is above 0, not that it lies near a value
 	spare     int      // how many of the run's epochs Over leaves out at least
 	text      func(Claim) string
-	measure   func(c Claim, run, reference record.Record) (value float64, ok bool)
+	measure   func(c Claim, run, reference record.Record) float64
 }
 
 // kinds are all kinds, in the order in which errors name them.
 var kinds = []kind{
 	{
 		name: FinalTestAccuracy, fields: []string{"value", "tolerance"}, unit: percent,
-		text: func(Claim) string { return "final test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) (float64, bool) {
-			return last(run).TestAccuracy, true
-		},
+		text:    func(Claim) string { return "final test accuracy" },
+		measure: func(_ Claim, run, _ record.Record) float64 { return last(run).TestAccuracy },
 	},
 	{
 		name: TrainTestGap, fields: []string{"value", "tolerance"}, unit: points,
-		text: func(Claim) string { return "train minus test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) (float64, bool) {
-			return last(run).TrainAccuracy - last(run).TestAccuracy, true
-		},
+		text:    func(Claim) string { return "train minus test accuracy" },
+		measure: func(_ Claim, run, _ record.Record) float64 { return last(run).TrainAccuracy - last(run).TestAccuracy },
 	},
 	{
 		name: NoOverfitting, fields: []string{"over"}, unit: points, aboveZero: true,
 		text: func(c Claim) string { return "least lead of test over train accuracy, last " + plural(c.Over, "epoch") },
-		measure: func(c Claim, run, _ record.Record) (float64, bool) {
+		measure: func(c Claim, run, _ record.Record) float64 {
 			least := math.Inf(1)
 			for _, e := range run.Epochs[len(run.Epochs)-c.Over:] {
 				least = min(least, e.TestAccuracy-e.TrainAccuracy)
 			}
-			return least, true
+			return least
 		},
 	},
 	{
@@ -74,23 +69,19 @@ var kinds = []kind{
 			}
 			return fmt.Sprintf("accuracy of class %d", c.Class)
 		},
-		measure: func(c Claim, run, _ record.Record) (float64, bool) {
-			return classAccuracy(run.Test.Confusion, c.Class)
-		},
+		measure: func(c Claim, run, _ record.Record) float64 { return classAccuracy(run.Test.Confusion, c.Class) },
 	},
 	{
 		name: CrossoverEpoch, fields: []string{"value", "tolerance"}, unit: epoch,
-		text: func(Claim) string { return "crossover of train over test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) (float64, bool) {
-			return crossover(run.Epochs), true
-		},
+		text:    func(Claim) string { return "crossover of train over test accuracy" },
+		measure: func(_ Claim, run, _ record.Record) float64 { return crossover(run.Epochs) },
 	},
 	{
 		name: StillRising, fields: []string{"over"}, unit: points, aboveZero: true, spare: 1, // there must be an epoch to rise from
 		text: func(c Claim) string { return "rise of both accuracies, last " + plural(c.Over, "epoch") },
-		measure: func(c Claim, run, _ record.Record) (float64, bool) {
+		measure: func(c Claim, run, _ record.Record) float64 {
 			last, before := last(run), run.Epochs[len(run.Epochs)-1-c.Over]
-			return min(last.TrainAccuracy-before.TrainAccuracy, last.TestAccuracy-before.TestAccuracy), true
+			return min(last.TrainAccuracy-before.TrainAccuracy, last.TestAccuracy-before.TestAccuracy)
 		},
 	},
 	{
@@ -105,39 +96,36 @@ var kinds = []kind{
 
 func againstReference(c Claim) string { return "final test accuracy against " + c.Reference }
 
-func leadOverReference(_ Claim, run, reference record.Record) (float64, bool) {
-	return last(run).TestAccuracy - last(reference).TestAccuracy, true
+func leadOverReference(_ Claim, run, reference record.Record) float64 {
+	return last(run).TestAccuracy - last(reference).TestAccuracy
 }
 
 func last(run record.Record) experiments.EpochMetrics { return run.Epochs[len(run.Epochs)-1] }
 
-// classAccuracy is the share of the images of a class that were recognized; not
-// ok if the test set has none.
-func classAccuracy(confusion [][]int, class int) (float64, bool) {
+// classAccuracy is the share of the images of a class that were recognized; NaN
+// if the test set has none.
+func classAccuracy(confusion [][]int, class int) float64 {
 	if class >= len(confusion) {
-		return 0, false
+		return math.NaN()
 	}
 	images := 0
 	for _, n := range confusion[class] {
 		images += n
 	}
-	if images == 0 {
-		return 0, false
-	}
-	return float64(confusion[class][class]) / float64(images), true
+	return float64(confusion[class][class]) / float64(images)
 }
 
 // crossover is the first epoch, from 1, from which train accuracy stays above test
 // accuracy until the end; infinite if it does not end above.
 func crossover(epochs []experiments.EpochMetrics) float64 {
-	first := len(epochs) + 1
-	for first > 1 && epochs[first-2].TrainAccuracy > epochs[first-2].TestAccuracy {
-		first--
+	first := math.Inf(1)
+	for _, e := range slices.Backward(epochs) {
+		if e.TrainAccuracy <= e.TestAccuracy {
+			return first
+		}
+		first = float64(e.Epoch)
 	}
-	if first > len(epochs) {
-		return math.Inf(1)
-	}
-	return float64(first)
+	return first
 }
 
 func (k Kind) row() kind {
@@ -163,10 +151,9 @@ type Claim struct {
 // Measure is the claim's statistic for one seed: of the run of the experiment, and,
 // for BetterThan and CloseTo, of the same seed's run of the experiment referred to,
 // else the zero Record. Neither has diverged. Accuracies and their differences are
-// fractions; a crossover is an epoch from 1, or +Inf if there is none.
-//
-// It is not ok if the test set has no image of the class.
-func (c Claim) Measure(run, reference record.Record) (value float64, ok bool) {
+// fractions; a crossover is an epoch from 1, or +Inf if there is none; the accuracy
+// of a class of which the test set has no image is NaN.
+func (c Claim) Measure(run, reference record.Record) float64 {
 	return c.Kind.row().measure(c, run, reference)
 }
 
@@ -183,7 +170,7 @@ func plural(n int, what string) string {
 // Published is what the claim says: "89.4% ± 0.4", "epoch 7 ± 1", "above attempt-1".
 func (c Claim) Published() string {
 	k := c.Kind.row()
-	value, tolerance := k.unit.exact(c.Value), trimmed(c.Tolerance*k.unit.scale)
+	value, tolerance := k.unit.exact(c.Value), unit{scale: k.unit.scale}.exact(c.Tolerance) // without a sign
 	switch {
 	case k.aboveZero && c.Reference != "":
 		return "above " + c.Reference
@@ -218,16 +205,16 @@ func (c Claim) span(i Interval) string {
 type unit struct {
 	scale         float64 // from the claim's unit
 	before, after string
-	decimals      int     // of a measured value
-	trim          bool    // trailing zeros are left out
+	decimals      int     // that a measured value is rounded to
+	digits        int     // of them shown, also where they are zeros; -1 for no trailing zeros
 	signed        bool    // with a plus sign
 	least, most   float64 // in the claim's unit; most 0: the number of epochs
 }
 
 var (
-	percent = unit{scale: 100, after: "%", decimals: 2, most: 1}
-	points  = unit{scale: 100, after: " points", decimals: 2, signed: true, least: -1, most: 1}
-	epoch   = unit{scale: 1, before: "epoch ", decimals: 1, trim: true, least: 1}
+	percent = unit{scale: 100, after: "%", decimals: 2, digits: 2, most: 1}
+	points  = unit{scale: 100, after: " points", decimals: 2, digits: 2, signed: true, least: -1, most: 1}
+	epoch   = unit{scale: 1, before: "epoch ", decimals: 1, digits: -1, least: 1}
 )
 
 // bounds are the least and the largest value of a run of so many epochs.
@@ -246,34 +233,18 @@ func (u unit) span(low, high string) string {
 }
 
 // rounded is a measured value with the unit's decimals.
-func (u unit) rounded(value float64) string {
-	power := math.Pow10(u.decimals)
-	scaled := math.Round(value*u.scale*power)/power + 0 // no "-0.00"
-	if u.trim {
-		return u.sign(scaled) + trimmed(scaled)
-	}
-	return u.sign(scaled) + strconv.FormatFloat(scaled, 'f', u.decimals, 64)
-}
+func (u unit) rounded(value float64) string { return u.write(value, u.decimals, u.digits) }
 
-// exact is a value from a file with as many decimals as it has.
-func (u unit) exact(value float64) string {
-	return u.sign(value) + trimmed(value*u.scale)
-}
-
-func (u unit) sign(value float64) string {
-	if u.signed && value > 0 {
-		return "+"
-	}
-	return ""
-}
-
-// trimmed writes x with up to 6 decimals and no trailing zeros: 0.894 times 100 is
+// exact is a value from a file with as many decimals as it has: 0.894 times 100 is
 // 89.4, whatever its last bit.
-func trimmed(x float64) string {
-	text := strconv.FormatFloat(x, 'f', 6, 64)
-	text = strings.TrimRight(strings.TrimRight(text, "0"), ".")
-	if text == "-0" {
-		return "0"
+func (u unit) exact(value float64) string { return u.write(value, 6, -1) }
+
+func (u unit) write(value float64, decimals, digits int) string {
+	power := math.Pow10(decimals)
+	rounded := math.Round(value*u.scale*power)/power + 0 // no "-0.00"
+	text := strconv.FormatFloat(rounded, 'f', digits, 64)
+	if u.signed && rounded > 0 {
+		return "+" + text
 	}
 	return text
 }

@@ -256,7 +256,7 @@ func decodeBetween[T whole | number](n ast.Node, value *T, least, most T) error 
 	}
 	err := wrong(n, "found %v, expected %v to %v", *value, least, most)
 	if x := float64(*value); most == 1 && math.Abs(x) > 1 && math.Abs(x) <= 100 {
-		err.Advice = "accuracies are fractions: did you mean " + trimmed(x/100) + "?"
+		err.Advice = "accuracies are fractions: did you mean " + unit{scale: 0.01}.exact(x) + "?"
 	}
 	return err
 }

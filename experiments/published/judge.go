@@ -54,7 +54,8 @@ func NewInterval(values []float64, least, most float64) Interval {
 	mean, deviation := stat.MeanStdDev(values, nil)
 	i := Interval{N: n, Mean: mean, Low: mean, High: mean, Deviation: deviation}
 	if i.Known() {
-		half := i.half()
+		t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(n - 1)}.Quantile((1 + Confidence) / 2)
+		half := t * deviation / math.Sqrt(float64(n))
 		i.Low, i.High = max(mean-half, least), min(mean+half, most)
 	}
 	return i
@@ -66,28 +67,21 @@ func NewAccuracy(values []float64) Interval { return NewInterval(values, 0, 1) }
 // Known reports whether there are enough seeds for an interval.
 func (i Interval) Known() bool { return i.N >= MinSeeds }
 
-// half is half of the width by Student's t, before the interval is cut at the ends
-// of the range.
-func (i Interval) half() float64 {
-	t := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(i.N - 1)}.Quantile((1 + Confidence) / 2)
-	return t * i.Deviation / math.Sqrt(float64(i.N))
-}
-
 // Percent writes accuracies: "89.35% ± 0.12"; "98.00% (93.20 to 100.00)" where the
 // interval ends at 0 or 100%; only the mean of fewer than MinSeeds seeds, and "-"
 // of none.
 func (i Interval) Percent() string {
 	mean := fmt.Sprintf("%.2f%%", 100*i.Mean)
-	if i.N == 0 {
+	switch {
+	case i.N == 0:
 		return "-"
-	} else if !i.Known() {
+	case !i.Known():
 		return mean
-	}
-	half := i.half()
-	if i.Mean-half < i.Low-slack || i.Mean+half > i.High+slack {
+	case i.Low < i.High && (i.Low == 0 || i.High == 1):
 		return fmt.Sprintf("%s (%.2f to %.2f)", mean, 100*i.Low, 100*i.High)
+	default:
+		return fmt.Sprintf("%s ± %.2f", mean, 50*(i.High-i.Low))
 	}
-	return fmt.Sprintf("%s ± %.2f", mean, 100*half)
 }
 
 // Verdict is whether a claim holds.
@@ -193,80 +187,57 @@ func (c Claim) Ours(j Judgement) string {
 
 // verdict judges the seeds that have a value.
 func (c Claim) verdict(values []float64, i Interval) (Verdict, string) {
-	t, say := c.target(), c.words()
 	if i.N == 0 {
 		return Undecided, "not measured"
 	}
+	t := c.target()
 	if !i.Known() {
 		reason := "one seed, so no interval"
 		if i.N > 1 {
 			reason = fmt.Sprintf("%d seeds, too few seeds for an interval", i.N)
 		}
-		if slices.ContainsFunc(values, func(x float64) bool { return !t.far(x) }) {
+		if slices.ContainsFunc(values, func(x float64) bool { return x >= t.farBelow && x <= t.farAbove }) {
 			return Undecided, reason
 		}
-		return Fails, reason + "; " + say.far
+		return Fails, reason + "; " + t.far
 	}
 	found := "the interval " + c.span(i)
 	if i.Low == i.High {
 		found = fmt.Sprintf("every seed's value (%s)", c.Format(i.Mean))
 	}
 	switch {
-	case t.contains(i.Low) && t.contains(i.High):
-		return Holds, found + " " + say.within
-	case t.outside(i.Low, i.High):
-		return Fails, found + " " + say.outside
+	case i.Low >= t.low && i.High <= t.high:
+		return Holds, found + " " + t.within
+	case i.High < t.low || i.Low > t.high:
+		return Fails, found + " " + t.outside
 	default:
-		return Undecided, found + " " + say.beyond
+		return Undecided, found + " " + t.beyond
 	}
 }
 
-// target is the range in which a claim's mean is claimed to lie.
+// target is the range in which a claim's mean is claimed to lie, with the slack,
+// and how a reason names it.
 type target struct {
-	low, high float64 // high +Inf if oneSided
-	oneSided  bool    // above low, which is not in it
+	low, high                    float64 // both in it
+	farBelow, farAbove           float64 // one seed below or above these is enough
+	within, outside, beyond, far string
 }
 
 func (c Claim) target() target {
-	if c.Kind.row().aboveZero {
-		return target{high: math.Inf(1), oneSided: true}
+	k := c.Kind.row()
+	if k.aboveZero {
+		return target{
+			low: math.Nextafter(slack, 1), high: math.Inf(1), farBelow: -FarBelow - slack, farAbove: math.Inf(1),
+			within: "is above 0", outside: "is not above 0", beyond: "reaches down to 0 or below", far: "far below 0",
+		}
 	}
-	return target{low: c.Value - c.Tolerance, high: c.Value + c.Tolerance}
-}
-
-func (t target) contains(x float64) bool {
-	if t.oneSided {
-		return x > t.low+slack
+	low, high := c.Value-c.Tolerance, c.Value+c.Tolerance
+	half := (high - low) / 2
+	least, most := k.unit.bounds(c.Epochs)
+	tolerance := "the tolerance, " + k.unit.span(k.unit.exact(max(low, least)), k.unit.exact(min(high, most)))
+	return target{
+		low: low - slack, high: high + slack, farBelow: low - half - slack, farAbove: high + half + slack,
+		within: "lies within " + tolerance, outside: "lies outside " + tolerance,
+		beyond: "reaches beyond " + tolerance, far: "far outside " + tolerance,
 	}
-	return x >= t.low-slack && x <= t.high+slack
-}
-
-// outside is whether no value from low to high is in the range.
-func (t target) outside(low, high float64) bool {
-	if t.oneSided {
-		return high <= t.low+slack
-	}
-	return high < t.low-slack || low > t.high+slack
-}
-
-// far is whether x is off by so much that one seed is enough.
-func (t target) far(x float64) bool {
-	if t.oneSided {
-		return x < t.low-FarBelow-slack
-	}
-	tolerance := (t.high - t.low) / 2
-	return x < t.low-tolerance-slack || x > t.high+tolerance+slack
-}
-
-// words say where values are in relation to a claim's range.
-type words struct{ within, outside, beyond, far string }
-
-func (c Claim) words() words {
-	t, u := c.target(), c.Kind.row().unit
-	if t.oneSided {
-		return words{"is above 0", "is not above 0", "reaches down to 0 or below", "far below 0"}
-	}
-	least, most := u.bounds(c.Epochs)
-	tolerance := "the tolerance, " + u.span(u.exact(max(t.low, least)), u.exact(min(t.high, most)))
-	return words{"lies within " + tolerance, "lies outside " + tolerance, "reaches beyond " + tolerance, "far outside " + tolerance}
 }

@@ -2,6 +2,7 @@ package published
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"epochal/experiments"
@@ -145,7 +146,7 @@ func judge(c Claim, e, reference ExperimentResult) ClaimResult {
 		}
 		if run.Diverged != nil || other.Diverged != nil {
 			diverged++
-		} else if value, ok := c.Measure(run, other); ok {
+		} else if value := c.Measure(run, other); !math.IsNaN(value) {
 			values = append(values, value)
 		}
 	}
@@ -184,7 +185,9 @@ func (e ExperimentResult) ClassAccuracies() []float64 {
 	confusion, _ := e.Confusion()
 	accuracies := make([]float64, len(confusion))
 	for class := range confusion {
-		accuracies[class], _ = classAccuracy(confusion, class)
+		if accuracy := classAccuracy(confusion, class); !math.IsNaN(accuracy) {
+			accuracies[class] = accuracy
+		}
 	}
 	return accuracies
 }
