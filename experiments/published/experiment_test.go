@@ -2,6 +2,7 @@ package published_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,10 +25,25 @@ func embedded(t testing.TB) []string {
 	return paths
 }
 
+// known are the post's experiments and those of files with these texts, which are
+// called mine-0.yaml and so on.
+func known(t testing.TB, texts ...string) ([]published.Experiment, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	var files []string
+	for i, text := range texts {
+		files = append(files, fmt.Sprintf("mine-%d.yaml", i))
+		if err := os.WriteFile(files[i], []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return published.Known(files...)
+}
+
 // all are the post's experiments.
 func all(t testing.TB) []published.Experiment {
 	t.Helper()
-	all, err := published.All()
+	all, err := published.Known()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,67 +122,54 @@ func TestAllAreComplete(t *testing.T) {
 	if diff := cmp.Diff(experiments.Defaults(), known[0].Config); diff != "" {
 		t.Errorf("attempt-1 is not the default: %s", diff)
 	}
-	known[0].Config.LayerSizes[0], known[0].Claims[0].Value = 1, 1
-	if again := all(t); again[0].Config.LayerSizes[0] != 512 || known[1].Config.LayerSizes[0] != 512 || known[1].Claims[0].Value == 1 {
-		t.Error("found that changing one experiment changes another")
-	}
 }
 
-// experiment is one with claims of being better than, or close to, the references.
-func experiment(name string, references ...string) published.Experiment {
-	e := published.Experiment{Name: name, File: name + ".yaml"}
-	for i, reference := range references {
-		kind := published.BetterThan
-		if i%2 == 1 {
-			kind = published.CloseTo
-		}
-		e.Claims = append(e.Claims, published.Claim{Kind: kind, Reference: reference})
-	}
-	return e
-}
-
-func TestAdd(t *testing.T) {
-	known := []published.Experiment{experiment("base"), experiment("deep", "base")}
+// Claims refer to experiments in any order, and to no other.
+func TestKnown(t *testing.T) {
 	for _, c := range []struct {
-		more          []published.Experiment
+		files         []string
 		message, hint string
 	}{
-		{nil, "", ""},
-		{[]published.Experiment{experiment("mine", "deep", "base"), experiment("yours", "mine")}, "", ""},
-		{[]published.Experiment{experiment("mine", "yours"), experiment("yours", "mine")}, "", ""}, // in any order
-		{[]published.Experiment{experiment("deep")}, "deep.yaml: name: found deep, which deep.yaml has already, expected a new name", ""},
-		{[]published.Experiment{experiment("a"), experiment("a")}, "a.yaml: name: found a, which a.yaml has already, expected a new name",
-			""},
-		{[]published.Experiment{experiment("mine", "base", "deeep")},
-			`mine.yaml: found the unknown experiment "deeep", expected one of base, deep, mine`,
-			"did you mean deep?"},
-		{[]published.Experiment{experiment("mine", "something")},
-			`mine.yaml: found the unknown experiment "something", expected one of base, deep, mine`,
-			""},
-		{[]published.Experiment{experiment("mine", "mine")}, "mine.yaml: found the experiment itself, expected another one", ""},
+		{[]string{"name: a\nclaims: [{better_than: b}, {better_than: best-normalized}]",
+			"name: b\nclaims: [{close_to: {experiment: a, tolerance: 0.1}}]"}, "", ""},
+		{[]string{"name: deeper"},
+			"mine-0.yaml:1:7: name: found deeper, which experiments/published/deeper.yaml has already, expected a new name", ""},
+		{[]string{"name: a", "name: a"}, "mine-1.yaml:1:7: name: found a, which mine-0.yaml has already, expected a new name", ""},
+		{[]string{"name: a\nclaims: [{better_than: deeepr}]"},
+			`mine-0.yaml:2:24: found the unknown experiment "deeepr", expected one of ` + strings.Join(names(all(t)), ", ") + ", a",
+			"did you mean deeper?"},
+		{[]string{"name: a\nclaims: [{better_than: something}]"},
+			`mine-0.yaml:2:24: found the unknown experiment "something", expected one of ` + strings.Join(names(all(t)), ", ") + ", a", ""},
+		{[]string{"name: a\nclaims: [{better_than: a}]"}, "mine-0.yaml:2:24: found the experiment itself, expected another one", ""},
 	} {
-		all, err := published.Add(known, c.more...)
+		got, err := known(t, c.files...)
 		if c.message == "" {
-			if want := append(names(known), names(c.more)...); err != nil || !slices.Equal(names(all), want) {
-				t.Errorf("%v: found %v, %v, expected %v", names(c.more), names(all), err, want)
+			mine := got[len(got)-2]
+			if err != nil || mine.Name != "a" || mine.File != "mine-0.yaml" || !mine.Own || got[0].Own || len(got) != len(all(t))+2 {
+				t.Errorf("found %+v, %v", mine, err)
 			}
 			continue
 		}
-		var problem *published.Error
-		if !errors.As(err, &problem) || err.Error() != c.message || problem.Hint() != c.hint {
-			t.Errorf("%v:\n   found %v\nexpected %s and the hint %q", names(c.more), err, c.message, c.hint)
-		}
+		checkError(t, err, c.message, c.hint)
 	}
-	if len(known) != 2 {
-		t.Error("found that Add changed what it was given")
+}
+
+// checkError compares the first line of an error, and its hint.
+func checkError(t *testing.T, err error, message, hint string) {
+	t.Helper()
+	var problem *published.Error
+	if !errors.As(err, &problem) {
+		t.Errorf("found %v, expected %s", err, message)
+		return
+	}
+	if found, _, _ := strings.Cut(problem.Error(), "\n"); found != message || problem.Hint() != hint {
+		t.Errorf("\n   found %s and the hint %q\nexpected %s and the hint %q", found, problem.Hint(), message, hint)
 	}
 }
 
 func TestChoose(t *testing.T) {
 	post := all(t)
-	mine, yours := experiment("mine", "yours", "best"), experiment("yours", "mine")
-	mine.Own, yours.Own = true, true
-	own, err := published.Add(post, mine, yours)
+	own, err := known(t, "name: mine\nclaims: [{better_than: yours}, {better_than: best}]", "name: yours\nclaims: [{better_than: mine}]")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,13 +192,9 @@ func TestChoose(t *testing.T) {
 	}
 	for _, c := range []struct{ name, hint string }{
 		{"bset", "did you mean best?"}, {"Deeper", "did you mean deeper?"}, {"smallerbatch", "did you mean smaller-batch?"},
-		{"attempt1", "did you mean attempt-1?"}, {"convolution", ""}, {"", ""},
+		{"attempt1", "did you mean attempt-1?"}, {"highr-lerning-rat", "did you mean higher-learning-rate?"}, {"convolution", ""}, {"", ""},
 	} {
 		_, err := published.Choose(post, []string{"best", c.name})
-		want := `experiment "` + c.name + `" is unknown, expected one of ` + strings.Join(names(post), ", ")
-		var problem *published.Error
-		if !errors.As(err, &problem) || err.Error() != want || problem.Hint() != c.hint {
-			t.Errorf("found %#v, expected %s with the hint %q", err, want, c.hint)
-		}
+		checkError(t, err, `experiment "`+c.name+`" is unknown, expected one of `+strings.Join(names(post), ", "), c.hint)
 	}
 }

@@ -37,21 +37,27 @@ type content struct {
 	Claims   []ast.Node `yaml:"claims"`
 }
 
-// settings are the deviations from [experiments.Defaults]. Those that are missing
-// here (seed, backend, TF32, steps per call) are chosen when the experiments run,
-// alike for all of them.
+// settings are the fields of [experiments.Config] that a file may set, as its keys.
+// Those that are missing here (seed, backend, TF32, steps per call) are chosen when
+// the experiments run, alike for all of them.
 type settings struct {
-	LayerSizes   []whole `yaml:"layer_sizes"`
-	Activation   string  `yaml:"activation"`
-	Epochs       whole   `yaml:"epochs"`
-	LearningRate number  `yaml:"learning_rate"`
-	BatchSize    whole   `yaml:"batch_size"`
-	Normalize    bool    `yaml:"normalize"`
-	Shuffle      bool    `yaml:"shuffle"`
-	Data         string  `yaml:"data"`
-	Validation   whole   `yaml:"validation"`
-	Init         string  `yaml:"init"`
+	LayerSizes   setting `yaml:"layer_sizes"`
+	Activation   setting `yaml:"activation"`
+	Epochs       setting `yaml:"epochs"`
+	LearningRate setting `yaml:"learning_rate"`
+	BatchSize    setting `yaml:"batch_size"`
+	Normalize    setting `yaml:"normalize"`
+	Shuffle      setting `yaml:"shuffle"`
+	Data         setting `yaml:"data"`
+	Validation   setting `yaml:"validation"`
+	Init         setting `yaml:"init"`
 }
+
+// setting points to the field that takes a value.
+type setting struct{ field any }
+
+// UnmarshalYAML sets the field.
+func (s setting) UnmarshalYAML(n ast.Node) error { return decode(n, s.field) }
 
 // load reads the experiment of a user's file.
 func load(path string) (Experiment, error) {
@@ -74,19 +80,18 @@ func load(path string) (Experiment, error) {
 // experiments are checked by [Add], not here. Errors are an [*Error] for the
 // first problem.
 func Parse(file string, text []byte) (Experiment, error) {
-	body, err := parseYAML(text)
-	if err != nil {
-		return Experiment{}, inFile(file, err)
-	}
-	e := Experiment{File: file, body: body}
-	if err := e.read(); err != nil {
+	e := Experiment{File: file}
+	if err := e.read(text); err != nil {
 		return Experiment{}, inFile(file, err)
 	}
 	return e, nil
 }
 
-// read reads the experiment from its body.
-func (e *Experiment) read() error {
+// read reads the experiment from a text.
+func (e *Experiment) read(text []byte) (err error) {
+	if e.body, err = parseYAML(text); err != nil {
+		return err
+	}
 	var c content
 	if err := decode(e.body, &c); err != nil {
 		return err
@@ -102,7 +107,6 @@ func (e *Experiment) read() error {
 	if e.Title == "" {
 		e.Title = e.Name
 	}
-	var err error
 	if e.Config, err = configOf(c.Settings); err != nil {
 		return err
 	}
@@ -129,22 +133,13 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	if n == nil {
 		return c, nil
 	}
-	s := settings{
-		Activation: c.Activation, Epochs: whole(c.Epochs), LearningRate: number(c.LearningRate), BatchSize: whole(c.BatchSize),
-		Normalize: c.Normalize, Shuffle: c.Shuffle, Data: c.Data, Validation: whole(c.Validation), Init: c.Init,
+	into := settings{
+		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize},
+		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data}, setting{&c.Validation}, setting{&c.Init},
 	}
-	if err := decode(n, &s); err != nil {
+	if err := decode(n, &into); err != nil {
 		return c, err
 	}
-	if s.LayerSizes != nil {
-		c.LayerSizes = make([]int, len(s.LayerSizes))
-		for i, width := range s.LayerSizes {
-			c.LayerSizes[i] = int(width)
-		}
-	}
-	c.Activation, c.Epochs, c.LearningRate, c.BatchSize = s.Activation, int(s.Epochs), float64(s.LearningRate), int(s.BatchSize)
-	c.Normalize, c.Shuffle, c.Data, c.Validation, c.Init = s.Normalize, s.Shuffle, s.Data, int(s.Validation), s.Init
-
 	err := c.Validate()
 	var problems experiments.Problems
 	if errors.As(err, &problems) {
@@ -182,41 +177,42 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 		known = append(known, string(row.name))
 	}
 	values, err := fields(n, known...)
-	if err != nil {
-		return claim, err
-	}
-	if source := values["source"]; source != nil {
-		err = decode(source, &claim.Source)
-		claim.Source = oneLine(claim.Source)
-	}
-	if expected := values["expected"]; expected != nil && err == nil {
-		err = decode(expected, &claim.Expected)
-	}
-	for _, row := range kinds {
-		terms := values[string(row.name)]
+	for _, key := range known {
+		value := values[key]
 		switch {
 		case err != nil:
 			return claim, err
-		case terms != nil && claim.Kind != "":
-			return claim, wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, row.name)
-		case terms != nil:
-			claim.Kind = row.name
-			err = claim.readTerms(terms, row)
+		case value == nil:
+		case key == "source":
+			err = decode(value, &claim.Source)
+		case key == "expected":
+			err = decode(value, &claim.Expected)
+		case claim.Kind != "":
+			err = wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, key)
+		default:
+			claim.Kind = Kind(key)
+			err = claim.readTerms(value)
 		}
 	}
+	claim.Source = oneLine(claim.Source)
 	if err == nil && claim.Kind == "" {
 		err = wrong(n, "found a claim of no kind, expected one of %s", strings.Join(known[2:], ", "))
 	}
 	return claim, err
 }
 
-// readTerms reads what a claim of a kind says, within what is possible for it.
-func (c *Claim) readTerms(n ast.Node, row kind) error {
+// readTerms reads what a claim of its kind says, within what is possible for it.
+func (c *Claim) readTerms(n ast.Node) error {
+	row := c.Kind.row()
 	if row.fields == nil {
 		return decode(n, &c.Reference)
 	}
 	values, err := fields(n, row.fields...)
 	least, most := row.unit.bounds(c.Epochs)
+	classes := dataset.MaxClasses
+	if c.Digits {
+		classes = mnistDigits
+	}
 	for _, field := range row.fields {
 		value := values[field]
 		switch {
@@ -226,28 +222,27 @@ func (c *Claim) readTerms(n ast.Node, row kind) error {
 			return wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
 		case field == "experiment":
 			err = decode(value, &c.Reference)
-		case field == "class" && c.Digits:
-			err = decodeBetween(value, (*whole)(&c.Class), 0, mnistDigits-1)
 		case field == "class":
-			err = decodeBetween(value, (*whole)(&c.Class), 0, dataset.MaxClasses-1)
+			err = decodeBetween(value, &c.Class, 0, classes-1)
 		case field == "over" && c.Epochs <= row.spare:
 			err = wrong(value, "found an experiment of %s, expected more for this kind of claim", plural(c.Epochs, "epoch"))
 		case field == "over":
-			err = decodeBetween(value, (*whole)(&c.Over), 1, whole(c.Epochs-row.spare))
+			err = decodeBetween(value, &c.Over, 1, c.Epochs-row.spare)
 		case field == "value" && row.unit == epoch:
-			var first whole
-			err = decodeBetween(value, &first, whole(least), whole(most))
+			var first int
+			err = decodeBetween(value, &first, 1, c.Epochs)
 			c.Value = float64(first)
 		case field == "value":
-			err = decodeBetween(value, (*number)(&c.Value), number(least), number(most))
+			err = decodeBetween(value, &c.Value, least, most)
 		case field == "tolerance": // above 0: otherwise no interval would ever lie within it
-			err = decodeBetween(value, (*number)(&c.Tolerance), 1e-6, number(most))
+			err = decodeBetween(value, &c.Tolerance, 1e-6, most)
 		}
 	}
 	return err
 }
 
-func decodeBetween[T whole | number](n ast.Node, value *T, least, most T) error {
+// decodeBetween reads a number from least to most.
+func decodeBetween[T int | float64](n ast.Node, value *T, least, most T) error {
 	if err := decode(n, value); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package published
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -118,30 +119,18 @@ func parseYAML(text []byte) (ast.Node, error) {
 	if body == nil {
 		return nil, &Error{Text: "found an empty file, expected an experiment with at least a name"}
 	}
-	var refused refusal
-	ast.Walk(&refused, body)
-	return body, refused.err
-}
-
-// refusal finds what no experiment's file needs: aliases, which can blow up a
-// file, tags, which change types, and keys without a value, which the decoder
-// would take for the default.
-type refusal struct{ err error }
-
-func (r *refusal) Visit(n ast.Node) ast.Visitor {
-	switch n.(type) {
-	case *ast.AnchorNode, *ast.AliasNode, *ast.MergeKeyNode, *ast.TagNode:
-		r.err = wrong(n, "found an anchor, an alias or a tag, expected a plain value")
-	case *ast.NullNode:
-		r.err = wrong(n, "found nothing, expected a value")
+	// Aliases can blow up a file, tags change types, and the decoder would take a key
+	// without a value for the default.
+	for _, kind := range []ast.NodeType{ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType} {
+		if found := ast.Filter(kind, body); len(found) > 0 {
+			return nil, wrong(found[0], "found an anchor, an alias or a tag, expected a plain value")
+		}
 	}
-	if r.err != nil {
-		return nil
+	if found := ast.Filter(ast.NullType, body); len(found) > 0 {
+		return nil, wrong(found[0], "found nothing, expected a value")
 	}
-	return r
+	return body, nil
 }
-
-func decode(n ast.Node, into any) error { return yaml.NodeToValue(n, into, yaml.Strict()) }
 
 // nodeAt is the value at a path such as "$.settings.epochs", nil if there is none.
 func nodeAt(body ast.Node, path string) (n ast.Node) {
@@ -156,38 +145,28 @@ func nodeAt(body ast.Node, path string) (n ast.Node) {
 // refused: readers disagree on them.
 var numeral = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
 
-// numeralOf is the text of a number, "" for anything else. goccy/go-yaml takes
-// some numbers, such as 1e-3, for texts, so that the kind of the node does not tell.
-func numeralOf(n ast.Node) string {
-	switch t := n.GetToken(); t.Type {
-	case token.SingleQuoteType, token.DoubleQuoteType:
-		return ""
+// decode reads a value with the library, but for numbers: it would take 3.5 for
+// the whole number 3 and "64" for a number, and takes 1e-3 for a text.
+func decode(n ast.Node, into any) error {
+	var err error
+	switch into := into.(type) {
+	case *int:
+		if *into, err = strconv.Atoi(numeral.FindString(n.String())); err != nil {
+			return wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
+		}
+	case *float64:
+		if *into, err = strconv.ParseFloat(numeral.FindString(n.String()), 64); err != nil {
+			return wrong(n, "found %.40q, expected a number", n.GetToken().Value)
+		}
+	case *[]int:
+		var numbers []ast.Node
+		err = decode(n, &numbers)
+		*into = make([]int, len(numbers))
+		for i, number := range numbers {
+			err = cmp.Or(err, decode(number, &(*into)[i]))
+		}
 	default:
-		return numeral.FindString(t.Value)
+		err = yaml.NodeToValue(n, into, yaml.Strict())
 	}
-}
-
-// whole is a whole number. The library's own decoding would take 3.5 for 3, and
-// "64" and 1e2 for numbers as well.
-type whole int
-
-func (w *whole) UnmarshalYAML(n ast.Node) error {
-	value, err := strconv.Atoi(numeralOf(n))
-	if err != nil {
-		return wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
-	}
-	*w = whole(value)
-	return nil
-}
-
-// number is a finite number.
-type number float64
-
-func (x *number) UnmarshalYAML(n ast.Node) error {
-	value, err := strconv.ParseFloat(numeralOf(n), 64)
-	if err != nil {
-		return wrong(n, "found %.40q, expected a number", n.GetToken().Value)
-	}
-	*x = number(value)
-	return nil
+	return err
 }
