@@ -64,10 +64,7 @@ var kinds = []kind{
 	{
 		name: ClassAccuracy, fields: []string{"class", "value", "tolerance"}, unit: percent,
 		text: func(c Claim) string {
-			if c.Digits {
-				return fmt.Sprintf("accuracy of digit %d", c.Class)
-			}
-			return fmt.Sprintf("accuracy of class %d", c.Class)
+			return fmt.Sprintf("accuracy of %s %d", map[bool]string{true: "digit", false: "class"}[c.Digits], c.Class)
 		},
 		measure: func(c Claim, run, _ record.Record) float64 { return classAccuracy(run.Test.Confusion, c.Class) },
 	},
@@ -161,10 +158,10 @@ func (c Claim) Measure(run, reference record.Record) float64 {
 func (c Claim) String() string { return c.Kind.row().text(c) }
 
 func plural(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
+	if n != 1 {
+		what += "s"
 	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%d %s", n, what)
 }
 
 // Published is what the claim says: "89.4% ± 0.4", "epoch 7 ± 1", "above attempt-1".

@@ -104,28 +104,20 @@ func Known(files ...string) ([]Experiment, error) {
 	names := namesOf(known)
 	for i, e := range known {
 		if first := slices.Index(names, e.Name); first < i {
-			return nil, e.wrong("$.name", "name: found %s, which %s has already, expected a new name", e.Name, known[first].File)
+			return nil, inFile(e.File, wrong(nodeAt(e.body, "$.name"),
+				"name: found %s, which %s has already, expected a new name", e.Name, known[first].File))
 		}
 		for i, c := range e.Claims {
-			at := fmt.Sprintf("$.claims[%d].%s", i, c.Kind)
+			at := nodeAt(e.body, fmt.Sprintf("$.claims[%d].%s", i, c.Kind))
 			switch {
 			case c.Reference == e.Name:
-				return nil, e.wrong(at, "found the experiment itself, expected another one")
+				return nil, inFile(e.File, wrong(at, "found the experiment itself, expected another one"))
 			case c.Reference != "" && !slices.Contains(names, c.Reference):
-				err := e.wrong(at, "found the unknown experiment %.40q, expected one of %s", c.Reference, strings.Join(names, ", "))
-				err.Advice = didYouMean(c.Reference, names)
-				return nil, err
+				return nil, inFile(e.File, unknown(at, "found the unknown experiment %.40q", c.Reference, names))
 			}
 		}
 	}
 	return known, nil
-}
-
-// wrong is an error at a path of the experiment's file.
-func (e Experiment) wrong(path, format string, values ...any) *Error {
-	err := wrong(nodeAt(e.body, path), format, values...)
-	err.File = e.File
-	return err
 }
 
 func namesOf(all []Experiment) []string {
@@ -145,8 +137,7 @@ func Choose(known []Experiment, names []string) ([]Experiment, error) {
 	all := namesOf(known)
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			return nil, &Error{Text: fmt.Sprintf("experiment %.40q is unknown, expected one of %s", name, strings.Join(all, ", ")),
-				Advice: didYouMean(name, all)}
+			return nil, unknown(nil, "experiment %.40q is unknown", name, all)
 		}
 	}
 	chosen := map[string]bool{}
@@ -170,33 +161,4 @@ func Choose(known []Experiment, names []string) ([]Experiment, error) {
 		return known, nil
 	}
 	return slices.DeleteFunc(slices.Clone(known), func(e Experiment) bool { return !chosen[e.Name] }), nil
-}
-
-// didYouMean is the advice for a name that is none of the known ones: the nearest
-// of them, or "" if none is near.
-func didYouMean(name string, known []string) string {
-	for edits := range min(len(name), max(2, len(name)/3)+1, 7) { // near takes 3 times as long for each
-		for _, candidate := range known {
-			if near(strings.ToLower(name), candidate, edits) {
-				return "did you mean " + candidate + "?"
-			}
-		}
-	}
-	return ""
-}
-
-// near reports whether at most so many bytes must be inserted, deleted or replaced
-// to make b of a.
-func near(a, b string, edits int) bool {
-	for a != "" && b != "" && a[0] == b[0] {
-		a, b = a[1:], b[1:]
-	}
-	switch {
-	case a == "" || b == "":
-		return len(a)+len(b) <= edits
-	case edits == 0:
-		return false
-	default:
-		return near(a[1:], b, edits-1) || near(a, b[1:], edits-1) || near(a[1:], b[1:], edits-1)
-	}
 }

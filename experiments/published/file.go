@@ -1,6 +1,7 @@
 package published
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"maps"
@@ -77,7 +78,7 @@ func load(path string) (Experiment, error) {
 
 // Parse reads an experiment from the text of a YAML file of at most MaxFileBytes.
 // What the settings leave out is as in [experiments.Defaults]. Names of other
-// experiments are checked by [Add], not here. Errors are an [*Error] for the
+// experiments are checked by [Known], not here. Errors are an [*Error] for the
 // first problem.
 func Parse(file string, text []byte) (Experiment, error) {
 	e := Experiment{File: file}
@@ -103,10 +104,7 @@ func (e *Experiment) read(text []byte) (err error) {
 		return wrong(nodeAt(e.body, "$.name"),
 			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", c.Name, maxName)
 	}
-	e.Name, e.Title, e.Why = c.Name, oneLine(c.Title), oneLine(c.Why)
-	if e.Title == "" {
-		e.Title = e.Name
-	}
+	e.Name, e.Title, e.Why = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why)
 	if e.Config, err = configOf(c.Settings); err != nil {
 		return err
 	}
@@ -160,9 +158,7 @@ func fields(n ast.Node, known ...string) (values map[string]ast.Node, err error)
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if !slices.Contains(known, key) {
-			err := wrong(values[key], "found the key %.40q, expected one of %s", key, strings.Join(known, ", "))
-			err.Advice = didYouMean(key, known)
-			return nil, err
+			return nil, unknown(values[key], "found the key %.40q", key, known)
 		}
 	}
 	return values, nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -59,8 +58,10 @@ func (o Options) Validate() error {
 // and the other is none.
 func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
 	if o.Quick {
-		o.Seeds = 1
-		chosen = shortened(chosen)
+		o.Seeds, chosen = 1, slices.Clone(chosen)
+		for i := range chosen {
+			chosen[i].Config.Epochs, chosen[i].Claims = min(chosen[i].Config.Epochs, QuickEpochs), nil
+		}
 	}
 	if err := o.Validate(); err != nil {
 		return Results{}, err
@@ -122,46 +123,28 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	return r, nil
 }
 
-// shortened are the experiments as a smoke test runs them.
-func shortened(chosen []Experiment) []Experiment {
-	short := slices.Clone(chosen)
-	for i := range short {
-		short[i].Config.Epochs = min(short[i].Config.Epochs, QuickEpochs)
-		short[i].Claims = nil
-	}
-	return short
-}
-
 // readResults reads the results that a folder holds already, none if it is new.
 func readResults(folder string, quick bool) (Results, error) {
 	var before Results
 	path := filepath.Join(folder, ResultsFile)
-	file, err := regular.Open(path)
+	text, err := regular.Read(path, maxResults)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Results{}, nil
+		return before, nil
 	} else if err != nil {
-		return Results{}, fmt.Errorf("results: %w", err)
+		return before, fmt.Errorf("results: %w", err)
 	}
-	defer file.Close()
-	switch err = json.NewDecoder(io.LimitReader(file, maxResults)).Decode(&before); {
+	kind := map[bool]string{true: "a smoke test", false: "a full reproduction"}
+	switch err = json.Unmarshal(text, &before); {
 	case err != nil:
-		err = fmt.Errorf("%s: %w; another program wrote it: choose another folder", path, err)
+		err = fmt.Errorf("%w; another program wrote it: choose another folder", err)
 	case before.Schema != Schema:
-		err = fmt.Errorf("%s: found schema %d, expected %d; another version wrote it: choose another folder", path, before.Schema, Schema)
+		err = fmt.Errorf("found schema %d, expected %d; another version wrote it: choose another folder", before.Schema, Schema)
 	case before.Quick != quick:
-		err = fmt.Errorf("%s: found the results of %s, expected those of %s; choose another folder", path, kindOf(before.Quick), kindOf(quick))
+		err = fmt.Errorf("found the results of %s, expected those of %s; choose another folder", kind[before.Quick], kind[quick])
+	default:
+		return before, nil
 	}
-	if err != nil {
-		return Results{}, fmt.Errorf("results: %w", err)
-	}
-	return before, nil
-}
-
-func kindOf(quick bool) string {
-	if quick {
-		return "a smoke test"
-	}
-	return "a full reproduction"
+	return before, fmt.Errorf("results: %s: %w", path, err)
 }
 
 // reread reads the records of an experiment of the results that a folder holds.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -70,6 +71,37 @@ func wrong(n ast.Node, format string, values ...any) *Error {
 	return e
 }
 
+// unknown is an error at a name that is none of the known ones. Its advice is the
+// nearest of them, if one is near.
+func unknown(n ast.Node, found, name string, known []string) *Error {
+	err := wrong(n, found+", expected one of %s", name, strings.Join(known, ", "))
+	for edits := range min(len(name), max(2, len(name)/3)+1, 7) { // near takes 3 times as long for each
+		for _, candidate := range known {
+			if near(strings.ToLower(name), candidate, edits) {
+				err.Advice = "did you mean " + candidate + "?"
+				return err
+			}
+		}
+	}
+	return err
+}
+
+// near reports whether at most so many bytes must be inserted, deleted or replaced
+// to make b of a.
+func near(a, b string, edits int) bool {
+	for a != "" && b != "" && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	switch {
+	case a == "" || b == "":
+		return len(a)+len(b) <= edits
+	case edits == 0:
+		return false
+	default:
+		return near(a[1:], b, edits-1) || near(a, b[1:], edits-1) || near(a[1:], b[1:], edits-1)
+	}
+}
+
 // inFile makes of any error one that names the file, and of the library's one
 // that shows the place.
 func inFile(file string, err error) *Error {
@@ -106,19 +138,15 @@ func parseYAML(text []byte) (ast.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	var body ast.Node
-	for _, document := range tree.Docs {
-		switch {
-		case document.Body == nil:
-		case body != nil:
-			return nil, wrong(document.Body, "found a second document, expected one")
-		default:
-			body = document.Body
-		}
-	}
-	if body == nil {
+	documents := slices.DeleteFunc(tree.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
+	switch len(documents) {
+	case 0:
 		return nil, &Error{Text: "found an empty file, expected an experiment with at least a name"}
+	case 1:
+	default:
+		return nil, wrong(documents[1].Body, "found a second document, expected one")
 	}
+	body := documents[0].Body
 	// Aliases can blow up a file, tags change types, and the decoder would take a key
 	// without a value for the default.
 	for _, kind := range []ast.NodeType{ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType} {
