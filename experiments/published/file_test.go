@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -124,7 +125,6 @@ func TestBadFiles(t *testing.T) {
 		{"name: a\n<<: {}\n", ":2:1: found an anchor, an alias or a tag, expected a plain value"},
 		{"name: a\nname: b\n", `:2:1: mapping key "name" already defined at [1:1]`},
 		{settings + "Epochs: 3\n", `:3:3: unknown field "Epochs"`},
-		{settings + "seed: 3\n", `:3:3: unknown field "seed"`},
 		{settings + "epochs: 3\n  epochs: 4\n", `:4:3: mapping key "epochs" already defined at [3:3]`},
 
 		// types
@@ -140,14 +140,11 @@ func TestBadFiles(t *testing.T) {
 		{settings + "learning_rate: fast\n", `:3:18: found "fast", expected a number`},
 		{settings + "learning_rate: '1'\n", `:3:18: found "1", expected a number`},
 		{settings + "learning_rate: .inf\n", `:3:18: found ".inf", expected a number`},
-		{settings + "learning_rate: .nan\n", `:3:18: found ".nan", expected a number`},
 		{settings + "learning_rate: 1e999\n", `:3:18: found "1e999", expected a number`},
-		{settings + "learning_rate: [1]\n", `:3:18: found "[", expected a number`},
 		{settings + "batch_size: 3.5\n", `:3:15: found "3.5", expected a whole number`},
 		{settings + "batch_size: 3.0\n", `:3:15: found "3.0", expected a whole number`},
 		{settings + "batch_size: 1e2\n", `:3:15: found "1e2", expected a whole number`},
 		{settings + "batch_size: \"64\"\n", `:3:15: found "64", expected a whole number`},
-		{settings + "batch_size: .inf\n", `:3:15: found ".inf", expected a whole number`},
 		{settings + "batch_size: .nan\n", `:3:15: found ".nan", expected a whole number`},
 		{settings + "batch_size: 1_000\n", `:3:15: found "1_000", expected a whole number`},
 		{settings + "batch_size: 010\n", `:3:15: found "010", expected a whole number`},
@@ -155,7 +152,6 @@ func TestBadFiles(t *testing.T) {
 		{settings + "batch_size: 99999999999999999999\n", `:3:15: found "99999999999999999999", expected a whole number`},
 		{settings + "batch_size: null\n", ":3:15: found nothing, expected a value"},
 		{settings + "batch_size: [64]\n", `:3:15: found "[", expected a whole number`},
-		{settings + "batch_size: {a: 1}\n", `:3:15: found "{", expected a whole number`},
 		{settings + "batch_size: true\n", `:3:15: found "true", expected a whole number`},
 		{settings + "normalize: yes\n", `:3:14: found "yes", expected true or false`},
 		{settings + "normalize: 1\n", `:3:14: found "1", expected true or false`},
@@ -257,19 +253,60 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
-// TestHostileFilesAreQuick shows that the bounds hold where goccy/go-yaml takes
-// time that grows with the square of the depth.
-func TestHostileFilesAreQuick(t *testing.T) {
-	for _, part := range []string{"[", "{", "- ", "? ", "a: ", "!a ", "&a ", "[]", "\"\\", "a\n", "#\n", "a: b\n"} {
-		for _, size := range []int{2000, published.MaxFileBytes} {
-			text := strings.Repeat(part, size/len(part))
-			start := time.Now()
-			if _, err := published.Parse("f", []byte(text)); err == nil {
-				t.Errorf("%d bytes of %q: found no error, expected one", size, part)
-			}
-			if took := time.Since(start); took > 3*time.Second {
-				t.Errorf("%d bytes of %q: took %v, expected well below a second", size, part, took)
-			}
+// laughs is the YAML that a reader which follows aliases blows up to 9 to the
+// power of levels words.
+func laughs(levels int) string {
+	var text strings.Builder
+	text.WriteString("why: &a0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n")
+	for i := 1; i < levels; i++ {
+		fmt.Fprintf(&text, "a%d: &a%d [%s*a%d]\n", i, i, strings.Repeat(fmt.Sprintf("*a%d, ", i-1), 8), i-1)
+	}
+	return text.String()
+}
+
+// What a file takes to be read, in time and in memory, is bounded by its length,
+// which is bounded as well, and by the number of its words and signs: goccy/go-yaml
+// takes time that grows with the square of the depth.
+func TestHostileFilesTakeLittle(t *testing.T) {
+	longest := func(part string) string { return strings.Repeat(part, published.MaxFileBytes/len(part)) }
+	texts := map[string]string{
+		"billion laughs":       laughs(10),
+		"laughs in a setting":  "name: a\nsettings: {layer_sizes: &a [1], activation: *a}\n",
+		"an alias of itself":   "name: &a [*a]\n",
+		"merged":               "name: &a {b: c}\nsettings:\n  <<: *a\n",
+		"aliases":              "name: &a x\nwhy: [" + strings.Repeat("*a, ", 400) + "]\n",
+		"deep mapping":         longest("{a: "),
+		"one line":             "name: " + longest("x"),
+		"one comment":          "#" + longest("x"),
+		"blank lines":          longest("\n"),
+		"a long text":          "name: a\nwhy: |\n" + longest("  x\n"),
+		"many documents":       longest("---\n"),
+		"longer than it may":   longest("a") + "aa",
+		"an endless number":    "name: a\nsettings: {epochs: " + strings.Repeat("9", 60_000) + "}\n",
+		"a number of zeros":    "name: a\nsettings: {learning_rate: 0." + strings.Repeat("0", 60_000) + "1}\n",
+		"an enormous exponent": "name: a\nsettings: {learning_rate: 1e" + strings.Repeat("9", 60_000) + "}\n",
+		"a name near nothing":  "name: a\nclaims: [{" + strings.Repeat("better_than", 5_000) + ": b}]\n",
+	}
+	for _, part := range []string{"[", "{", "- ", "? ", "a: ", "!a ", "&a ", "[]", "\"\\", "a", "a\n", "#\n", "a: b\n"} {
+		texts[fmt.Sprintf("repeated %q", part)] = strings.Repeat(part, 2000/len(part))
+		texts[fmt.Sprintf("repeated %q, as long as can be", part)] = longest(part)
+	}
+	for name, text := range texts {
+		start := time.Now()
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := published.Parse("f", []byte(text))
+		runtime.ReadMemStats(&after)
+		if took := time.Since(start); took > 3*time.Second {
+			t.Errorf("%s: took %v, expected well below a second", name, took)
+		}
+		if bytes := after.TotalAlloc - before.TotalAlloc; bytes > 96<<20 {
+			t.Errorf("%s: found %d bytes allocated for a file of %d", name, bytes, len(text))
+		}
+		var problem *published.Error
+		manyLines := strings.Contains(name, `"a\n"`) // one text, and all of its lines are the place
+		if !errors.As(err, &problem) || len(err.Error()) > 4000 && !manyLines {
+			t.Errorf("%s: found error %.4000v, expected a short one that says what is wrong", name, err)
 		}
 	}
 }

@@ -38,7 +38,6 @@ func made() []published.Experiment {
 // reproduce reproduces with so many seeds, and writes results.json as the report does.
 func reproduce(t *testing.T, chosen []published.Experiment, o published.Options) published.Results {
 	t.Helper()
-	o.Jobs, o.Backend = 2, "go"
 	r, err := published.Reproduce(context.Background(), chosen, o)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +58,7 @@ func writeResults(t *testing.T, folder string, r published.Results) {
 }
 
 func optionsFor(folder string, seeds int, command string) published.Options {
-	return published.Options{Options: study.Options{Folder: folder}, Seeds: seeds, Command: command}
+	return published.Options{Options: study.Options{Folder: folder, Jobs: 2, Backend: "go"}, Seeds: seeds, Command: command}
 }
 
 func resultNames(r published.Results) (names []string) {
@@ -177,9 +176,7 @@ func TestReproduceRefuses(t *testing.T) {
 	} {
 		r.Schema, r.Quick = c.schema, c.quick
 		writeResults(t, folder, r)
-		o := optionsFor(folder, 2, "")
-		o.Backend = "go"
-		if _, err := published.Reproduce(context.Background(), made(), o); err == nil || err.Error() != c.want {
+		if _, err := published.Reproduce(context.Background(), made(), optionsFor(folder, 2, "")); err == nil || err.Error() != c.want {
 			t.Errorf("found error %v, expected %s", err, c.want)
 		}
 	}
@@ -192,10 +189,8 @@ func TestReproduceRefuses(t *testing.T) {
 	if err := os.WriteFile(evaluation, []byte(`{"confusion": [[1, 0], [0, 1]]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	o = optionsFor(folder, 2, "")
-	o.Backend = "go"
 	want = "results: runs/slow-seed1: found 2 classes, expected 3 as the other runs of slow have"
-	if _, err := published.Reproduce(context.Background(), made()[:1], o); err == nil || err.Error() != want {
+	if _, err := published.Reproduce(context.Background(), made()[:1], optionsFor(folder, 2, "")); err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}
 }
