@@ -102,12 +102,6 @@ func TestAllAreComplete(t *testing.T) {
 			if c.Source == "" {
 				t.Errorf("%s: %v: found no source", e.Name, c)
 			}
-			if c.Expected == e.Normalized {
-				t.Errorf("%s: %v: found expected %v, expected the published ones and only those", e.Name, c, c.Expected)
-			}
-			if c.Reference != "" && strings.HasSuffix(c.Reference, published.NormalizedSuffix) != e.Normalized {
-				t.Errorf("%s: %v: found a comparison across the inputs", e.Name, c)
-			}
 		}
 		// The twin differs in its inputs and in nothing else.
 		twin := known[i^1]
