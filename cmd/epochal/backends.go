@@ -58,13 +58,11 @@ func listBackends(c *cobra.Command, t *terminal) error {
 			hints = append(hints, status.Name+": "+status.Hint)
 		}
 	}
-	if err := t.table("", 2, rows...); err != nil {
-		return err
-	}
+	err := t.table("", 2, rows...)
 	for _, hint := range hints {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
 	}
-	return nil
+	return err
 }
 
 // printInstallation shows how far an installation is: a live line at a terminal,

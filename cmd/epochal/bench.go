@@ -34,12 +34,9 @@ func newBench(t *terminal) *cobra.Command {
 	var quick, requirements bool
 	var networks, steps []string
 	out := benchOutput{terminal: t, format: "table"}
-	var peers strings.Builder
-	for i, peer := range bench.Peers {
-		if i > 0 {
-			peers.WriteByte(';')
-		}
-		fmt.Fprintf(&peers, "\n  %-13s %s", peer.Name, peer.About)
+	var peers []string
+	for _, peer := range bench.Peers {
+		peers = append(peers, fmt.Sprintf("\n  %-13s %s", peer.Name, peer.About))
 	}
 	command := &cobra.Command{
 		Use:   "bench",
@@ -53,7 +50,7 @@ the cells take turns. Numbers are medians of the rounds with 95% confidence
 intervals. A cell that crashes, hangs or answers nonsense becomes a row with the
 reason, and the others go on.
 
---peer measures the same work in Python, in turns with epochal:` + peers.String() + `.
+--peer measures the same work in Python, in turns with epochal:` + strings.Join(peers, ";") + `.
 
 Exit code 1 means that a cell failed, or that a backend or a peer requested by
 name could not be measured. The results are printed all the same.`,
@@ -81,7 +78,7 @@ name could not be measured. The results are printed all the same.`,
 				return problems
 			}
 			o.CommandLine = recordedCommand()
-			printer := &benchPrinter{terminal: t, now: time.Now, started: time.Now()}
+			printer := &benchPrinter{terminal: t, started: time.Now()}
 			o.Observer = printer.observe
 			if !t.redraws {
 				ticker := time.NewTicker(progressInterval)
@@ -207,34 +204,26 @@ func (o *benchOutput) check() experiments.Problems {
 // write prints the results and writes the files. complete tells whether the
 // benchmark ran to its end; if not, no file that is there already is replaced.
 func (o *benchOutput) write(r bench.Results, complete bool) error {
-	errs := []error{benchFormats[o.format](o.out, r)}
-	for _, file := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
-		{o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }},
-		{o.figure, func(w io.Writer) error {
-			format, err := figures.FormatOf(o.figure)
-			if err != nil {
-				return err
-			}
-			return report.BenchFigure(w, format, r)
-		}},
-	} {
-		if file.name == "" {
-			continue
+	write := func(file string, report func(io.Writer) error) error {
+		if file == "" {
+			return nil
 		}
-		if _, err := os.Lstat(file.name); err == nil && !complete {
-			o.note("%s is left as it was: the benchmark did not run to its end", file.name)
-			continue
+		if _, err := os.Lstat(file); err == nil && !complete {
+			o.note("%s is left as it was: the benchmark did not run to its end", file)
+			return nil
 		}
 		var content bytes.Buffer
-		if err := file.write(&content); err != nil {
-			return errors.Join(append(errs, err)...)
+		if err := report(&content); err != nil {
+			return err
 		}
-		errs = append(errs, regular.Write(file.name, content.Bytes()))
+		return regular.Write(file, content.Bytes())
 	}
-	return errors.Join(errs...)
+	return errors.Join(benchFormats[o.format](o.out, r),
+		write(o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }),
+		write(o.figure, func(w io.Writer) error {
+			format, _ := figures.FormatOf(o.figure) // check has seen to it
+			return report.BenchFigure(w, format, r)
+		}))
 }
 
 // progressInterval is how often a benchmark tells in a pipe how far it is.
@@ -243,7 +232,6 @@ const progressInterval = 30 * time.Second
 // benchPrinter prints the progress of a benchmark.
 type benchPrinter struct {
 	*terminal
-	now     func() time.Time
 	started time.Time
 
 	mutex sync.Mutex
@@ -257,7 +245,7 @@ func (p *benchPrinter) observe(event bench.Event) {
 		p.note("measuring; cells: %d, peers: %d, rounds: %d", e.Cells, e.Peers, e.Rounds)
 	case bench.Measuring:
 		p.mutex.Lock()
-		p.last, p.since = e, p.now()
+		p.last, p.since = e, time.Now()
 		p.mutex.Unlock()
 		left := ""
 		if e.Left > 0 {

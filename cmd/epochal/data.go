@@ -82,17 +82,17 @@ func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, 
 
 // describe prints what there is to know of d.
 func describe(t *terminal, d *dataset.Dataset) error {
-	table := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(t.out, "%s: %d training and %d test images of %dx%d pixels, %d classes\n",
+	t.printf("%s: %d training and %d test images of %dx%d pixels, %d classes\n",
 		d.Name, d.Train.Len(), d.Test.Len(), d.Train.Rows, d.Train.Columns, d.Classes)
+	var text bytes.Buffer
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "class\ttrain\ttest\t")
 	train, test := d.Train.ClassCounts(d.Classes), d.Test.ClassCounts(d.Classes)
 	for class := range d.Classes {
 		fmt.Fprintf(table, "%d\t%d\t%d\t\n", class, train[class], test[class])
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("standard output: %w", err)
-	}
+	table.Flush()
+	t.printf("%s", text.String())
 	mean, deviation := dataset.Statistics(d.Train.Pixels)
 	return t.printf("training pixels: %d to %d, mean %.4f, deviation %.4f on a 0 to 1 scale\n",
 		slices.Min(d.Train.Pixels), slices.Max(d.Train.Pixels), mean, deviation)

@@ -147,15 +147,10 @@ type notMet struct{ error }
 
 // exitCode maps an error to the program's exit code.
 func exitCode(err error) int {
-	var usage usageError
-	var problem experiments.Problem
-	var problems experiments.Problems
-	var file *published.Error
-	var missed notMet
 	switch {
-	case errors.As(err, &usage), errors.As(err, &problem), errors.As(err, &problems), errors.As(err, &file):
+	case errors.As(err, new(usageError)), errors.As(err, new(experiments.Problem)), errors.As(err, new(*published.Error)):
 		return exitWrongUse
-	case errors.As(err, &missed):
+	case errors.As(err, new(notMet)):
 		return exitNotMet
 	default:
 		return exitFailed

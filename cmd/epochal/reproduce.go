@@ -1,7 +1,6 @@
 package main
 
 import (
-	"epochal/dataset"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/published"
 	"epochal/experiments/record"
@@ -73,8 +73,7 @@ Exit code 3 means that a claim which was expected to hold does not.`,
 				return usageError{err: fmt.Errorf("--quick and --seeds: found both, expected one; --quick runs one seed")}
 			}
 			o.Command = recordedCommand()
-			printer := &reproducePrinter{terminal: t}
-			o.Observer = printer.observe
+			o.Observer = t.observeStudy
 			results, err := published.Reproduce(c.Context(), chosen, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
@@ -123,45 +122,37 @@ func newList(t *terminal) *cobra.Command {
 				return err
 			}
 			for _, e := range known {
-				if err := t.printf("%s\n    %s\n", e.Name, e.Title); err != nil {
-					return err
-				}
+				t.printf("%s\n    %s\n", e.Name, e.Title)
 				for _, claim := range e.Claims {
-					if err := t.printf("    - %s: %s\n", claim, claim.Published()); err != nil {
-						return err
-					}
+					t.printf("    - %s: %s\n", claim, claim.Published())
 				}
 			}
-			return nil
+			return t.failed
 		},
 	}
 	command.Flags().StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	return command
 }
 
-// reproducePrinter prints the progress of a reproduction.
-type reproducePrinter struct {
-	*terminal
-}
-
-func (p *reproducePrinter) observe(event study.Event) {
+// observeStudy prints the progress of a reproduction.
+func (t *terminal) observeStudy(event study.Event) {
 	switch e := event.(type) {
 	case study.Planned:
-		p.note("%d runs, %d of them already complete", e.Runs, e.Done)
+		t.note("%d runs, %d of them already complete", e.Runs, e.Done)
 	case study.Working:
-		p.end()
-		p.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
+		t.end()
+		t.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
 	case study.Progress:
 		c := e.Run.Config
-		p.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, c.Seed, e.Epoch, c.Epochs)
+		t.progress("%.0f%% done, %v left; %s seed %d epoch %d/%d", 100*e.Share, e.Left.Round(time.Second), e.Run.Name, c.Seed, e.Epoch, c.Epochs)
 	case study.RunEnded:
-		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Run.Name, e.Run.Config.Seed, outcome(e.Record), e.Record.Seconds)
+		t.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, e.Run.Name, e.Run.Config.Seed, outcome(e.Record), e.Record.Seconds)
 	case study.Other:
 		switch e := e.Event.(type) {
 		case experiments.Warning:
-			p.note("warning: %s", e.Text)
+			t.note("warning: %s", e.Text)
 		case experiments.PluginProgress:
-			printInstallation(p.terminal, e.Progress)
+			printInstallation(t, e.Progress)
 		}
 	}
 }
@@ -190,9 +181,7 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 				fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N+c.Judgement.Never)})
 		}
 		t.printf("%s\n", e.Name)
-		if err := t.table("  ", 2, rows...); err != nil {
-			return err
-		}
+		t.table("  ", 2, rows...)
 		t.printf("\n")
 	}
 	rows := [][]string{{"EXPERIMENT", "TRAIN", "TEST", "N", "SECONDS PER RUN"}}
@@ -203,8 +192,6 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 		rows = append(rows, []string{e.Name, e.TrainAccuracy.Percent(), e.TestAccuracy.Percent(),
 			strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
 	}
-	if err := t.table("", 1, rows...); err != nil {
-		return err
-	}
+	t.table("", 1, rows...)
 	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
 }

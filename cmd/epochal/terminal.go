@@ -33,6 +33,7 @@ type terminal struct {
 	mutex    sync.Mutex
 	live     bool      // whether there is a live line on the screen
 	drawn    time.Time // when it was last drawn
+	failed   error     // why a result could not be printed, the first time
 }
 
 // newTerminal prints to the two streams. kind is the value of TERM.
@@ -55,15 +56,16 @@ func columns(w io.Writer) int {
 	return 80
 }
 
-// printf prints a result.
+// printf prints a result. Its error is the first one of this and all earlier calls,
+// so that only the last of several needs to be looked at.
 func (t *terminal) printf(format string, values ...any) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.clear()
-	if _, err := fmt.Fprintf(t.out, format, values...); err != nil {
-		return fmt.Errorf("standard output: %w", err)
+	if _, err := fmt.Fprintf(t.out, format, values...); err != nil && t.failed == nil {
+		t.failed = fmt.Errorf("standard output: %w", err)
 	}
-	return nil
+	return t.failed
 }
 
 // note prints a diagnostic line.
@@ -108,25 +110,17 @@ func fold(line string, width int) string {
 		return line
 	}
 	indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
-	var folded strings.Builder
-	at := 0 // column
-	for i, word := range strings.Fields(line) {
-		length := utf8.RuneCountInString(word)
-		switch {
-		case i == 0:
-			folded.WriteString(indent)
-			at = len(indent)
-		case at+1+length > width:
-			folded.WriteString("\n  " + indent)
-			at = len(indent) + 2
-		default:
-			folded.WriteByte(' ')
-			at++
+	words := strings.Fields(line)
+	folded, part := "", indent+words[0]
+	for _, word := range words[1:] {
+		if longer := part + " " + word; utf8.RuneCountInString(longer) <= width {
+			part = longer
+			continue
 		}
-		folded.WriteString(word)
-		at += length
+		folded += part + "\n"
+		part = indent + "  " + word
 	}
-	return folded.String()
+	return folded + part
 }
 
 // progress draws the live line, the most important first: what does not fit the

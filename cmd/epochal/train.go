@@ -74,8 +74,8 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 				}
 				return err
 			}
-			if printer.err != nil {
-				return printer.err
+			if t.failed != nil {
+				return t.failed
 			}
 			if result.Final.TestAccuracy < required {
 				return notMet{fmt.Errorf("test accuracy: found %.4f, required at least %s",
@@ -189,15 +189,8 @@ type trainPrinter struct {
 	config  experiments.Config
 	started time.Time
 	folder  string
-	total   int   // images trained on in the whole run
-	first   int   // of them those that were trained on before it was resumed
-	err     error // the first failure to print
-}
-
-func (p *trainPrinter) print(format string, values ...any) {
-	if err := p.printf(format, values...); err != nil && p.err == nil {
-		p.err = fmt.Errorf("standard output: %w", err)
-	}
+	total   int // images trained on in the whole run
+	first   int // of them those that were trained on before it was resumed
 }
 
 // observe prints one event.
@@ -211,9 +204,9 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.end()
 		p.config, p.started, p.folder, p.total = e.Config, time.Now(), e.Folder, e.Config.Epochs*e.Train
 		p.first = (e.At.Epoch-1)*e.Train + min(e.At.Step*e.Config.BatchSize, e.Train)
-		p.print("Starting new epoch loop with layer_sizes: [%s], num_epochs: %d, learning_rate: %s, batch_size: %d\n",
+		p.printf("Starting new epoch loop with layer_sizes: [%s], num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			words.Widths(e.Config.LayerSizes, ", "), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
-		p.print("%s\n", e.Architecture)
+		p.printf("%s\n", e.Architecture)
 		p.note("training on %s (%s)", e.Backend.Name, e.Backend.Device)
 		if e.Resumed {
 			p.note("continuing %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)
@@ -222,7 +215,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.note("%s is already complete: %d epochs, test accuracy %.2f%%; a larger --epochs would continue it",
 			e.Result.Folder, e.Result.Final.Epoch, 100*e.Result.Final.TestAccuracy)
 	case experiments.EpochStarted:
-		p.print("Epoch %d\n-------------------------------\n", e.Epoch)
+		p.printf("Epoch %d\n-------------------------------\n", e.Epoch)
 	case experiments.StepsDone:
 		p.steps(e)
 	case experiments.EpochDone:
@@ -236,7 +229,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 // steps prints every hundredth loss, and the live line.
 func (p *trainPrinter) steps(e experiments.StepsDone) {
 	for _, line := range e.Reported(p.config.BatchSize) {
-		p.print("loss: %7f  [%5d/%5d]\n", line.Loss, line.Samples, e.Count)
+		p.printf("loss: %7f  [%5d/%5d]\n", line.Loss, line.Samples, e.Count)
 	}
 	if len(e.Losses) == 0 {
 		return
@@ -252,16 +245,16 @@ func (p *trainPrinter) steps(e experiments.StepsDone) {
 
 // epoch prints the post's two lines, and a third for a validation set.
 func (p *trainPrinter) epoch(m experiments.EpochMetrics) {
-	p.print("\nTrain - Accuracy: %0.1f%%, Avg loss: %8f\n", 100*m.TrainAccuracy, m.TrainLoss)
+	p.printf("\nTrain - Accuracy: %0.1f%%, Avg loss: %8f\n", 100*m.TrainAccuracy, m.TrainLoss)
 	if m.ValidationLoss != nil {
-		p.print("Validation - Accuracy: %0.1f%%, Avg loss: %8f\n", 100**m.ValidationAccuracy, *m.ValidationLoss)
+		p.printf("Validation - Accuracy: %0.1f%%, Avg loss: %8f\n", 100**m.ValidationAccuracy, *m.ValidationLoss)
 	}
-	p.print("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
+	p.printf("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
 }
 
 // result prints the closing line.
 func (p *trainPrinter) result(r experiments.Result) {
-	p.print("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
+	p.printf("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
 		"open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
 		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
 		r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
