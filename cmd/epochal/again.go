@@ -20,22 +20,19 @@ func (a again) Unwrap() error { return a.error }
 
 // Hint says what to do first, if anything, and the command that continues.
 func (a again) Hint() string {
-	var stopped train.Stopped
-	if errors.As(a.error, &stopped) {
-		if advice := stopped.Advice(); advice != "" {
-			return advice + ", then continue with: " + a.command
-		}
+	stopped, _ := errors.AsType[train.Stopped](a.error)
+	if advice := stopped.Advice(); advice != "" {
+		return advice + ", then continue with: " + a.command
 	}
 	return "continue with: " + a.command
 }
 
 // savedAt says where an interrupted run will continue.
 func savedAt(err error) string {
-	var stopped train.Stopped
-	if !errors.As(err, &stopped) {
-		return ""
+	if stopped, ok := errors.AsType[train.Stopped](err); ok {
+		return "; " + stopped.Saved()
 	}
-	return "; " + stopped.Saved()
+	return ""
 }
 
 // commandLine is how a shell in the same folder calls this program with other

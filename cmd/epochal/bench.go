@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -72,8 +73,7 @@ name could not be measured. The results are printed all the same.`,
 				o.LayerSizes, o.Quick = small.LayerSizes, true
 			}
 			problems := readGrid(&o, networks, steps)
-			var impossible experiments.Problems
-			errors.As(o.Validate(), &impossible)
+			impossible, _ := errors.AsType[experiments.Problems](o.Validate())
 			if problems = append(append(problems, impossible...), out.check()...); len(problems) > 0 {
 				return problems
 			}
@@ -189,11 +189,8 @@ func (o *benchOutput) check() experiments.Problems {
 		wrong("format", fmt.Errorf("found %q, expected table, json or gobench", o.format))
 	}
 	if o.figure != "" {
-		if _, err := figures.FormatOf(o.figure); err != nil {
-			wrong("figure", err)
-		} else {
-			wrong("figure", regular.CanWrite(o.figure))
-		}
+		_, err := figures.FormatOf(o.figure)
+		wrong("figure", cmp.Or(err, regular.CanWrite(o.figure)))
 	}
 	if o.json != "" {
 		wrong("json", regular.CanWrite(o.json))

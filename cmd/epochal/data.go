@@ -31,12 +31,9 @@ labels.`,
 		Example: "  epochal data\n  epochal data --image batch.png",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			format := ""
-			if c.Flags().Changed("image") {
-				var err error
-				if format, err = figures.FormatOf(image); err != nil {
-					return usageError{err: fmt.Errorf("--image: %w", err)}
-				}
+			format, err := figures.FormatOf(image)
+			if err != nil && c.Flags().Changed("image") {
+				return usageError{err: fmt.Errorf("--image: %w", err)}
 			}
 			if count < 1 || count > maxBatch {
 				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", maxBatch)}
@@ -47,7 +44,7 @@ labels.`,
 			}
 			if format != "" {
 				if err := drawBatch(t, image, format, d, count, seed); err != nil {
-					return err
+					return fmt.Errorf("--image: %w", err)
 				}
 			}
 			return describe(t, d)
@@ -71,10 +68,10 @@ func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, 
 	name := filepath.Base(d.Name)
 	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", name[:min(len(name), 60)], len(rows), seed)
 	if err := figures.Batch(title, d.Train, rows).Write(&picture, format); err != nil {
-		return fmt.Errorf("--image: %w", err)
+		return err
 	}
 	if err := regular.Write(path, picture.Bytes()); err != nil {
-		return fmt.Errorf("--image: %w", err)
+		return err
 	}
 	t.note("wrote a batch of %d images to %s", len(rows), path)
 	return nil

@@ -25,10 +25,10 @@ func diskFolder(t *testing.T) string {
 	return folder
 }
 
-// checkpointsIn is how many whole checkpoints a run folder has.
-func checkpointsIn(run string) int {
+// checkpoints are the whole checkpoints of a run folder.
+func checkpoints(run string) string {
 	found, _ := filepath.Glob(filepath.Join(run, "checkpoints", "epoch-*"))
-	return len(found)
+	return strings.Join(found, "\n")
 }
 
 // A file that reaches the limit of its size ends the run with an error that says
@@ -42,8 +42,8 @@ func TestFileSizeLimit(t *testing.T) {
 	if code != 1 || !strings.Contains(text, want) || strings.Contains(text, "goroutine") {
 		t.Fatalf("found exit code %d and %q", code, text)
 	}
-	if n := checkpointsIn(filepath.Join(folder, "r")); n != 2 {
-		t.Errorf("found %d checkpoints, expected two", n)
+	if found := checkpoints(filepath.Join(folder, "r")); strings.Count(found, "epoch-") != 2 {
+		t.Errorf("found the checkpoints %q, expected two", found)
 	}
 	resumed := start(t, folder, "sh", "-c", limited.nextCommand(t))
 	if code := resumed.code(t); code != 0 || strings.Contains(resumed.stderr.String(), "warning") {
@@ -74,7 +74,7 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 	out, moved := filepath.Join(folder, "r"), filepath.Join(folder, "moved")
 	begin := func() *process {
 		p := start(t, folder, append(append([]string{program(t)}, manyEpochs("r")...), "--epochs", "100000")...)
-		waitFor(t, func() bool { return checkpointsIn(out) > 0 })
+		waitFor(t, func() bool { return checkpoints(out) != "" })
 		return p
 	}
 	p := begin()
@@ -98,8 +98,8 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 	if err := os.Mkdir(out, 0o755); err != nil { // somebody else's
 		t.Fatal(err)
 	}
-	before := checkpointNames(moved)
-	waitFor(t, func() bool { return checkpointNames(moved) != before })
+	before := checkpoints(moved)
+	waitFor(t, func() bool { return checkpoints(moved) != before })
 	p.Process.Signal(os.Interrupt)
 	if code := p.code(t); code != 130 {
 		t.Errorf("found exit code %d and %q", code, p.stderr.String())
@@ -107,19 +107,14 @@ func TestRunFolderRemovedOrMoved(t *testing.T) {
 	if entries, err := os.ReadDir(out); err != nil || len(entries) > 0 {
 		t.Errorf("found %v in a folder that is not the run's (%v)", entries, err)
 	}
-	before = checkpointNames(moved)
+	before = checkpoints(moved)
 	resumed := start(t, folder, program(t), "train", "--resume", "moved", "--epochs", "100000")
-	waitFor(t, func() bool { return checkpointNames(moved) != before })
+	waitFor(t, func() bool { return checkpoints(moved) != before })
 	resumed.Process.Signal(os.Interrupt)
 	resumed.code(t)
 	if !strings.Contains(resumed.stderr.String(), "continuing moved at step ") {
 		t.Errorf("found %q", resumed.stderr.String())
 	}
-}
-
-func checkpointNames(run string) string {
-	found, _ := filepath.Glob(filepath.Join(run, "checkpoints", "epoch-*"))
-	return strings.Join(found, " ")
 }
 
 // On a small file system of its own: too small to begin with, full in mid-run,

@@ -27,8 +27,7 @@ func program(t *testing.T) string {
 // process is a command of this binary that a test sends signals to.
 type process struct {
 	*exec.Cmd
-	stdout output
-	stderr bytes.Buffer
+	stdout, stderr output
 }
 
 // output keeps what a process prints, and shows each line to whoever wants to
@@ -37,6 +36,8 @@ type output struct {
 	buffer bytes.Buffer
 	each   func(line []byte)
 }
+
+func (o *output) String() string { return o.buffer.String() }
 
 func (o *output) Write(p []byte) (int, error) {
 	for line := range bytes.Lines(p) {
@@ -168,6 +169,28 @@ func TestInterruptedTrainGoesOnAsPrinted(t *testing.T) {
 	sameRun(t, filepath.Join(folder, out), filepath.Join(folder, "alone"))
 }
 
+// Ctrl-C ends a benchmark at once, with what was measured so far.
+func TestInterruptedBenchExits130(t *testing.T) {
+	folder := t.TempDir()
+	p := prepare(t, folder, program(t), "bench", "--backend", "go", "--layer-sizes", "8",
+		"--seconds", "3600", "--timeout", "1h", "--json", "results.json")
+	p.stderr.each = func(line []byte) {
+		if bytes.HasPrefix(line, []byte("epochal: measuring; cells: 1")) {
+			p.Process.Signal(os.Interrupt)
+		}
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.code(t); code != 130 || !strings.HasSuffix(p.stderr.String(), "\nepochal: interrupted\n") || p.stdout.String() == "" {
+		t.Errorf("found exit code %d, %q on standard output and %q, expected 130, results and a word of the interruption",
+			code, p.stdout.String(), p.stderr.String())
+	}
+	if content, err := os.ReadFile(filepath.Join(folder, "results.json")); err != nil || !strings.Contains(string(content), `"cells"`) {
+		t.Errorf("found the results %q (%v)", content, err)
+	}
+}
+
 // The second signal ends at once, and what was saved before stays.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	folder := t.TempDir()
@@ -176,10 +199,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		out := sent.String()
 		args := append([]string{program(t)}, trainArguments(out)...)
 		p := start(t, folder, append(args, "--epochs", "1000000")...)
-		waitFor(t, func() bool {
-			found, _ := filepath.Glob(filepath.Join(folder, out, "checkpoints", "epoch-*"))
-			return len(found) > 0
-		})
+		waitFor(t, func() bool { return checkpoints(filepath.Join(folder, out)) != "" })
 		// Stopped, the process has both before it can do anything between them.
 		p.Process.Signal(syscall.SIGSTOP)
 		p.Process.Signal(sent)
@@ -193,9 +213,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		if code != 130 && !(status.Signaled() && status.Signal() == sent) {
 			t.Errorf("%v: found %v, expected to be ended by the signal, or to have been faster", sent, p.ProcessState)
 		}
-		before := checkpointNames(filepath.Join(folder, out))
+		before := checkpoints(filepath.Join(folder, out))
 		resumed := start(t, folder, program(t), "train", "--resume", out, "--epochs", "100000")
-		waitFor(t, func() bool { return checkpointNames(filepath.Join(folder, out)) != before })
+		waitFor(t, func() bool { return checkpoints(filepath.Join(folder, out)) != before })
 		resumed.Process.Signal(syscall.SIGINT)
 		resumed.code(t)
 		if !strings.Contains(resumed.stderr.String(), "continuing "+out) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
@@ -11,9 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
@@ -75,19 +72,17 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"exits":    exits,
 			"data":     makeData,
-			"truncate": changeFile(func(data []byte, n int) []byte { return data[:(n+len(data))%len(data)] }),
-			"flip":     changeFile(func(data []byte, n int) []byte { data[n] ^= 1; return data }),
-			"extend":   changeFile(func(data []byte, n int) []byte { return append(data, make([]byte, n)...) }),
+			"truncate": changeFile(func(data []byte, n ...int) []byte { return data[:(n[0]+len(data))%len(data)] }),
+			"flip":     changeFile(func(data []byte, n ...int) []byte { data[n[0]] ^= 1; return data }),
+			"setbyte":  changeFile(func(data []byte, n ...int) []byte { data[n[0]] = byte(n[1]); return data }),
+			"extend":   changeFile(func(data []byte, n ...int) []byte { return append(data, make([]byte, n[0])...) }),
 			"lines":    lines,
-			"setbyte":  setByte,
 		},
 	})
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	code := 0
+	want, code := numbers(ts, args[:1])[0], 0
 	var exit *exec.ExitError
 	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
 		code = exit.ExitCode()
@@ -101,11 +96,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 
 func makeData(ts *testscript.TestScript, neg bool, args []string) {
 	counts := []int{470, 90}
-	for i, arg := range args[1:] {
-		n, err := strconv.Atoi(arg)
-		ts.Check(err)
-		counts[i] = n
-	}
+	copy(counts, numbers(ts, args[1:]))
 	ts.Check(makeDataset(ts.MkAbs(args[0]), counts[0], counts[1]))
 }
 
@@ -144,73 +135,30 @@ func makeDataset(folder string, train, test int) error {
 	return err
 }
 
-// changeFile is a command that changes a file by a number.
-func changeFile(change func(data []byte, n int) []byte) func(*testscript.TestScript, bool, []string) {
+// changeFile is a command that changes a file by some numbers.
+func changeFile(change func(data []byte, n ...int) []byte) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		path := ts.MkAbs(args[0])
-		n, err := strconv.Atoi(args[1])
-		ts.Check(err)
 		data, err := os.ReadFile(path)
 		ts.Check(err)
-		ts.Check(os.WriteFile(path, change(data, n), 0o644))
+		ts.Check(os.WriteFile(path, change(data, numbers(ts, args[1:])...), 0o644))
 	}
 }
 
-func setByte(ts *testscript.TestScript, neg bool, args []string) {
-	path := ts.MkAbs(args[0])
-	offset, err := strconv.Atoi(args[1])
-	ts.Check(err)
-	value, err := strconv.ParseUint(args[2], 10, 8)
-	ts.Check(err)
-	data, err := os.ReadFile(path)
-	ts.Check(err)
-	data[offset] = byte(value)
-	ts.Check(os.WriteFile(path, data, 0o644))
+func numbers(ts *testscript.TestScript, args []string) []int {
+	numbers := make([]int, len(args))
+	for i, arg := range args {
+		n, err := strconv.Atoi(arg)
+		ts.Check(err)
+		numbers[i] = n
+	}
+	return numbers
 }
 
 func lines(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[1])
-	ts.Check(err)
+	want := numbers(ts, args[1:])[0]
 	if found := strings.Count(ts.ReadFile(args[0]), "\n"); (found == want) == neg {
 		ts.Fatalf("%s: found %d lines, expected %d", args[0], found, want)
-	}
-}
-
-// Ctrl-C ends a benchmark at once, with what was measured so far.
-func TestInterruptedBenchExits130(t *testing.T) {
-	results := filepath.Join(t.TempDir(), "results.json")
-	command := exec.Command(program(t), "bench", "--backend", "go", "--layer-sizes", "8",
-		"--seconds", "3600", "--timeout", "1h", "--json", results)
-	var stdout strings.Builder
-	command.Stdout = &stdout
-	stderr, err := command.StderrPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	timer := time.AfterFunc(time.Minute, func() { command.Process.Kill() })
-	defer timer.Stop()
-	scanner := bufio.NewScanner(stderr)
-	for scanner.Scan() && !strings.HasPrefix(scanner.Text(), "epochal: measuring; cells: 1") {
-	}
-	if err := command.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	last := ""
-	for scanner.Scan() {
-		last = scanner.Text()
-	}
-	command.Wait()
-	if code := command.ProcessState.ExitCode(); code != 130 || command.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
-		t.Errorf("found exit code %d (%v), expected 130", code, command.ProcessState)
-	}
-	if last != "epochal: interrupted" || stdout.Len() == 0 {
-		t.Errorf("found %q on standard output and the last line %q, expected results and a word of the interruption", stdout.String(), last)
-	}
-	if content, err := os.ReadFile(results); err != nil || !strings.Contains(string(content), `"cells"`) {
-		t.Errorf("found the results %q (%v)", content, err)
 	}
 }
 

@@ -65,8 +65,7 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 			options.Observer = printer.observe
 			result, err := train.Run(c.Context(), config, options)
 			t.end()
-			var stopped train.Stopped
-			if errors.As(err, &stopped) {
+			if stopped, ok := errors.AsType[train.Stopped](err); ok {
 				return again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
 			} else if err != nil {
 				if printer.folder != "" {
@@ -218,11 +217,22 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.printf("Epoch %d\n-------------------------------\n", e.Epoch)
 	case experiments.StepsDone:
 		p.steps(e)
-	case experiments.EpochDone:
-		p.epoch(e.Metrics)
+	case experiments.EpochDone: // the post's two lines, and a third for a validation set
+		m := e.Metrics
+		p.printf("\nTrain - Accuracy: %0.1f%%, Avg loss: %8f\n", 100*m.TrainAccuracy, m.TrainLoss)
+		if m.ValidationLoss != nil {
+			p.printf("Validation - Accuracy: %0.1f%%, Avg loss: %8f\n", 100**m.ValidationAccuracy, *m.ValidationLoss)
+		}
+		p.printf("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
 	case experiments.RunEnded:
-		p.end()
-		p.result(e.Result)
+		r := e.Result
+		p.printf("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
+			"open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
+			r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
+			r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
+		if r.BestEpoch > 0 {
+			p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, record.CheckpointsFolder, record.BestFile))
+		}
 	}
 }
 
@@ -241,24 +251,4 @@ func (p *trainPrinter) steps(e experiments.StepsDone) {
 	p.progress("epoch %d/%d step %d/%d loss %.4f, %.0f images/s%s",
 		e.Epoch, p.config.Epochs, e.First+len(e.Losses), dataset.BatchCount(e.Count, p.config.BatchSize),
 		e.Losses[len(e.Losses)-1], float64(e.Images)/e.Trained.Seconds(), left)
-}
-
-// epoch prints the post's two lines, and a third for a validation set.
-func (p *trainPrinter) epoch(m experiments.EpochMetrics) {
-	p.printf("\nTrain - Accuracy: %0.1f%%, Avg loss: %8f\n", 100*m.TrainAccuracy, m.TrainLoss)
-	if m.ValidationLoss != nil {
-		p.printf("Validation - Accuracy: %0.1f%%, Avg loss: %8f\n", 100**m.ValidationAccuracy, *m.ValidationLoss)
-	}
-	p.printf("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
-}
-
-// result prints the closing line.
-func (p *trainPrinter) result(r experiments.Result) {
-	p.printf("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
-		"open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
-		r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
-		r.OpenSeconds, r.CompileSeconds, r.WaitSeconds, r.TrainSeconds, r.EvaluateSeconds, r.Folder)
-	if r.BestEpoch > 0 {
-		p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, record.CheckpointsFolder, record.BestFile))
-	}
 }
