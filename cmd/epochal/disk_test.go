@@ -17,8 +17,7 @@ func manyEpochs(out string) []string {
 // diskFolder is a folder with data and a run that was left alone.
 func diskFolder(t *testing.T) string {
 	t.Helper()
-	folder := t.TempDir()
-	writeData(t, filepath.Join(folder, "d"), 470, 90)
+	folder := dataFolder(t)
 	if alone := start(t, folder, append([]string{program(t)}, manyEpochs("alone")...)...); alone.code(t) != 0 {
 		t.Fatal(alone.stderr.String())
 	}
@@ -35,36 +34,36 @@ func checkpoints(run string) string {
 // what to do, and no stack trace; then it goes on as printed.
 func TestFileSizeLimit(t *testing.T) {
 	folder := diskFolder(t)
-	limited := start(t, folder, append([]string{"bash", "-c", `ulimit -f 8; exec "$@"`, "bash", program(t)}, manyEpochs("r")...)...)
-	code, text := limited.code(t), limited.stderr.String()
-	want := "epochal: out: r: write r/metrics.jsonl: file too large\n" +
-		"hint: raise the limit of the size of a file (ulimit -f), then continue with: "
-	if code != 1 || !strings.Contains(text, want) || strings.Contains(text, "goroutine") {
-		t.Fatalf("found exit code %d and %q", code, text)
+	for _, c := range []struct {
+		blocks      string
+		file        string // that is too large, or its beginning
+		checkpoints int
+	}{
+		{"8", "metrics.jsonl", 2},
+		{"2", ".epoch-00002-step-00000.safetensors", 0}, // too small even for the first checkpoint
+	} {
+		out := "after-" + c.blocks
+		shell := []string{"bash", "-c", "ulimit -f " + c.blocks + `; exec "$@"`, "bash", program(t)}
+		limited := start(t, folder, append(shell, manyEpochs(out)...)...)
+		code, text := limited.code(t), limited.stderr.String()
+		for _, want := range []string{"epochal: out: " + out + ": write " + out + "/" + c.file,
+			": file too large\nhint: raise the limit of the size of a file (ulimit -f), then continue with: "} {
+			if code != 1 || !strings.Contains(text, want) || strings.Contains(text, "goroutine") {
+				t.Fatalf("found exit code %d and %q", code, text)
+			}
+		}
+		if found := checkpoints(filepath.Join(folder, out)); strings.Count(found, "epoch-") != c.checkpoints {
+			t.Errorf("found the checkpoints %q, expected %d", found, c.checkpoints)
+		}
+		if left, _ := filepath.Glob(filepath.Join(folder, out, ".*safetensors*")); len(left) > 0 {
+			t.Errorf("found %v left", left)
+		}
+		resumed := start(t, folder, "sh", "-c", limited.nextCommand(t))
+		if code := resumed.code(t); code != 0 || strings.Contains(resumed.stderr.String(), "warning") != (c.checkpoints == 0) {
+			t.Fatalf("found exit code %d and %q", code, resumed.stderr.String())
+		}
+		sameRun(t, filepath.Join(folder, out), filepath.Join(folder, "alone"))
 	}
-	if found := checkpoints(filepath.Join(folder, "r")); strings.Count(found, "epoch-") != 2 {
-		t.Errorf("found the checkpoints %q, expected two", found)
-	}
-	resumed := start(t, folder, "sh", "-c", limited.nextCommand(t))
-	if code := resumed.code(t); code != 0 || strings.Contains(resumed.stderr.String(), "warning") {
-		t.Fatalf("found exit code %d and %q", code, resumed.stderr.String())
-	}
-	sameRun(t, filepath.Join(folder, "r"), filepath.Join(folder, "alone"))
-
-	// Too small even for the first checkpoint.
-	limited = start(t, folder, append([]string{"bash", "-c", `ulimit -f 2; exec "$@"`, "bash", program(t)}, manyEpochs("s")...)...)
-	code, text = limited.code(t), limited.stderr.String()
-	if code != 1 || !strings.Contains(text, "file too large\nhint: raise the limit") {
-		t.Errorf("found exit code %d and %q", code, text)
-	}
-	if left, _ := filepath.Glob(filepath.Join(folder, "s", ".*safetensors*")); len(left) > 0 {
-		t.Errorf("found %v left", left)
-	}
-	resumed = start(t, folder, "sh", "-c", limited.nextCommand(t))
-	if code := resumed.code(t); code != 0 {
-		t.Fatalf("found exit code %d and %q", code, resumed.stderr.String())
-	}
-	sameRun(t, filepath.Join(folder, "s"), filepath.Join(folder, "alone"))
 }
 
 // A run folder that is removed while the run goes on ends it with an error; one

@@ -100,12 +100,14 @@ func makeData(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(makeDataset(ts.MkAbs(args[0]), counts[0], counts[1]))
 }
 
-// writeData makes a learnable dataset for a test.
-func writeData(t *testing.T, folder string, train, test int) {
+// dataFolder is a folder with a learnable dataset d.
+func dataFolder(t *testing.T) string {
 	t.Helper()
-	if err := makeDataset(folder, train, test); err != nil {
+	folder := t.TempDir()
+	if err := makeDataset(filepath.Join(folder, "d"), 470, 90); err != nil {
 		t.Fatal(err)
 	}
+	return folder
 }
 
 // makeDataset writes a learnable dataset of 3x4 pixels and 3 classes.
