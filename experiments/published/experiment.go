@@ -13,14 +13,12 @@ import (
 
 // Experiment is a named setting with what is claimed about it.
 type Experiment struct {
-	Name       string             // lower-case letters, digits and hyphens; unique
-	Title      string             // one line; the name unless the file has one
-	Why        string             // what differs from attempt 1 and why, "" if the file does not say
-	Config     experiments.Config // valid; Seed and Backend are for who runs it to choose
-	Claims     []Claim            // in the order of the file; may be empty
-	Twin       string             // the same experiment with the other inputs, "" for a user's experiment
-	Normalized bool               // Config.Normalize: inputs normalized instead of 0 to 1
-	Own        bool               // a user's experiment, not the post's
+	Name   string             // lower-case letters, digits and hyphens; unique
+	Title  string             // one line; the name unless the file has one
+	Why    string             // what differs from attempt 1 and why, "" if the file does not say
+	Config experiments.Config // valid; Seed and Backend are for who runs it to choose
+	Claims []Claim            // in the order of the file; may be empty
+	Twin   string             // the same experiment of the post with the other inputs, "" for a user's experiment
 
 	File string   // where it is written; of an embedded one its path in the repository
 	body ast.Node // of File, for errors; nil for one that was not read from a file
@@ -43,10 +41,11 @@ var order = []string{
 	"best",
 }
 
-// place is where an experiment stands in the post, after all of it for a user's.
+// place is where an experiment stands in the post, after all of it for a user's,
+// which has none of the post's names.
 func place(e ExperimentResult) int {
 	i := slices.Index(order, strings.TrimSuffix(e.Name, NormalizedSuffix))
-	if i < 0 || e.Own {
+	if i < 0 {
 		return 2 * len(order)
 	}
 	if e.Normalized {
@@ -64,7 +63,7 @@ func normalized(e Experiment) Experiment {
 	twin.Title += ", inputs normalized"
 	twin.Why += " Here the inputs are normalized by their mean and deviation, " +
 		"as the post's code reads; its numbers are those of inputs from 0 to 1."
-	twin.Config.Normalize, twin.Normalized = true, true
+	twin.Config.Normalize = true
 	twin.Claims = slices.Clone(e.Claims)
 	for i := range twin.Claims {
 		claim := &twin.Claims[i]
@@ -152,7 +151,7 @@ func Choose(known []Experiment, names []string) ([]Experiment, error) {
 		}
 	}
 	for _, e := range known {
-		if slices.Contains(names, e.Name) || len(names) == 0 && e.Own {
+		if slices.Contains(names, e.Name) || len(names) == 0 && e.Twin == "" {
 			choose(e.Name)
 			choose(e.Twin)
 		}

@@ -71,9 +71,7 @@ func load(path string) (Experiment, error) {
 	if err != nil {
 		return Experiment{}, err
 	}
-	e, err := Parse(path, text)
-	e.Own = true
-	return e, err
+	return Parse(path, text)
 }
 
 // Parse reads an experiment from the text of a YAML file of at most MaxFileBytes.
@@ -108,7 +106,6 @@ func (e *Experiment) read(text []byte) (err error) {
 	if e.Config, err = configOf(c.Settings); err != nil {
 		return err
 	}
-	e.Normalized = e.Config.Normalize
 	for _, n := range c.Claims {
 		claim, err := claimOf(n, e.Config)
 		if err != nil {

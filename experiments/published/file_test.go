@@ -63,8 +63,7 @@ name: mine-2
 	config.BatchSize, config.Normalize, config.Shuffle, config.Data = 16, true, false, "my/fashion"
 	config.Validation, config.Init = 1000, "start.safetensors"
 	want := published.Experiment{
-		Name: "mine-2", Title: "mine-2", Why: "because: it is", Config: config, Normalized: true,
-		File: "mine.yaml",
+		Name: "mine-2", Title: "mine-2", Why: "because: it is", Config: config, File: "mine.yaml",
 		Claims: []published.Claim{
 			{Kind: published.FinalTestAccuracy, Value: 0.98, Tolerance: 0.005, Source: "a sentence on two lines", Expected: true},
 			{Kind: published.CrossoverEpoch, Value: 3, Tolerance: 1.5},

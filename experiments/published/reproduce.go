@@ -85,8 +85,8 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	all := map[string]ExperimentResult{}
 	for i, e := range chosen {
 		result := ExperimentResult{
-			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Normalized, Own: e.Own, Config: e.Config,
-			Command: o.Command, Claims: []ClaimResult{},
+			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize, Own: e.Twin == "",
+			Config: e.Config, Command: o.Command, Claims: []ClaimResult{},
 		}
 		if err := result.summarize(made[i*o.Seeds : (i+1)*o.Seeds]); err != nil {
 			return Results{}, err

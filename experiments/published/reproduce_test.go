@@ -20,16 +20,16 @@ import (
 func made() []published.Experiment {
 	c := experiments.Defaults()
 	c.Data, c.LayerSizes, c.Epochs, c.BatchSize, c.LearningRate = "../study/testdata/three-classes", []int{6}, 4, 10, 0.02
-	slow := published.Experiment{Name: "slow", Title: "a slow one", Own: true, Config: c, Claims: []published.Claim{
+	slow := published.Experiment{Name: "slow", Title: "a slow one", Config: c, Claims: []published.Claim{
 		{Kind: published.FinalTestAccuracy, Value: 0.99, Tolerance: 0.001, Epochs: c.Epochs, Expected: true},
 		{Kind: published.StillRising, Over: 2, Epochs: c.Epochs, Expected: true},
 	}}
 	c.LearningRate = 0.3
-	fast := published.Experiment{Name: "fast", Title: "a fast one", Own: true, Config: c, Claims: []published.Claim{
+	fast := published.Experiment{Name: "fast", Title: "a fast one", Config: c, Claims: []published.Claim{
 		{Kind: published.BetterThan, Reference: "slow", Epochs: c.Epochs, Expected: true},
 	}}
 	c.LearningRate, c.LayerSizes = 1e20, []int{6, 6}
-	wild := published.Experiment{Name: "wild", Title: "one that diverges", Own: true, Config: c, Claims: []published.Claim{
+	wild := published.Experiment{Name: "wild", Title: "one that diverges", Config: c, Claims: []published.Claim{
 		{Kind: published.FinalTestAccuracy, Value: 0.5, Tolerance: 0.5, Epochs: c.Epochs, Expected: false},
 	}}
 	return []published.Experiment{slow, fast, wild}
