@@ -58,20 +58,46 @@ func names(all []published.Experiment) []string {
 	return names
 }
 
+// TestAll compares titles and claims with a list, and checks what else every
+// experiment has.
 func TestAll(t *testing.T) {
-	var got []string
-	for _, e := range all(t) {
-		got = append(got, e.Name+": "+e.Title)
+	post := all(t)
+	if len(post) != 2*len(embedded(t)) {
+		t.Errorf("found %d experiments, expected a pair for each of %d files", len(post), len(embedded(t)))
+	}
+	text := ""
+	for i, e := range post {
+		text += e.Name + ": " + e.Title + "\n"
+		if e.Why == "" || len(e.Claims) == 0 {
+			t.Errorf("%s: found no reason or no claims", e.Name)
+		}
+		if want := "experiments/published/" + strings.TrimSuffix(e.Name, published.NormalizedSuffix) + ".yaml"; e.File != want {
+			t.Errorf("%s: found the file %s, expected %s", e.Name, e.File, want)
+		}
 		for _, c := range e.Claims {
-			expected := ""
+			text += "  " + c.String() + ": " + c.Published()
 			if !c.Expected {
-				expected = " (not expected)"
+				text += " (not expected)"
 			}
-			got = append(got, "  "+c.String()+": "+c.Published()+expected)
+			text += "\n"
+			if c.Source == "" {
+				t.Errorf("%s: %v: found no source", e.Name, c)
+			}
+		}
+		// The twin differs in its inputs and in nothing else.
+		twin := post[i^1]
+		if e.Twin != twin.Name || e.Config.Normalize != (i%2 == 1) {
+			t.Errorf("%s: found the twin %s and normalized %v, expected %s and %v", e.Name, e.Twin, e.Config.Normalize, twin.Name, i%2 == 1)
+		}
+		twin.Config.Normalize = e.Config.Normalize
+		if diff := cmp.Diff(e.Config, twin.Config); diff != "" {
+			t.Errorf("%s: %s", e.Name, diff)
 		}
 	}
+	if diff := cmp.Diff(experiments.Defaults(), post[0].Config); diff != "" {
+		t.Errorf("attempt-1 is not the default: %s", diff)
+	}
 	golden := filepath.Join("testdata", "all.txt")
-	text := strings.Join(got, "\n") + "\n"
 	if os.Getenv("UPDATE_GOLDEN") != "" {
 		if err := os.WriteFile(golden, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -83,38 +109,6 @@ func TestAll(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), text); diff != "" {
 		t.Errorf("set UPDATE_GOLDEN=1 if this is as it should be:\n%s", diff)
-	}
-}
-
-func TestAllAreComplete(t *testing.T) {
-	known := all(t)
-	if len(known) != 2*len(embedded(t)) {
-		t.Errorf("found %d experiments, expected a pair for each of %d files", len(known), len(embedded(t)))
-	}
-	for i, e := range known {
-		if e.Why == "" || len(e.Claims) == 0 {
-			t.Errorf("%s: found no reason or no claims", e.Name)
-		}
-		if want := "experiments/published/" + strings.TrimSuffix(e.Name, published.NormalizedSuffix) + ".yaml"; e.File != want {
-			t.Errorf("%s: found the file %s, expected %s", e.Name, e.File, want)
-		}
-		for _, c := range e.Claims {
-			if c.Source == "" {
-				t.Errorf("%s: %v: found no source", e.Name, c)
-			}
-		}
-		// The twin differs in its inputs and in nothing else.
-		twin := known[i^1]
-		if e.Twin != twin.Name || e.Config.Normalize != (i%2 == 1) {
-			t.Errorf("%s: found the twin %s and normalized %v, expected %s and %v", e.Name, e.Twin, e.Config.Normalize, twin.Name, i%2 == 1)
-		}
-		twin.Config.Normalize = e.Config.Normalize
-		if diff := cmp.Diff(e.Config, twin.Config); diff != "" {
-			t.Errorf("%s: %s", e.Name, diff)
-		}
-	}
-	if diff := cmp.Diff(experiments.Defaults(), known[0].Config); diff != "" {
-		t.Errorf("attempt-1 is not the default: %s", diff)
 	}
 }
 

@@ -135,9 +135,7 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	if err := decode(n, &into); err != nil {
 		return c, err
 	}
-	err := c.Validate()
-	var problems experiments.Problems
-	if errors.As(err, &problems) {
+	if problems, found := errors.AsType[experiments.Problems](c.Validate()); found {
 		return c, wrong(nodeAt(n, "$."+problems[0].Field), "%v", problems[0])
 	}
 	if c.Data == dataset.MNIST {

@@ -41,8 +41,7 @@ func (o Options) Validate() error {
 	err := o.Options.Validate()
 	if o.Seeds < 1 || o.Seeds > MaxSeeds {
 		problems := experiments.Problems{{Field: "seeds", Found: fmt.Sprint(o.Seeds), Expected: fmt.Sprintf("1 to %d", MaxSeeds)}}
-		var others experiments.Problems
-		errors.As(err, &others)
+		others, _ := errors.AsType[experiments.Problems](err)
 		return append(problems, others...)
 	}
 	return err
@@ -70,12 +69,15 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	if err != nil {
 		return Results{}, err
 	}
+	r := Results{Schema: Schema, Command: o.Command, Quick: o.Quick}
+	for seed := range o.Seeds {
+		r.Seeds = append(r.Seeds, uint64(seed))
+	}
 	var runs []study.Run
 	for _, e := range chosen {
-		for seed := range o.Seeds {
-			run := study.Run{Name: e.Name, Config: e.Config}
-			run.Config.Seed = uint64(seed)
-			runs = append(runs, run)
+		for _, seed := range r.Seeds {
+			e.Config.Seed = seed
+			runs = append(runs, study.Run{Name: e.Name, Config: e.Config})
 		}
 	}
 	made, err := study.Do(ctx, runs, o.Options)
@@ -99,10 +101,6 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 			result.Claims = append(result.Claims, judge(claim, result, all[claim.Reference]))
 		}
 		all[e.Name] = result
-	}
-	r := Results{Schema: Schema, Command: o.Command, Quick: o.Quick}
-	for seed := range o.Seeds {
-		r.Seeds = append(r.Seeds, uint64(seed))
 	}
 	for _, e := range before.Experiments {
 		if _, again := all[e.Name]; again {
