@@ -77,20 +77,17 @@ func Agreements(r Results) []Agreement {
 // standsFor is the cell whose trajectory stands for a runner's at the work of c,
 // nil if there is none.
 func standsFor(r Results, runner Runner, c Cell) *CellResult {
-	var first *CellResult
+	var best *CellResult
 	for i := range r.Cells {
 		found := &r.Cells[i]
 		if found.Trajectory == nil || found.Cell.Runner() != runner || !found.Cell.SameWork(c) {
 			continue
 		}
-		if found.Cell.FastDispatch() {
-			return found
-		}
-		if first == nil {
-			first = found
+		if best == nil || found.Cell.FastDispatch() {
+			best = found
 		}
 	}
-	return first
+	return best
 }
 
 func agree(c, reference CellResult) Agreement {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -19,7 +20,7 @@ import (
 )
 
 // Event is what a benchmark tells its observer: one of the types that follow.
-type Event interface{ event() }
+type Event any
 
 // Planned comes once it is known what will be measured.
 type Planned struct {
@@ -43,12 +44,6 @@ type Warned struct{ Text string }
 
 // Installing says how far the installation of a plugin is.
 type Installing struct{ install.Progress }
-
-func (Planned) event()    {}
-func (Measuring) event()  {}
-func (Failed) event()     {}
-func (Warned) event()     {}
-func (Installing) event() {}
 
 // Incomplete is the error of a benchmark that ran to its end but could not
 // measure something that was requested by name or should have worked. The results
@@ -79,13 +74,13 @@ func Run(ctx context.Context, o Options) (Results, error) {
 	}
 	o = o.withDefaults()
 	r := &benchmark{Options: o, results: Results{
-		Schema: Schema, Command: o.CommandLine, Environment: record.BuildEnvironment(), Started: o.Now(),
+		Schema: Schema, Command: o.CommandLine, Environment: record.BuildEnvironment(), Started: time.Now(),
 		WantedRounds: o.Rounds, Quick: o.Quick,
 		Cells: []CellResult{}, Unavailable: []Unavailable{}, Peers: []PeerResult{}, Warnings: []string{},
 	}}
 	r.results.Environment.Started = r.results.Started
 	err := r.run(ctx)
-	r.results.Seconds = o.Now().Sub(r.results.Started).Seconds()
+	r.results.Seconds = time.Since(r.results.Started).Seconds()
 	return r.results, err
 }
 
@@ -102,7 +97,6 @@ type job struct {
 	what    string
 	measure func(ctx context.Context, round int) error // errors but ctx's are its failure
 	failure *string                                    // in the results
-	seconds float64                                    // of the last round, 0 before the first
 }
 
 func (r *benchmark) run(ctx context.Context) error {
@@ -126,18 +120,25 @@ func (r *benchmark) run(ctx context.Context) error {
 			measure: func(ctx context.Context, round int) error { return r.measure(ctx, result, round) },
 		})
 	}
-	cleanup, err := r.addPeers(ctx, backends)
-	defer cleanup()
-	if err != nil {
-		return err
+	if len(r.Options.Peers) > 0 {
+		folder, err := os.MkdirTemp("", "epochal-peers-")
+		if err != nil {
+			return fmt.Errorf("peers: %w", err)
+		}
+		defer os.RemoveAll(folder)
+		if err := r.addPeers(ctx, folder); err != nil {
+			return err
+		}
 	}
 	r.Observer(Planned{Cells: len(r.results.Cells), Peers: len(r.results.Peers), Rounds: r.Rounds})
-	began := r.Now()
+	began := time.Now()
 	before, known := readProcessorTimes(r.Machine)
 	err = r.rounds(ctx)
 	r.warnAfterwards()
 	if after, ok := readProcessorTimes(r.Machine); ok && known {
-		r.warnStolen(after.stolen-before.stolen, r.Now().Sub(began).Seconds())
+		if stolen := (after.stolen - before.stolen) / time.Since(began).Seconds(); stolen > busyProcessors {
+			r.warn(fmt.Sprintf("the host of this virtual machine gave the time of %.2g processors to others", stolen))
+		}
 	}
 	switch {
 	case err != nil:
@@ -164,9 +165,6 @@ func (r *benchmark) available(ctx context.Context) ([]string, error) {
 	}
 	var usable []string
 	for _, name := range wanted {
-		if slices.Contains(usable, name) {
-			continue
-		}
 		reason := r.whyUnusable(ctx, name, states[name])
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -208,82 +206,47 @@ func (r *benchmark) whyUnusable(ctx context.Context, name string, status backend
 	}
 }
 
-// turns are the jobs in the order of a round. Every second round goes the other
-// way, so that no job always follows the same other one.
-func (r *benchmark) turns(round int) []*job {
-	jobs := slices.Clone(r.jobs)
-	if round%2 == 0 {
-		slices.Reverse(jobs)
-	}
-	return jobs
-}
-
-// rounds runs every job once per round.
+// rounds runs every job once per round. Every second round goes the other way, so
+// that no job always follows the same other one.
 func (r *benchmark) rounds(ctx context.Context) error {
+	began := time.Now()
+	done, total := 0, r.Rounds*len(r.jobs)
 	for round := 1; round <= r.Rounds; round++ {
-		for place, j := range r.turns(round) {
+		for _, j := range r.jobs {
+			done++
 			if *j.failure != "" {
 				continue
 			}
-			r.Observer(Measuring{
-				Round: round, Rounds: r.Rounds, Done: (round-1)*len(r.jobs) + place, Total: r.Rounds * len(r.jobs),
-				What: j.what, Left: r.left(round, place),
-			})
-			start := r.Now()
+			event := Measuring{Round: round, Rounds: r.Rounds, Done: done - 1, Total: total, What: j.what}
+			if event.Done > 0 {
+				event.Left = time.Duration(float64(time.Since(began)) * float64(total-event.Done) / float64(event.Done))
+			}
+			r.Observer(event)
 			err := j.measure(ctx, round)
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			j.seconds = r.Now().Sub(start).Seconds()
 			if err != nil {
 				*j.failure = err.Error()
 				r.missing = append(r.missing, fmt.Sprintf("%s: %v", j.what, err))
 				r.Observer(Failed{What: j.what, Reason: err.Error()})
 			}
 		}
+		slices.Reverse(r.jobs)
 	}
 	return nil
 }
 
-// left estimates the time from a place in a round to the end, 0 where nothing is
-// known: a job takes as long as in its last round, or as the others on average.
-func (r *benchmark) left(round, place int) time.Duration {
-	sum, known := 0.0, 0
-	for _, j := range r.jobs {
-		if j.seconds > 0 {
-			sum, known = sum+j.seconds, known+1
-		}
-	}
-	if known == 0 {
-		return 0
-	}
-	left := 0.0
-	for i, j := range r.turns(round) {
-		if *j.failure != "" {
-			continue
-		}
-		seconds, rounds := j.seconds, r.Rounds-round
-		if seconds == 0 {
-			seconds = sum / float64(known)
-		}
-		if i >= place {
-			rounds++
-		}
-		left += float64(rounds) * seconds
-	}
-	return time.Duration(left * float64(time.Second))
-}
-
 // measure runs a round of a cell in a child process.
 func (r *benchmark) measure(ctx context.Context, result *CellResult, round int) error {
-	task := CellTask{Cell: result.Cell, Seconds: r.Seconds}
+	task := Task{Cell: result.Cell, Seconds: r.Seconds}
 	if round == 1 {
 		task.Trajectory = trajectorySteps
 	} else {
 		task.Evaluate = result.Rounds[0].EvaluatedImages
 	}
-	var answer CellAnswer
-	if _, err := r.child(ctx, Task{Cell: &task}, &answer); err != nil {
+	answer, err := r.child(ctx, task)
+	if err != nil {
 		return err
 	}
 	result.Info = answer.Info
@@ -296,26 +259,26 @@ func (r *benchmark) measure(ctx context.Context, result *CellResult, round int) 
 
 // child gives a task to a child process and reads its answer. Anything else on
 // its standard output, such as a plugin's log, is an error.
-func (r *benchmark) child(ctx context.Context, task Task, answer any) (processed, error) {
+func (r *benchmark) child(ctx context.Context, task Task) (answer Answer, err error) {
 	encoded, err := json.Marshal(task)
 	if err != nil {
-		return processed{}, err
+		return answer, err
 	}
 	p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.Command(ctx, ChildCommand) }, append(encoded, '\n'))
 	if err != nil {
-		return p, err
+		return answer, err
 	}
 	decoder := json.NewDecoder(bytes.NewReader(p.output))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(answer); err == io.EOF {
-		return p, errors.New("answered nothing")
+	if err := decoder.Decode(&answer); err == io.EOF {
+		return answer, errors.New("answered nothing")
 	} else if err != nil {
-		return p, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
+		return answer, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
 	}
 	if decoder.More() {
-		return p, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
+		return answer, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
 	}
-	return p, nil
+	return answer, nil
 }
 
 // excerpt is the beginning of an output that is not understood.
@@ -360,13 +323,5 @@ func (r *benchmark) warnAfterwards() {
 	if extrapolated > 0 {
 		r.warn(fmt.Sprintf("the epoch times of %d of %d cells are extrapolated from fewer steps, because a whole one would take too long",
 			extrapolated, len(r.results.Cells)))
-	}
-}
-
-// warnStolen warns of processor time, in seconds, that the host of a virtual
-// machine gave to others meanwhile.
-func (r *benchmark) warnStolen(stolen, elapsed float64) {
-	if elapsed > 0 && stolen/elapsed > busyProcessors {
-		r.warn(fmt.Sprintf("the host of this virtual machine gave the time of %.2g processors to others", stolen/elapsed))
 	}
 }

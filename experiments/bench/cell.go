@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math"
@@ -42,15 +43,17 @@ const (
 
 // cellRun is a round of a cell under way.
 type cellRun struct {
-	task    CellTask
+	task    Task
 	device  *backend.Backend
 	data    *dataset.Dataset
 	images  *model.Images
 	network *model.Network
 	hostFed *model.HostFed // with FeedHost, the owner of network
 	weights model.Weights  // initial
-	order   []int32        // of epoch 1
+	order   []int32        // of the epoch
 	steps   int            // in an epoch
+	epoch   *model.Epoch   // under way; nil with FeedHost
+	next    int            // step of it
 	machine fs.FS          // its files
 	m       Measurement
 	found   *Trajectory
@@ -58,22 +61,22 @@ type cellRun struct {
 
 // measureCell measures one round. Every phase ends by reading a result from the
 // device that depends on its work, and begins after the phase before.
-func measureCell(ctx context.Context, task CellTask) (CellAnswer, error) {
+func measureCell(ctx context.Context, task Task) (Answer, error) {
 	r := &cellRun{task: task, steps: dataset.BatchCount(TrainImages, task.Cell.BatchSize), machine: os.DirFS("/")}
 	defer r.close()
 	watch := watchLoad(r.machine)
 	for _, phase := range []func(context.Context) error{
-		r.prepare, r.open, r.upload, r.compile, r.first, r.trajectory, r.steady, r.epoch, r.evaluate, r.roofline,
+		r.prepare, r.open, r.upload, r.compile, r.first, r.trajectory, r.steady, r.wholeEpoch, r.evaluate, r.roofline,
 	} {
 		if err := ctx.Err(); err != nil {
-			return CellAnswer{}, err
+			return Answer{}, err
 		}
 		if err := phase(ctx); err != nil {
-			return CellAnswer{}, err
+			return Answer{}, err
 		}
 	}
 	r.m.OtherLoad = watch()
-	return CellAnswer{Info: r.device.Info, Measurement: r.m, Trajectory: r.found}, nil
+	return Answer{Info: r.device.Info, Measurement: r.m, Trajectory: r.found}, nil
 }
 
 // timed is how many seconds f takes.
@@ -128,16 +131,11 @@ func (r *cellRun) compile(context.Context) (err error) {
 // first is the first call of the training program: a single step, whatever the
 // steps per call, to show what comes on top of a step.
 func (r *cellRun) first(ctx context.Context) (err error) {
-	if err := r.network.SetWeights(r.weights); err != nil {
+	if err := errors.Join(r.network.SetWeights(r.weights), r.begin()); err != nil {
 		return err
 	}
-	pass, err := r.begin()
-	if err != nil {
-		return err
-	}
-	defer pass.close()
 	r.m.FirstCall, err = timed(func() error {
-		_, err := pass.train(ctx, 1, learningRate)
+		_, err := r.train(ctx, 1, learningRate)
 		return err
 	})
 	return err
@@ -149,18 +147,13 @@ func (r *cellRun) trajectory(ctx context.Context) error {
 	if r.task.Trajectory == 0 {
 		return nil
 	}
-	if err := r.network.SetWeights(r.weights); err != nil {
+	if err := errors.Join(r.network.SetWeights(r.weights), r.begin()); err != nil {
 		return err
 	}
-	pass, err := r.begin()
-	if err != nil {
-		return err
-	}
-	defer pass.close()
 	r.found = &Trajectory{}
 	start := time.Now()
 	for len(r.found.Losses) < min(r.task.Trajectory, r.steps) && time.Since(start).Seconds() <= trajectorySeconds {
-		losses, err := pass.train(ctx, 1, trajectoryRate)
+		losses, err := r.train(ctx, 1, trajectoryRate)
 		if err != nil {
 			return err
 		}
@@ -169,8 +162,7 @@ func (r *cellRun) trajectory(ctx context.Context) error {
 			return fmt.Errorf("the loss of step %d is %v, expected a finite number", len(r.found.Losses), loss)
 		}
 	}
-	some := r.images.First(testSection, evaluatedFirst)
-	evaluation, err := r.network.Evaluate(ctx, some, testSection)
+	evaluation, err := r.network.Evaluate(ctx, r.images.First(testSection, evaluatedFirst), testSection)
 	if err != nil {
 		return err
 	}
@@ -194,50 +186,43 @@ func (r *cellRun) steady(ctx context.Context) error {
 // and the number of steps. A step is expected to take about estimate seconds.
 // The order is uploaded outside of the window.
 func (r *cellRun) window(ctx context.Context, atLeast, estimate float64) (step float64, steps int, err error) {
-	spent := 0.0
-	for spent < atLeast {
-		pass, err := r.begin()
+	r.next = r.steps // a window begins an epoch
+	for spent := 0.0; spent < atLeast; {
+		if r.next == r.steps {
+			if err := r.begin(); err != nil {
+				return 0, 0, err
+			}
+		}
+		call := r.task.Cell.StepsPerCall
+		if call == WholeEpoch {
+			// A little more than what is left, so that one call is enough.
+			call = StepsPerCall(max(1, min(math.Ceil(1.05*(atLeast-spent)/estimate), float64(r.steps))))
+		}
+		start := time.Now()
+		losses, err := r.train(ctx, int(call), learningRate)
 		if err != nil {
 			return 0, 0, err
 		}
-		for pass.left() > 0 && spent < atLeast {
-			call := r.task.Cell.StepsPerCall
-			if call == WholeEpoch {
-				// A little more than what is left, so that one call is enough.
-				call = StepsPerCall(max(1, min(math.Ceil(1.05*(atLeast-spent)/estimate), float64(r.steps))))
-			}
-			start := time.Now()
-			losses, err := pass.train(ctx, int(call), learningRate)
-			if err != nil {
-				pass.close()
-				return 0, 0, err
-			}
-			spent += time.Since(start).Seconds()
-			steps += len(losses)
-			estimate = spent / float64(steps)
-		}
-		pass.close()
+		spent += time.Since(start).Seconds()
+		steps += len(losses)
+		estimate = spent / float64(steps)
 	}
 	return estimate, steps, nil
 }
 
-// epoch measures a whole epoch with its order, or as much of it as may be.
-func (r *cellRun) epoch(ctx context.Context) error {
+// wholeEpoch measures a whole epoch with its order, or as much of it as may be.
+func (r *cellRun) wholeEpoch(ctx context.Context) error {
 	r.m.EpochSteps = int(max(1, min(epochWindows*r.task.Seconds/r.m.Step, float64(r.steps))))
 	start := time.Now()
 	r.order = dataset.Order(0, 2, TrainImages)
-	pass, err := r.begin()
-	if err != nil {
+	if err := r.begin(); err != nil {
 		return err
 	}
-	defer pass.close()
 	begun := time.Now()
-	for done := 0; done < r.m.EpochSteps; {
-		losses, err := pass.train(ctx, min(int(r.task.Cell.StepsPerCall), r.m.EpochSteps-done), learningRate)
-		if err != nil {
+	for r.next < r.m.EpochSteps {
+		if _, err := r.train(ctx, min(int(r.task.Cell.StepsPerCall), r.m.EpochSteps-r.next), learningRate); err != nil {
 			return err
 		}
-		done += len(losses)
 	}
 	training := time.Since(begun).Seconds()
 	r.m.Epoch = begun.Sub(start).Seconds() + training*float64(r.steps)/float64(r.m.EpochSteps)
@@ -259,20 +244,18 @@ func (r *cellRun) evaluate(ctx context.Context) error {
 		})
 		return err
 	}
-	if err := evaluate(some, testSection); err != nil { // burn-in
-		return err
-	}
-	if err := evaluate(some, testSection); err != nil {
-		return err
+	for range 2 { // the first time is the burn-in
+		if err := evaluate(some, testSection); err != nil {
+			return err
+		}
 	}
 	const all = TrainImages + TestImages
 	r.m.EvaluatedImages = r.task.Evaluate
-	switch {
-	case r.m.EvaluatedImages > 0:
-	case r.m.Evaluate*all/evaluatedFirst <= evaluationWindows*r.task.Seconds:
-		r.m.EvaluatedImages = all
-	default:
+	if r.m.EvaluatedImages == 0 {
 		r.m.EvaluatedImages = evaluatedFirst
+		if r.m.Evaluate*all/evaluatedFirst <= evaluationWindows*r.task.Seconds {
+			r.m.EvaluatedImages = all
+		}
 	}
 	if r.m.EvaluatedImages == all {
 		return evaluate(r.images, trainSection, testSection)
@@ -337,6 +320,9 @@ func (r *cellRun) repetition(ctx context.Context, roofline *model.Roofline) (flo
 
 // close frees the device.
 func (r *cellRun) close() {
+	if r.epoch != nil {
+		r.epoch.Close()
+	}
 	if r.network != nil {
 		r.network.Close()
 	}
@@ -348,56 +334,38 @@ func (r *cellRun) close() {
 	}
 }
 
-// pass is an epoch under way, however it is fed.
-type pass struct {
-	run   *cellRun
-	epoch *model.Epoch // with FeedResident
-	next  int          // step, with FeedHost
-}
-
-// begin starts a pass in the order at hand.
-func (r *cellRun) begin() (*pass, error) {
-	p := &pass{run: r}
+// begin starts an epoch in the order at hand, however it is fed.
+func (r *cellRun) begin() (err error) {
+	r.next = 0
 	if r.hostFed != nil {
-		return p, nil
+		return nil
 	}
-	var err error
-	p.epoch, err = r.network.BeginEpoch(r.images, r.order)
-	return p, err
+	if r.epoch != nil {
+		r.epoch.Close()
+	}
+	r.epoch, err = r.network.BeginEpoch(r.images, r.order)
+	return err
 }
 
-// left is the number of steps to go.
-func (p *pass) left() int {
-	if p.epoch != nil {
-		return p.epoch.Steps() - p.epoch.Step()
+// train runs the next steps of the epoch, as many as there are.
+func (r *cellRun) train(ctx context.Context, steps int, rate float64) (losses []float32, err error) {
+	if r.epoch != nil {
+		losses, err = r.epoch.Train(ctx, steps, rate)
+		r.next += len(losses)
+		return losses, err
 	}
-	return p.run.steps - p.next
-}
-
-// train runs the next steps, as many as there are.
-func (p *pass) train(ctx context.Context, steps int, rate float64) ([]float32, error) {
-	if p.epoch != nil {
-		return p.epoch.Train(ctx, steps, rate)
-	}
-	var losses []float32
-	batch := p.run.task.Cell.BatchSize
-	for ; steps > 0 && p.left() > 0; steps-- {
+	batch := r.task.Cell.BatchSize
+	for ; steps > 0 && r.next < r.steps; steps-- {
 		if err := ctx.Err(); err != nil {
 			return losses, err
 		}
-		rows := p.run.order[p.next*batch : min((p.next+1)*batch, TrainImages)]
-		loss, err := p.run.hostFed.Train(p.run.data.Train, model.Unnormalized(), rows, rate)
+		rows := r.order[r.next*batch : min((r.next+1)*batch, TrainImages)]
+		loss, err := r.hostFed.Train(r.data.Train, model.Unnormalized(), rows, rate)
 		if err != nil {
 			return losses, err
 		}
 		losses = append(losses, loss)
-		p.next++
+		r.next++
 	}
 	return losses, nil
-}
-
-func (p *pass) close() {
-	if p.epoch != nil {
-		p.epoch.Close()
-	}
 }

@@ -3,24 +3,14 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
-	"epochal/experiments"
-	"epochal/experiments/train"
 	"epochal/model/backend"
 )
 
-// Task is what a child process is told to do, as JSON on its standard input: one
-// of the two.
+// Task asks a child process for one round of a cell, as JSON on its standard input.
 type Task struct {
-	Cell     *CellTask     `json:"cell,omitempty"`
-	Training *TrainingTask `json:"training,omitempty"`
-}
-
-// CellTask asks for one round of a cell.
-type CellTask struct {
 	Cell Cell `json:"cell"`
 
 	// Seconds is the least time for which the steady steps are measured. The other
@@ -36,30 +26,11 @@ type CellTask struct {
 	Evaluate int `json:"evaluate"`
 }
 
-// CellAnswer is what a child measured, as JSON on its standard output.
-type CellAnswer struct {
+// Answer is what a child measured, as JSON on its standard output.
+type Answer struct {
 	Info        backend.Info `json:"info"`
 	Measurement Measurement  `json:"measurement"`
 	Trajectory  *Trajectory  `json:"trajectory,omitempty"`
-}
-
-// TrainingTask asks for a training as `epochal train` does it, without a record.
-type TrainingTask struct {
-	Backend    string `json:"backend"`
-	LayerSizes []int  `json:"layer_sizes"`
-	BatchSize  int    `json:"batch_size"`
-	Epochs     int    `json:"epochs"`
-}
-
-// TrainingAnswer is how long a child trained, as JSON on its standard output.
-type TrainingAnswer struct {
-	Epochs []EpochTimes `json:"epochs"`
-}
-
-// EpochTimes are the seconds of one epoch of a training process.
-type EpochTimes struct {
-	Train    float64 `json:"train_seconds"`
-	Evaluate float64 `json:"eval_seconds"` // both sets
 }
 
 // Serve does the one task that it reads from in and writes the answer to out:
@@ -72,33 +43,9 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := decoder.Decode(&task); err != nil {
 		return fmt.Errorf("the task: %w", err)
 	}
-	var answer any
-	var err error
-	switch {
-	case task.Cell != nil:
-		answer, err = measureCell(ctx, *task.Cell)
-	case task.Training != nil:
-		answer, err = measureTraining(ctx, *task.Training)
-	default:
-		err = errors.New("the task: found neither a cell nor a training, expected one of them")
-	}
+	answer, err := measureCell(ctx, task)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(out).Encode(answer)
-}
-
-// measureTraining runs a TrainingTask.
-func measureTraining(ctx context.Context, task TrainingTask) (answer TrainingAnswer, err error) {
-	config := experiments.Defaults()
-	config.Backend, config.LayerSizes, config.BatchSize, config.Epochs = task.Backend, task.LayerSizes, task.BatchSize, task.Epochs
-	config.StepsPerCall = int(WholeEpoch)
-	_, err = train.Run(ctx, config, train.Options{
-		Observer: func(event experiments.Event) {
-			if done, ok := event.(experiments.EpochDone); ok {
-				answer.Epochs = append(answer.Epochs, EpochTimes{done.Metrics.TrainSeconds, done.Metrics.EvalSeconds})
-			}
-		},
-	})
-	return answer, err
 }

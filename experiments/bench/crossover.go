@@ -20,11 +20,9 @@ type Crossover struct {
 	Along Axis
 	A, B  Runner
 
-	Depth        int   // hidden layers, all of one width; along the width
-	BatchSize    int   // along the width
-	LayerSizes   []int // along the batch size
-	StepsPerCall StepsPerCall
-	Feed         string
+	// Line is what all points share: the places of A, whose LayerSizes along the width,
+	// or BatchSize along the batch size, are 0.
+	Line Cell
 
 	Points    []CrossoverPoint // at least 2, ascending
 	Crossings []Crossing       // ascending; none if there is none within the grid
@@ -37,18 +35,17 @@ type CrossoverPoint struct {
 	Sure bool    // they differ by more than noise
 }
 
-// AFaster tells whether A's median is the higher one.
-func (p CrossoverPoint) AFaster() bool { return p.A.Median > p.B.Median }
+// aFaster tells whether A's median is the higher one.
+func (p CrossoverPoint) aFaster() bool { return p.A.Median > p.B.Median }
 
 // logRatio is above 0 where A is faster.
 func (p CrossoverPoint) logRatio() float64 { return math.Log(p.A.Median / p.B.Median) }
 
 // Crossing is where the faster backend changes.
 type Crossing struct {
-	At              float64 // width or batch size, by a straight line on logarithmic axes between two neighbouring points
-	ImagesPerSecond float64 // of both, there
-	Low, High       int     // the nearest points on both sides that differ by more than noise
-	Faster          Runner  // from there on
+	At        float64 // width or batch size, by a straight line on logarithmic axes between two neighbouring points
+	Low, High int     // the nearest points on both sides that differ by more than noise
+	Faster    Runner  // from there on
 }
 
 // Crossovers look at each pair of backends along widths, of networks whose hidden
@@ -84,34 +81,27 @@ func Crossovers(r Results) []Crossover {
 func crossoversOf(r Results, along Axis, a, b Runner) []Crossover {
 	var all []Crossover
 	for _, mine := range r.Cells {
-		c := mine.Cell
-		if c.Runner() != a || len(mine.Rounds) == 0 {
+		other := mine.Cell
+		other.Backend, other.Precision = b.Backend, b.Precision
+		theirs := r.measured(other)
+		if mine.Cell.Runner() != a || len(mine.Rounds) == 0 || theirs == nil {
 			continue
 		}
-		cross := Crossover{Along: along, A: a, B: b, StepsPerCall: c.StepsPerCall, Feed: c.Feed}
-		at := c.BatchSize
-		if along == AlongWidth {
-			width, square := c.Width()
-			if !square {
-				continue
-			}
-			at, cross.Depth, cross.BatchSize = width, len(c.LayerSizes), c.BatchSize
+		at, line := mine.Cell.BatchSize, mine.Cell
+		if along == AlongBatch {
+			line.BatchSize = 0
+		} else if width, square := line.Width(); square {
+			at, line.LayerSizes = width, make([]int, len(line.LayerSizes))
 		} else {
-			cross.LayerSizes = c.LayerSizes
-		}
-		c.Backend, c.Precision = b.Backend, b.Precision
-		other := slices.IndexFunc(r.Cells, func(x CellResult) bool { return x.Cell.Equal(c) && len(x.Rounds) > 0 })
-		if other < 0 {
 			continue
 		}
-		ours, theirs := mine.Throughput(), r.Cells[other].Throughput()
-		point := CrossoverPoint{At: at, A: Summarize(ours), B: Summarize(theirs), Sure: Differ(ours, theirs)}
-
-		place := slices.IndexFunc(all, cross.sameLine)
+		place := slices.IndexFunc(all, func(c Crossover) bool { return c.Line.Equal(line) })
 		if place < 0 {
-			place, all = len(all), append(all, cross)
+			place, all = len(all), append(all, Crossover{Along: along, A: a, B: b, Line: line})
 		}
-		all[place].Points = append(all[place].Points, point)
+		all[place].Points = append(all[place].Points, CrossoverPoint{
+			At: at, A: Summarize(mine.Throughput()), B: Summarize(theirs.Throughput()), Sure: Differ(mine.Throughput(), theirs.Throughput()),
+		})
 	}
 	all = slices.DeleteFunc(all, func(c Crossover) bool { return len(c.Points) < 2 })
 	for i := range all {
@@ -119,13 +109,6 @@ func crossoversOf(r Results, along Axis, a, b Runner) []Crossover {
 		all[i].Crossings = crossings(all[i])
 	}
 	return all
-}
-
-// sameLine tells whether the points of two crossovers of one pair and axis belong
-// together.
-func (c Crossover) sameLine(other Crossover) bool {
-	return c.Depth == other.Depth && c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes) &&
-		c.StepsPerCall == other.StepsPerCall && c.Feed == other.Feed
 }
 
 // Width is that of all hidden layers, if they share one and there are any.
@@ -148,7 +131,7 @@ func crossings(c Crossover) []Crossing {
 		if !p.Sure {
 			continue
 		}
-		if last >= 0 && c.Points[last].AFaster() != p.AFaster() {
+		if last >= 0 && c.Points[last].aFaster() != p.aFaster() {
 			all = append(all, c.crossing(last, i))
 		}
 		last = i
@@ -159,18 +142,16 @@ func crossings(c Crossover) []Crossing {
 // crossing is that between two points that differ in opposite directions.
 func (c Crossover) crossing(low, high int) Crossing {
 	found := Crossing{Low: c.Points[low].At, High: c.Points[high].At, Faster: c.B}
-	if c.Points[high].AFaster() {
+	if c.Points[high].aFaster() {
 		found.Faster = c.A
 	}
 	// The first pair of neighbours whose medians change places. There is one, for
 	// those at both ends do.
-	for c.Points[low].AFaster() == c.Points[low+1].AFaster() {
+	for c.Points[low].aFaster() == c.Points[low+1].aFaster() {
 		low++
 	}
 	from, to := c.Points[low], c.Points[low+1]
 	share := from.logRatio() / (from.logRatio() - to.logRatio())
-	between := func(a, b float64) float64 { return math.Exp(math.Log(a) + share*(math.Log(b)-math.Log(a))) }
-	found.At = between(float64(from.At), float64(to.At))
-	found.ImagesPerSecond = between(from.A.Median, to.A.Median)
+	found.At = math.Exp(math.Log(float64(from.At)) + share*(math.Log(float64(to.At))-math.Log(float64(from.At))))
 	return found
 }

@@ -16,6 +16,6 @@
 // the work, so that the work is inside the measured time.
 //
 // It prints nothing and knows no flags. Neighbours: package model runs the steps,
-// package experiments installs plugins and trains the runs that are compared with
-// peers, package report writes the results, and cmd/epochal starts it all.
+// package train installs plugins, package report writes the results with its words,
+// and cmd/epochal starts it all.
 package bench

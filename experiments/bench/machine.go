@@ -141,20 +141,6 @@ func quota(machine fs.FS) float64 {
 	return least
 }
 
-// governors are the frequency governors of the machine's processors, each once,
-// sorted.
-func governors(machine fs.FS) []string {
-	files, _ := fs.Glob(machine, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
-	var names []string
-	for _, file := range files {
-		if content, err := fs.ReadFile(machine, file); err == nil {
-			names = append(names, strings.TrimSpace(string(content)))
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // machineWarnings are about what may disturb measurements and is known before them.
 func machineWarnings(machine fs.FS, cores int) []string {
 	var warnings []string
@@ -162,8 +148,10 @@ func machineWarnings(machine fs.FS, cores int) []string {
 		warnings = append(warnings, fmt.Sprintf(
 			"a control group limits this process to %.3g of %d processors: its threads are throttled while being measured", processors, cores))
 	}
-	for _, governor := range governors(machine) {
-		if governor != "performance" {
+	files, _ := fs.Glob(machine, "sys/devices/system/cpu/cpu[0-9]*/cpufreq/scaling_governor")
+	for _, file := range files {
+		content, err := fs.ReadFile(machine, file)
+		if governor := strings.TrimSpace(string(content)); err == nil && governor != "performance" {
 			warnings = append(warnings, fmt.Sprintf(
 				"the frequency governor is %q, expected \"performance\": the clock speed varies with the load", governor))
 		}

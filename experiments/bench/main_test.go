@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,10 +44,7 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && strings.HasSuffix(os.Args[1], ".py"):
 		fakePython(os.Args[1:])
 	case len(os.Args) > 1 && os.Args[1] == "train":
-		if len(os.Args) != 7 {
-			fmt.Fprintln(os.Stderr, "epochal: found", os.Args)
-			os.Exit(2)
-		}
+		fakeTrain(os.Args[2:])
 	default:
 		behave()
 	}
@@ -59,36 +57,19 @@ func asChild(ctx context.Context, arguments ...string) *exec.Cmd {
 	return c
 }
 
-// goodAnswer is what a child that works says.
-func goodAnswer() bench.CellAnswer {
-	return bench.CellAnswer{Measurement: bench.Measurement{
-		Step: 1e-3, StepCount: 10, Epoch: 1, EpochSteps: 938, Evaluate: 0.5, EvaluatedImages: 70000, Products: 5e-4, Peak: 1e11,
-	}}
-}
-
 func behave() {
 	line, err := bufio.NewReader(os.Stdin).ReadBytes('\n')
 	var task bench.Task
-	if err := json.Unmarshal(line, &task); err != nil {
+	if err := errors.Join(err, json.Unmarshal(line, &task)); err != nil {
 		panic(err)
 	}
-	if err != nil {
-		panic(err)
-	}
-	if task.Training != nil {
-		var answer bench.TrainingAnswer
-		for range task.Training.Epochs {
-			answer.Epochs = append(answer.Epochs, bench.EpochTimes{Train: 1, Evaluate: 0.25})
-		}
-		answer.Epochs[0].Train = 100
-		json.NewEncoder(os.Stdout).Encode(answer)
-		return
-	}
-	answer := goodAnswer()
-	if task.Cell.Trajectory > 0 {
+	answer := bench.Answer{Measurement: bench.Measurement{
+		Step: 1e-3, StepCount: 10, Epoch: 1, EpochSteps: 938, Evaluate: 0.5, EvaluatedImages: 70000, Products: 5e-4, Peak: 1e11,
+	}}
+	if task.Trajectory > 0 {
 		answer.Trajectory = &bench.Trajectory{Losses: []float32{2.3, 2.2}, Correct: 100, Evaluated: 1000}
 	}
-	switch task.Cell.Cell.LayerSizes[0] {
+	switch task.Cell.LayerSizes[0] {
 	case fails:
 		fmt.Fprintln(os.Stderr, "some log\nepochal: the device is on fire\nhint: water")
 		os.Exit(1)
@@ -120,6 +101,24 @@ func behave() {
 		json.NewEncoder(os.Stdout).Encode(answer)
 	default:
 		json.NewEncoder(os.Stdout).Encode(answer)
+	}
+}
+
+// fakeTrain is `epochal train`, which leaves a record of steps and epochs.
+func fakeTrain(arguments []string) {
+	epochs, folder := 0, ""
+	for _, argument := range arguments {
+		fmt.Sscanf(argument, "--epochs=%d", &epochs)
+		fmt.Sscanf(argument, "--out=%s", &folder)
+	}
+	var metrics strings.Builder
+	for epoch := range epochs {
+		fmt.Fprintln(&metrics, `{"event":"step","epoch":1,"step":0,"samples":64,"loss":2.3}`)
+		fmt.Fprintf(&metrics, `{"event":"epoch","epoch":%d,"train_seconds":%d,"eval_seconds":0.25}`+"\n", epoch+1, 100-99*min(epoch, 1))
+	}
+	file := filepath.Join(folder, "metrics.jsonl")
+	if err := errors.Join(os.Mkdir(folder, 0o755), os.WriteFile(file, []byte(metrics.String()), 0o644)); err != nil {
+		panic(err)
 	}
 }
 

@@ -36,10 +36,9 @@ type Options struct {
 	// Command makes the command that runs this program with the given arguments;
 	// default os.Executable. `bench-child` is [Serve] on its standard streams.
 	Command     func(ctx context.Context, arguments ...string) *exec.Cmd
-	CommandLine string           // what the user typed; recorded in the results
-	Observer    func(Event)      // may be nil
-	Now         func() time.Time // default time.Now
-	Machine     fs.FS            // the machine's files, default those below /
+	CommandLine string      // what the user typed; recorded in the results
+	Observer    func(Event) // may be nil
+	Machine     fs.FS       // the machine's files, default those below /
 }
 
 // ChildCommand is the argument with which this program becomes a child process.
@@ -86,9 +85,6 @@ func (o Options) withDefaults() Options {
 	if o.Observer == nil {
 		o.Observer = func(Event) {}
 	}
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	if o.Machine == nil {
 		o.Machine = os.DirFS("/")
 	}
@@ -117,14 +113,11 @@ func (o Options) Validate() error {
 			check(!strings.Contains(name, "tf32="), "backend", name, "one without tf32, which --precision chooses")
 		}
 	}
-	check(o.Backends == nil || len(o.Backends) > 0, "backend", "none", "at least one")
-	check(len(o.LayerSizes) > 0, "layer_sizes", "none", "at least one network")
 	for _, widths := range o.LayerSizes {
 		if err := (Cell{LayerSizes: widths}).Architecture().Validate(); err != nil {
 			problems = append(problems, experiments.Problem{Field: "layer_sizes", Reason: err})
 		}
 	}
-	check(len(o.BatchSizes) > 0, "batch_size", "none", "at least one")
 	for _, size := range o.BatchSizes {
 		check(size >= 1 && size <= TrainImages, "batch_size", strconv.Itoa(size), fmt.Sprintf("1 to %d", TrainImages))
 	}
@@ -151,29 +144,19 @@ func (o Options) Validate() error {
 	if len(problems) > 0 {
 		return problems
 	}
-	return o.validateGrid()
-}
-
-// validateGrid reports a feed or a precision that was asked for and that no
-// backend can have.
-func (o Options) validateGrid() error {
+	// A feed or a precision may be one that no backend of those can have.
 	backends := o.Backends
 	if backends == nil {
 		backends = known
 	}
 	cells := o.Grid(backends)
-	var problems experiments.Problems
 	for _, feed := range o.Feeds {
-		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Feed == feed }) {
-			problems = append(problems, experiments.Problem{Field: "feed",
-				Found: feed + " without --steps-per-call 1", Expected: "both: the host can feed a step only between two calls"})
-		}
+		check(slices.ContainsFunc(cells, func(c Cell) bool { return c.Feed == feed }),
+			"feed", feed+" without --steps-per-call 1", "both: the host can feed a step only between two calls")
 	}
 	for _, precision := range o.Precisions {
-		if !slices.ContainsFunc(cells, func(c Cell) bool { return c.Precision == precision }) {
-			problems = append(problems, experiments.Problem{Field: "precision",
-				Found: precision + " on " + strings.Join(backends, ", "), Expected: "xla:cuda, the only backend with a choice"})
-		}
+		check(slices.ContainsFunc(cells, func(c Cell) bool { return c.Precision == precision }),
+			"precision", precision+" on "+strings.Join(backends, ", "), "xla:cuda, the only backend with a choice")
 	}
 	if len(problems) > 0 {
 		return problems

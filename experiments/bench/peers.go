@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"epochal/dataset"
+	"epochal/experiments/record"
 	"epochal/model/backend"
 )
 
@@ -78,34 +79,23 @@ func (o Options) peerBackend() string {
 }
 
 // addPeers adds a result and a job for every peer, network and batch size, or only
-// a result that says what is missing. cleanup removes its files.
-func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup func(), err error) {
-	cleanup = func() {}
-	if len(r.Options.Peers) == 0 {
-		return cleanup, nil
-	}
-	folder, err := os.MkdirTemp("", "epochal-peers-")
-	if err != nil {
-		return cleanup, fmt.Errorf("peers: %w", err)
-	}
-	cleanup = func() { os.RemoveAll(folder) }
+// a result that says what is missing. Their files are put into folder.
+func (r *benchmark) addPeers(ctx context.Context, folder string) error {
 	if err := errors.Join(
 		os.CopyFS(filepath.Join(folder, "mnist"), dataset.MNISTFiles()),
 		os.CopyFS(folder, peerFiles),
 	); err != nil {
-		return cleanup, fmt.Errorf("peers: %w", err)
+		return fmt.Errorf("peers: %w", err)
 	}
-	ours := r.peerBackend()
+	// There is room for all, so that the results of the jobs stay where they are.
+	r.results.Peers = make([]PeerResult, 0, len(Peers)*len(r.LayerSizes)*len(r.BatchSizes))
 	for _, peer := range Peers {
 		if !slices.Contains(r.Options.Peers, peer.Name) {
 			continue
 		}
 		versions, err := r.versions(ctx, folder, peer)
 		if ctx.Err() != nil {
-			return cleanup, ctx.Err()
-		}
-		if err == nil && !slices.Contains(available, ours) && !r.ready(ours) {
-			err = fmt.Errorf("%s, which it is compared with, is not available", ours)
+			return ctx.Err()
 		}
 		failure := ""
 		if err != nil {
@@ -118,29 +108,19 @@ func (r *benchmark) addPeers(ctx context.Context, available []string) (cleanup f
 				r.results.Peers = append(r.results.Peers, PeerResult{
 					Peer: peer.Name, LayerSizes: layers, BatchSize: batch, Versions: versions, Rounds: []PeerRound{}, Failure: failure,
 				})
+				if failure != "" {
+					continue
+				}
+				result := &r.results.Peers[len(r.results.Peers)-1]
+				r.jobs = append(r.jobs, &job{
+					what:    fmt.Sprintf("%s %s batch %d", peer.Name, widths(layers), batch),
+					failure: &result.Failure,
+					measure: func(ctx context.Context, round int) error { return r.pair(ctx, folder, peer, result, round) },
+				})
 			}
 		}
 	}
-	for i := range r.results.Peers {
-		result := &r.results.Peers[i]
-		if result.Failure != "" {
-			continue
-		}
-		peer := Peers[slices.Index(PeerNames(), result.Peer)]
-		r.jobs = append(r.jobs, &job{
-			what:    fmt.Sprintf("%s %s batch %d", result.Peer, widths(result.LayerSizes), result.BatchSize),
-			failure: &result.Failure,
-			measure: func(ctx context.Context, round int) error { return r.pair(ctx, folder, ours, peer, result, round) },
-		})
-	}
-	return cleanup, nil
-}
-
-// ready tells whether a backend that is not measured itself is installed.
-func (r *benchmark) ready(name string) bool {
-	return slices.ContainsFunc(backend.List(), func(s backend.Status) bool {
-		return s.Name == name && s.State == backend.StateReady
-	})
+	return nil
 }
 
 // python is the command that runs a peer's program on the device of the comparison.
@@ -205,16 +185,19 @@ func pinnedVersion(name string) string {
 }
 
 // pair measures both sides once, and begins every second round with the peer.
-func (r *benchmark) pair(ctx context.Context, folder, ours string, peer Peer, result *PeerResult, round int) error {
+func (r *benchmark) pair(ctx context.Context, folder string, peer Peer, result *PeerResult, round int) error {
 	var found PeerRound
 	sides := []func() error{
 		func() (err error) {
-			if found.Ours, err = r.oursOnce(ctx, ours, result); err != nil {
+			if found.Ours, err = once(func(epochs int) (processed, error) { return r.train(ctx, result, epochs) }); err != nil {
 				err = fmt.Errorf("epochal: %w", err)
 			}
 			return err
 		},
-		func() (err error) { found.Peers, err = r.peerOnce(ctx, folder, peer, result); return err },
+		func() (err error) {
+			found.Peers, err = once(func(epochs int) (processed, error) { return r.trainPeer(ctx, folder, peer, result, epochs) })
+			return err
+		},
 	}
 	if round%2 == 0 {
 		slices.Reverse(sides)
@@ -228,76 +211,21 @@ func (r *benchmark) pair(ctx context.Context, folder, ours string, peer Peer, re
 	return nil
 }
 
-// oursOnce measures this program: a training of several epochs in a child, and
-// a whole `train` of one.
-func (r *benchmark) oursOnce(ctx context.Context, name string, result *PeerResult) (ProcessTimes, error) {
-	var answer TrainingAnswer
-	training, err := r.child(ctx, Task{Training: &TrainingTask{
-		Backend: name, LayerSizes: result.LayerSizes, BatchSize: result.BatchSize, Epochs: peerEpochs,
-	}}, &answer)
+// once measures one side of a pair with two processes: one that trains for several
+// epochs, and one that trains for one. run's output has a line of JSON per epoch.
+func once(run func(epochs int) (processed, error)) (ProcessTimes, error) {
+	training, err := run(peerEpochs)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	out, err := os.MkdirTemp("", "epochal-train-")
+	epochs, err := parseEpochs(training.output, peerEpochs)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	defer os.RemoveAll(out)
-	whole, err := r.process(ctx, func(ctx context.Context) *exec.Cmd {
-		return r.Command(ctx, "train", "--epochs=1", "--backend="+name, "--layer-sizes="+widths(result.LayerSizes),
-			fmt.Sprintf("--batch-size=%d", result.BatchSize), "--out="+filepath.Join(out, "run"))
-	}, nil)
+	whole, err := run(1)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	return processTimes(answer.Epochs, training, whole), nil
-}
-
-// peerOnce measures the peer in the same way.
-func (r *benchmark) peerOnce(ctx context.Context, folder string, peer Peer, result *PeerResult) (ProcessTimes, error) {
-	run := func(epochs int) ([]EpochTimes, processed, error) {
-		arguments := append(slices.Clone(peer.arguments), "--data="+filepath.Join(folder, "mnist"),
-			"--layer-sizes="+strings.Trim(widths(result.LayerSizes), "[]"),
-			fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs))
-		if isCUDA(r.peerBackend()) {
-			arguments = append(arguments, peer.onCUDA...)
-		}
-		p, err := r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, peer.program, arguments...) }, nil)
-		if err != nil {
-			return nil, p, err
-		}
-		times, err := parseEpochs(p.output, epochs)
-		return times, p, err
-	}
-	times, training, err := run(peerEpochs)
-	if err != nil {
-		return ProcessTimes{}, err
-	}
-	_, whole, err := run(1)
-	if err != nil {
-		return ProcessTimes{}, err
-	}
-	return processTimes(times, training, whole), nil
-}
-
-// parseEpochs reads a peer's output, one line of JSON per epoch.
-func parseEpochs(output []byte, epochs int) ([]EpochTimes, error) {
-	var times []EpochTimes
-	for line := range bytes.Lines(output) {
-		var epoch EpochTimes
-		if err := json.Unmarshal(line, &epoch); err != nil {
-			return nil, fmt.Errorf("answered %s, expected one line of JSON per epoch", excerpt(line))
-		}
-		times = append(times, epoch)
-	}
-	if len(times) != epochs {
-		return nil, fmt.Errorf("answered for %d epochs, expected %d", len(times), epochs)
-	}
-	return times, nil
-}
-
-// processTimes combines a training of several epochs with a process of one epoch.
-func processTimes(epochs []EpochTimes, training, whole processed) ProcessTimes {
 	var train, evaluate []float64
 	for _, epoch := range epochs[1:] {
 		train, evaluate = append(train, epoch.Train), append(evaluate, epoch.Evaluate)
@@ -305,7 +233,66 @@ func processTimes(epochs []EpochTimes, training, whole processed) ProcessTimes {
 	return ProcessTimes{
 		Train: Summarize(train).Median, Evaluate: Summarize(evaluate).Median,
 		Process: whole.seconds, Memory: max(training.memory, whole.memory),
+	}, nil
+}
+
+// train runs `epochal train`, whose output is its metrics.jsonl.
+func (r *benchmark) train(ctx context.Context, result *PeerResult, epochs int) (p processed, err error) {
+	folder, err := os.MkdirTemp("", "epochal-train-")
+	if err != nil {
+		return p, err
 	}
+	defer os.RemoveAll(folder)
+	run := filepath.Join(folder, "run")
+	stepsPerCall := 0 // as many as a user gets, whose whole process is measured
+	if epochs > 1 {
+		stepsPerCall = int(WholeEpoch)
+	}
+	p, err = r.process(ctx, func(ctx context.Context) *exec.Cmd {
+		return r.Command(ctx, "train", "--backend="+r.peerBackend(), "--layer-sizes="+widths(result.LayerSizes),
+			fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs),
+			fmt.Sprintf("--steps-per-call=%d", stepsPerCall), "--out="+run)
+	}, nil)
+	if err == nil {
+		p.output, err = os.ReadFile(filepath.Join(run, record.MetricsFile))
+	}
+	return p, err
+}
+
+// trainPeer runs the peer's program.
+func (r *benchmark) trainPeer(ctx context.Context, folder string, peer Peer, result *PeerResult, epochs int) (processed, error) {
+	arguments := append(slices.Clone(peer.arguments), "--data="+filepath.Join(folder, "mnist"),
+		"--layer-sizes="+strings.Trim(widths(result.LayerSizes), "[]"),
+		fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs))
+	if isCUDA(r.peerBackend()) {
+		arguments = append(arguments, peer.onCUDA...)
+	}
+	return r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.python(ctx, folder, peer.program, arguments...) }, nil)
+}
+
+// epochTimes are the seconds of one epoch of a training process.
+type epochTimes struct {
+	Train    float64 `json:"train_seconds"`
+	Evaluate float64 `json:"eval_seconds"` // both sets
+}
+
+// parseEpochs reads the times of a training's epochs from its lines of JSON. Those
+// of epochal's steps have none.
+func parseEpochs(output []byte, epochs int) ([]epochTimes, error) {
+	var times []epochTimes
+	for line := range bytes.Lines(output) {
+		var epoch epochTimes
+		if err := json.Unmarshal(line, &epoch); err != nil {
+			return nil, fmt.Errorf("answered %s, expected one line of JSON per epoch", excerpt(line))
+		}
+		if epoch.Train > 0 {
+			times = append(times, epoch)
+		}
+	}
+	if len(times) != epochs {
+		return nil, fmt.Errorf("answered for %d epochs, expected %d", len(times), epochs)
+	}
+	return times, nil
 }
 
 // PeerRatios compare a peer with epochal, pair by pair.

@@ -55,9 +55,9 @@ func (o Options) process(ctx context.Context, command func(context.Context) *exe
 		}
 		c.Stdin = stdin
 	}
-	start := o.Now()
+	start := time.Now()
 	p.output, err = c.Output()
-	p.seconds = o.Now().Sub(start).Seconds()
+	p.seconds = time.Since(start).Seconds()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		// It ended, but one of its group still holds the output.
 		_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL)

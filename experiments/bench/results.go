@@ -1,14 +1,15 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"epochal/dataset"
 	"epochal/experiments/record"
+	"epochal/experiments/report/words"
 	"epochal/model"
 	"epochal/model/backend"
 )
@@ -98,16 +99,7 @@ func (c Cell) String() string {
 }
 
 // widths writes layer sizes as --layer-sizes reads them, "[]" for none.
-func widths(layers []int) string {
-	if len(layers) == 0 {
-		return "[]"
-	}
-	words := make([]string, len(layers))
-	for i, width := range layers {
-		words[i] = strconv.Itoa(width)
-	}
-	return strings.Join(words, ",")
-}
+func widths(layers []int) string { return cmp.Or(words.Widths(layers, ","), "[]") }
 
 // Architecture is the cell's network, on MNIST.
 func (c Cell) Architecture() model.Architecture {
@@ -257,4 +249,13 @@ type Results struct {
 	Unavailable  []Unavailable      `json:"unavailable"`
 	Peers        []PeerResult       `json:"peers"`
 	Warnings     []string           `json:"warnings"`
+}
+
+// measured is what was measured at a place of the grid, nil if nothing was.
+func (r Results) measured(c Cell) *CellResult {
+	i := slices.IndexFunc(r.Cells, func(found CellResult) bool { return found.Cell.Equal(c) && len(found.Rounds) > 0 })
+	if i < 0 {
+		return nil
+	}
+	return &r.Cells[i]
 }

@@ -6,11 +6,8 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// Confidence is the level of every interval.
-const Confidence = 0.95
-
-// FewestRounds is how many rounds an interval at that level needs, with no assumption
-// about the distribution.
+// FewestRounds is how many rounds a 95% interval needs, with no assumption about the
+// distribution.
 const FewestRounds = 6
 
 // Summary is the median of repeated measurements with its 95% interval, by
@@ -30,7 +27,7 @@ func Summarize(values []float64) Summary {
 		return Summary{Median: math.NaN(), Low: math.Inf(-1), High: math.Inf(1)}
 	}
 	sample := benchmath.NewSample(append([]float64(nil), values...), &benchmath.DefaultThresholds)
-	summary := benchmath.AssumeNothing.Summary(sample, Confidence)
+	summary := benchmath.AssumeNothing.Summary(sample, 0.95)
 	return Summary{N: len(values), Median: summary.Center, Low: summary.Lo, High: summary.Hi}
 }
 

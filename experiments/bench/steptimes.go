@@ -10,14 +10,8 @@ import (
 // float32, a whole epoch per call, data on the device. It is nil if it was not
 // measured.
 func Reference(r Results, c Cell) *CellResult {
-	for i := range r.Cells {
-		found := &r.Cells[i]
-		base := found.Cell.Runner() == Runner{backend.XLACPU, Float32} && found.Cell.FastDispatch()
-		if base && found.Cell.SameWork(c) && len(found.Rounds) > 0 {
-			return found
-		}
-	}
-	return nil
+	c.Backend, c.Precision, c.StepsPerCall, c.Feed = backend.XLACPU, Float32, WholeEpoch, FeedResident
+	return r.measured(c)
 }
 
 // Utilization is how much of a backend a cell makes use of.
@@ -56,12 +50,8 @@ type Part struct {
 
 // StepTimes are where the time goes when every step is a call of its own.
 type StepTimes struct {
-	Runner     Runner
-	LayerSizes []int
-	BatchSize  int
-
-	Step Summary // one dispatched step: fed from the host if that was measured, else from the device
-	Feed string  // which of them
+	Cell Cell    // the one that was measured: fed from the host if there is such a one, else from the device
+	Step Summary // one dispatched step of it
 
 	Products Part // the matrix products alone
 	Rest     Part // everything else that the step does on the device: biases, activations, loss, gathering, update
@@ -75,7 +65,7 @@ func AllStepTimes(r Results) []StepTimes {
 	var all []StepTimes
 	for _, c := range r.Cells {
 		if c.Cell.StepsPerCall != 1 || slices.ContainsFunc(all, func(s StepTimes) bool {
-			return s.Runner == c.Cell.Runner() && c.Cell.SameWork(Cell{LayerSizes: s.LayerSizes, BatchSize: s.BatchSize})
+			return s.Cell.Runner() == c.Cell.Runner() && s.Cell.SameWork(c.Cell)
 		}) {
 			continue
 		}
@@ -89,8 +79,8 @@ func AllStepTimes(r Results) []StepTimes {
 func stepTimes(r Results, c Cell) (StepTimes, bool) {
 	measured := func(steps StepsPerCall, feed string) CellResult {
 		c.StepsPerCall, c.Feed = steps, feed
-		if i := slices.IndexFunc(r.Cells, func(x CellResult) bool { return x.Cell.Equal(c) }); i >= 0 {
-			return r.Cells[i]
+		if found := r.measured(c); found != nil {
+			return *found
 		}
 		return CellResult{}
 	}
@@ -111,8 +101,7 @@ func stepTimes(r Results, c Cell) (StepTimes, bool) {
 	}
 	alone := products.Values(func(m Measurement) float64 { return m.Products })
 	times := StepTimes{
-		Runner: c.Runner(), LayerSizes: c.LayerSizes, BatchSize: c.BatchSize,
-		Step: Summarize(single.Values(step)), Feed: single.Cell.Feed,
+		Cell: single.Cell, Step: Summarize(single.Values(step)),
 		Products: Part{State: Found, Seconds: Summarize(alone).Median},
 		Rest:     difference(epochs.Values(step), alone),
 		Dispatch: difference(resident.Values(step), epochs.Values(step)),

@@ -86,8 +86,7 @@ func throughputPanels(r bench.Results) []throughputPanel {
 // overtake marks where one backend becomes faster than another.
 func (p *throughputPanel) overtake(crossovers []bench.Crossover) {
 	for _, c := range crossovers {
-		if c.Along != bench.AlongWidth || c.StepsPerCall != bench.WholeEpoch || c.Feed != bench.FeedResident ||
-			p.batch != c.BatchSize || p.depth != c.Depth {
+		if c.Along != bench.AlongWidth || !c.Line.FastDispatch() || p.batch != c.Line.BatchSize || p.depth != len(c.Line.LayerSizes) {
 			continue
 		}
 		for _, crossing := range c.Crossings {

@@ -89,16 +89,16 @@ var allLabels = []label{
 	{column{name: "batch"}, "batch", func(c bench.Cell) string { return strconv.Itoa(c.BatchSize) }},
 	{
 		column{name: "steps", about: "SGD steps per call of the device; host: every batch is copied from the host", left: true, spare: 1},
-		"steps per call", func(c bench.Cell) string { return stepsText(c.StepsPerCall, c.Feed) },
+		"steps per call", stepsText,
 	},
 }
 
 // stepsText is "epoch", "1", or "1 host".
-func stepsText(steps bench.StepsPerCall, feed string) string {
-	if feed == bench.FeedHost {
-		return steps.String() + " host"
+func stepsText(c bench.Cell) string {
+	if c.Feed == bench.FeedHost {
+		return c.StepsPerCall.String() + " host"
 	}
-	return steps.String()
+	return c.StepsPerCall.String()
 }
 
 // same reports whether all cells are alike in a label.
@@ -350,9 +350,9 @@ func (t *benchText) crossovers(r bench.Results) {
 
 // crossoverText is what a crossover says, in a sentence.
 func crossoverText(c bench.Crossover) string {
-	where := "layers " + layersText(c.LayerSizes)
+	where := "layers " + layersText(c.Line.LayerSizes)
 	if c.Along == bench.AlongWidth {
-		where = fmt.Sprintf("%s, batch %d", words.Counted(c.Depth, "hidden layer"), c.BatchSize)
+		where = fmt.Sprintf("%s, batch %d", words.Counted(len(c.Line.LayerSizes), "hidden layer"), c.Line.BatchSize)
 	}
 	var points []string
 	for _, p := range c.Points {
@@ -363,7 +363,7 @@ func crossoverText(c bench.Crossover) string {
 		points = append(points, fmt.Sprintf("%s at %d", ratio, p.At))
 	}
 	text := fmt.Sprintf("%s relative to %s by %s (%s, steps per call %s): %s",
-		c.A, c.B, c.Along, where, stepsText(c.StepsPerCall, c.Feed), strings.Join(points, ", "))
+		c.A, c.B, c.Along, where, stepsText(c.Line), strings.Join(points, ", "))
 	for _, crossing := range c.Crossings {
 		text += fmt.Sprintf("; %s overtakes at a %s of about %s (between %d and %d)",
 			crossing.Faster, c.Along, aboutText(crossing.At), crossing.Low, crossing.High)
@@ -389,8 +389,7 @@ func (t *benchText) stepTimes(r bench.Results, labels []label) {
 		column{name: "copying", about: "what copying every batch from the host adds"})
 	var lines []line
 	for _, s := range all {
-		c := bench.Cell{LayerSizes: s.LayerSizes, BatchSize: s.BatchSize, StepsPerCall: 1, Feed: s.Feed}
-		lines = append(lines, line{texts: append(texts(s.Runner.String(), labels, c), timeText(s.Step.Median),
+		lines = append(lines, line{texts: append(texts(s.Cell.Runner().String(), labels, s.Cell), timeText(s.Step.Median),
 			partText(s.Products), partText(s.Rest), partText(s.Dispatch), partText(s.Copy))})
 	}
 	t.table(columns, lines, "~: within noise; none: steps with it were not slower.")
