@@ -10,44 +10,40 @@ import (
 	"epochal/experiments/report/words"
 )
 
+// What is reported: the results of a reproduction, and how this package understands
+// them.
+type (
+	// Results are what is reported.
+	Results = published.Results
+
+	experiment = published.ExperimentResult
+	interval   = published.Interval
+)
+
 // document is what results say, in words, numbers and figures: the one thing that
 // the templates of the page and of results.md show.
 type document struct {
 	voice
 	Results
-	Summary               string
-	IntervalNote          string
-	Expected, Others      *verdictTable // nil without such claims
-	Twins                 []twins
-	TwinHint, TwinFinding string // "" if there is nothing to say
-	Sections              []section
-	Defaults              []setting
-	Comparison, Batch     *figure // nil without data
+	Expected, Others  *verdictTable // nil without such claims
+	Twins             []twins
+	Sections          []section
+	Comparison, Batch *figure // nil without data
 }
 
 // section is an experiment.
 type section struct {
 	experiment
-	Train, Test          string
-	DivergedNote         string // "" if no run did
-	Deviations, Settings []setting
-	Verdicts             []verdict
-	Classes              []class
-	TrainCommand         string // that repeats the first run
-
+	Train, Test              string
 	Curves, Matrix, Mistakes *figure // nil without what they show
 }
 
 // verdictTable has the claims that are expected to hold, or those that are not.
 type verdictTable struct {
 	Title, Claimed string
-	Groups         []section // whose Verdicts are those of the table
-}
-
-// verdict is a claim.
-type verdict struct {
-	claimResult
-	Symbol, Class string // of the verdict; the class is the style sheet's
+	Groups         []section // whose Claims are those of the table
+	claims         int
+	tally          string // of their verdicts
 }
 
 // class is one of the test set.
@@ -62,13 +58,11 @@ type class struct {
 // data: none if data is nil, and mistakes only of experiments whose first run had the
 // same files.
 func newDocument(r Results, data *dataset.Dataset) (*document, error) {
-	d := &document{
-		voice: voiceOf(r), Results: r, Summary: summary(r), IntervalNote: intervalNote(r),
-		Twins: allTwins(r), TwinHint: twinsHint(r), Defaults: ofExperiments(settings(experiments.Defaults())),
-	}
-	d.TwinFinding = twinsSentence(d.Twins)
+	d := &document{voice: voiceOf(r), Results: r, Twins: allTwins(r)}
 	for _, e := range r.Experiments {
-		d.Sections = append(d.Sections, newSection(e, r))
+		d.Sections = append(d.Sections, section{
+			experiment: e, Train: finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
+		})
 	}
 	d.Expected = d.newVerdictTable(true, "Claims expected to hold")
 	d.Others = d.newVerdictTable(false, "Claims not expected to hold")
@@ -77,6 +71,9 @@ func newDocument(r Results, data *dataset.Dataset) (*document, error) {
 	}
 	return d, d.draw()
 }
+
+// Defaults are the settings that experiments differ from.
+func (d *document) Defaults() []setting { return ofExperiments(settings(experiments.Defaults())) }
 
 // Ran reports whether an experiment is on the page.
 func (d *document) Ran(name string) bool {
@@ -88,62 +85,52 @@ func (d *document) Ran(name string) bool {
 // there are none.
 func (d *document) newVerdictTable(expected bool, title string) *verdictTable {
 	table := verdictTable{Claimed: d.Claimed}
-	var count tally
+	verdicts := map[published.Verdict]int{}
 	for _, s := range d.Sections {
-		s.Verdicts = slices.DeleteFunc(slices.Clone(s.Verdicts), func(v verdict) bool { return v.Expected != expected })
-		for _, v := range s.Verdicts {
-			count.add(v.Judgement.Verdict)
+		s.Claims = slices.DeleteFunc(slices.Clone(s.Claims), func(c published.ClaimResult) bool { return c.Expected != expected })
+		for _, c := range s.Claims {
+			verdicts[c.Judgement.Verdict]++
 		}
-		if len(s.Verdicts) > 0 {
-			table.Groups = append(table.Groups, s)
+		if len(s.Claims) > 0 {
+			table.Groups, table.claims = append(table.Groups, s), table.claims+len(s.Claims)
 		}
 	}
-	if len(table.Groups) == 0 {
+	if table.claims == 0 {
 		return nil
 	}
-	table.Title = fmt.Sprintf("%s: %s", title, count)
+	table.tally = tallyText(verdicts)
+	table.Title = title + ": " + table.tally
 	return &table
 }
 
-func newSection(e experiment, r Results) section {
-	s := section{
-		experiment: e,
-		Train:      finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
-		DivergedNote: divergedNote(e),
-		Deviations:   deviations(e.Config), Settings: settings(e.Config),
-		Classes: classes(e),
+// Settings are all settings of the experiment.
+func (s section) Settings() []setting { return settings(s.Config) }
+
+// Deviations are the settings in which the experiment differs from the defaults.
+func (s section) Deviations() []setting { return deviations(s.Config) }
+
+// TrainCommand is the command that repeats the first run.
+func (s section) TrainCommand() string {
+	c := s.Config
+	if len(s.Records) > 0 {
+		c.Backend = s.Records[0].Environment.Backend.Name
 	}
-	for _, c := range e.Claims {
-		v := verdict{c, "?", "undecided"}
-		switch c.Judgement.Verdict {
-		case published.Holds:
-			v.Symbol, v.Class = "✓", "holds"
-		case published.Fails:
-			v.Symbol, v.Class = "✗", "fails"
-		}
-		s.Verdicts = append(s.Verdicts, v)
-	}
-	backend := r.Environment.Backend.Name
-	if len(e.Records) > 0 {
-		backend = e.Records[0].Environment.Backend.Name
-	}
-	s.TrainCommand = trainCommand(e.Config, backend)
-	return s
+	return trainCommand(c)
 }
 
-// classes is the table of classes, of all runs that did not diverge.
-func classes(e experiment) []class {
+// Classes is the table of classes, of all runs that did not diverge.
+func (s section) Classes() []class {
 	sum := func(row []int) (total int) {
 		for _, count := range row {
 			total += count
 		}
 		return total
 	}
-	confusion, _ := e.Confusion()
+	confusion, _ := s.Confusion()
 	var all []class
 	for number, row := range confusion {
 		var accuracies []float64
-		for _, run := range e.Runs {
+		for _, run := range s.Runs {
 			if run.Diverged == nil && sum(run.Confusion[number]) > 0 {
 				accuracies = append(accuracies, float64(run.Confusion[number][number])/float64(sum(run.Confusion[number])))
 			}

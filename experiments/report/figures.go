@@ -44,18 +44,13 @@ func (d *document) plan(data *dataset.Dataset) {
 			s.plan(data)
 		}
 	}
-	if len(compared) > 0 {
-		d.Comparison = &figure{
-			Alt:     "The final test accuracy of each experiment, and its training time. The numbers stand in the sections of the experiments.",
-			Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time of a run.",
-			file:    "comparison", drawing: figures.Comparison("Final test accuracy", compared),
-		}
-	}
-	var first uint64
-	if len(d.Results.Seeds) > 0 {
-		first = d.Results.Seeds[0]
+	d.Comparison = &figure{
+		Alt:     "The final test accuracy of each experiment, and its training time. The numbers stand in the sections of the experiments.",
+		Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time of a run.",
+		file:    "comparison", drawing: figures.Comparison("Final test accuracy", compared),
 	}
 	const most = 64
+	first := d.Seeds[0]
 	rows := dataset.Order(first, 1, data.Train.Len())
 	rows = rows[:min(len(rows), most)]
 	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", data.Name, len(rows), first)
@@ -139,7 +134,7 @@ func comparedOf(e experiment) figures.Compared {
 		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
 	}
 	for _, run := range e.Runs {
-		if finished(run) {
+		if run.Diverged == nil {
 			c.Values = append(c.Values, run.Epochs[len(run.Epochs)-1].TestAccuracy)
 		}
 	}
@@ -167,17 +162,12 @@ func (d *document) draw() error {
 	for i, f := range all {
 		slots <- struct{}{}
 		group.Go(func() {
-			errs[i] = f.draw()
+			var svg, png bytes.Buffer
+			errs[i] = errors.Join(f.drawing.Write(&svg, figures.SVG), f.drawing.Write(&png, figures.PNG))
+			f.svg, f.png = svg.Bytes(), png.Bytes()
 			<-slots
 		})
 	}
 	group.Wait()
 	return errors.Join(errs...)
-}
-
-func (f *figure) draw() error {
-	var svg, png bytes.Buffer
-	err := errors.Join(f.drawing.Write(&svg, figures.SVG), f.drawing.Write(&png, figures.PNG))
-	f.svg, f.png = svg.Bytes(), png.Bytes()
-	return err
 }

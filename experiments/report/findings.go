@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -45,10 +44,10 @@ func (v voice) VerdictNote() string {
 		"Fewer than 3 seeds have no interval and decide only if they lie far off."
 }
 
-// intervalNote explains the intervals of tables.
-func intervalNote(r Results) string {
-	switch len(r.Seeds) {
-	case 0, 1:
+// IntervalNote explains the intervals of tables.
+func (d *document) IntervalNote() string {
+	switch len(d.Seeds) {
+	case 1:
 		return "One seed, so no interval."
 	case 2:
 		return "Two seeds: too few seeds for an interval."
@@ -63,70 +62,56 @@ func (voice) TwinNote() string {
 		"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, and all else alike: the same seeds, weights and orders."
 }
 
-// summary is a paragraph on all results.
-func summary(r Results) string {
-	text := fmt.Sprintf("%s ran with %s", words.Counted(len(r.Experiments), "experiment"), words.Counted(len(r.Seeds), "seed"))
-	if len(r.Seeds) > 1 {
+// Summary is a paragraph on all results.
+func (d *document) Summary() string {
+	text := fmt.Sprintf("%s ran with %s", words.Counted(len(d.Experiments), "experiment"), words.Counted(len(d.Seeds), "seed"))
+	if len(d.Seeds) > 1 {
 		text += " each"
 	}
-	if len(r.Backends) > 0 {
-		text += " on " + strings.Join(r.Backends, " and ")
-	}
-	text += "."
+	text += " on " + strings.Join(d.Backends, " and ") + "."
 	diverged, runs := 0, 0
-	var expected, others tally
-	for _, e := range r.Experiments {
+	for _, e := range d.Experiments {
 		diverged += e.Diverged
 		runs += len(e.Runs)
-		for _, c := range e.Claims {
-			if c.Expected {
-				expected.add(c.Judgement.Verdict)
-			} else {
-				others.add(c.Judgement.Verdict)
-			}
-		}
 	}
 	if diverged > 0 {
 		text += fmt.Sprintf(" %d of %s diverged.", diverged, words.Counted(runs, "run"))
 	}
-	if expected.all() > 0 {
-		text += fmt.Sprintf(" Of %s expected to hold, %s.", words.Counted(expected.all(), "claim"), expected)
+	if d.Expected != nil {
+		text += fmt.Sprintf(" Of %s expected to hold, %s.", words.Counted(d.Expected.claims, "claim"), d.Expected.tally)
 	}
-	if others.all() > 0 {
-		text += fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(others.all(), "claim"), others)
+	if d.Others != nil {
+		text += fmt.Sprintf(" Of %s not expected to hold, %s.", words.Counted(d.Others.claims, "claim"), d.Others.tally)
 	}
-	if expected.all()+others.all() == 0 && !r.Quick {
+	if d.Expected == nil && d.Others == nil && !d.Quick {
 		text += " They make no claims."
 	}
 	return text
 }
 
-// tally counts verdicts.
-type tally struct{ holds, fails, undecided int }
-
-func (t *tally) add(v published.Verdict) {
-	switch v {
-	case published.Holds:
-		t.holds++
-	case published.Fails:
-		t.fails++
-	default:
-		t.undecided++
-	}
-}
-
-func (t tally) all() int { return t.holds + t.fails + t.undecided }
-
-// String is "12 hold, 1 does not and 2 are undecided".
-func (t tally) String() string {
-	choose := func(n int, one, many string) string {
-		if n == 1 {
+// tallyText is "12 hold, 1 does not and 2 are undecided".
+func tallyText(verdicts map[published.Verdict]int) string {
+	count := func(v published.Verdict, one, many string) string {
+		if verdicts[v] == 1 {
 			return "1 " + one
 		}
-		return words.Thousands(n) + " " + many
+		return words.Thousands(verdicts[v]) + " " + many
 	}
-	return fmt.Sprintf("%s, %s and %s", choose(t.holds, "holds", "hold"), choose(t.fails, "does not", "do not"),
-		choose(t.undecided, "is undecided", "are undecided"))
+	return fmt.Sprintf("%s, %s and %s", count(published.Holds, "holds", "hold"), count(published.Fails, "does not", "do not"),
+		count(published.Undecided, "is undecided", "are undecided"))
+}
+
+// pointsText is a difference of accuracies in points: "+3.61 ± 0.10".
+func pointsText(i interval) string {
+	text := fmt.Sprintf("%+.2f", 100*i.Mean)
+	switch {
+	case i.N == 0:
+		return "–"
+	case !i.Known():
+		return text
+	default:
+		return fmt.Sprintf("%s\u00a0±\u00a0%.2f", text, 100*(i.High-i.Mean))
+	}
 }
 
 // finalText is a final accuracy of an experiment.
@@ -141,10 +126,15 @@ func finalText(e experiment, accuracy interval) string {
 type twins struct {
 	Plain, Normalized experiment
 	Difference        interval // of final test accuracy, normalized minus plain, seed by seed
-	Published         float64  // final test accuracy, 0 to 1
-	Claimed           bool     // whether there is a published one
-	nearer            int      // to plain if below 0, to normalized if above; 0 if to neither
+	Published         string   // final test accuracy, or notStated
+	Nearer            string   // the form whose mean the published one lies nearer to, or "neither"
 }
+
+const (
+	notStated        = "not stated"
+	nearerPlain      = "inputs 0 to 1"
+	nearerNormalized = "normalized"
+)
 
 // allTwins are the experiments of which both forms ran.
 func allTwins(r Results) []twins {
@@ -154,10 +144,19 @@ func allTwins(r Results) []twins {
 		if e.Normalized || !found || !other.Normalized {
 			continue
 		}
-		t := twins{Plain: e, Normalized: other, Difference: published.NewInterval(differences(e, other), -1, 1)}
-		t.Published, t.Claimed = publishedAccuracy(e)
-		if t.Claimed && e.TestAccuracy.N > 0 && other.TestAccuracy.N > 0 {
-			t.nearer = cmp.Compare(math.Abs(t.Published-e.TestAccuracy.Mean), math.Abs(t.Published-other.TestAccuracy.Mean))
+		t := twins{e, other, published.NewInterval(differences(e, other), -1, 1), notStated, "–"}
+		i := slices.IndexFunc(e.Claims, func(c published.ClaimResult) bool { return c.Kind == published.FinalTestAccuracy })
+		if i >= 0 {
+			value := e.Claims[i].Value
+			t.Published, t.Nearer = strconv.FormatFloat(math.Round(value*1e8)/1e6, 'f', -1, 64)+"%", "neither"
+			plain, normalized := math.Abs(value-e.TestAccuracy.Mean), math.Abs(value-other.TestAccuracy.Mean)
+			switch {
+			case e.TestAccuracy.N == 0 || other.TestAccuracy.N == 0:
+			case plain < normalized:
+				t.Nearer = nearerPlain
+			case plain > normalized:
+				t.Nearer = nearerNormalized
+			}
 		}
 		all = append(all, t)
 	}
@@ -170,7 +169,7 @@ func differences(a, b experiment) []float64 {
 	var values []float64
 	for _, run := range a.Runs {
 		for _, other := range b.Runs {
-			if run.Seed == other.Seed && finished(run) && finished(other) {
+			if run.Seed == other.Seed && run.Diverged == nil && other.Diverged == nil {
 				values = append(values, other.Epochs[len(other.Epochs)-1].TestAccuracy-run.Epochs[len(run.Epochs)-1].TestAccuracy)
 			}
 		}
@@ -178,60 +177,31 @@ func differences(a, b experiment) []float64 {
 	return values
 }
 
-// finished reports whether a run has a last epoch that counts.
-func finished(r runResult) bool { return r.Diverged == nil }
-
-// PublishedText is the published final test accuracy.
-func (t twins) PublishedText() string {
-	if !t.Claimed {
-		return "not stated"
-	}
-	return strconv.FormatFloat(math.Round(t.Published*1e8)/1e6, 'f', -1, 64) + "%"
-}
-
-// NearerText says which form's mean the published number lies nearer to.
-func (t twins) NearerText() string {
-	switch {
-	case !t.Claimed:
-		return "–"
-	case t.nearer < 0:
-		return "inputs 0 to 1"
-	case t.nearer > 0:
-		return "normalized"
-	default:
-		return "neither"
-	}
-}
-
-// twinsSentence says what the table of twins shows, "" if there is nothing to say.
-func twinsSentence(all []twins) string {
-	claimed, plain, normalized := 0, 0, 0
-	for _, t := range all {
-		if t.Claimed {
-			claimed++
-		}
-		switch {
-		case t.nearer < 0:
-			plain++
-		case t.nearer > 0:
-			normalized++
+// TwinFinding says what the table of twins shows, "" if there is nothing to say.
+func (d *document) TwinFinding() string {
+	stated := len(d.Twins)
+	nearer := map[string]int{}
+	for _, t := range d.Twins {
+		nearer[t.Nearer]++
+		if t.Published == notStated {
+			stated--
 		}
 	}
-	if claimed == 0 {
+	if stated == 0 {
 		return ""
 	}
 	return fmt.Sprintf("The post states a final test accuracy for %d of %s: it lies nearer to the mean with inputs from 0 to 1 in %s, "+
-		"and nearer to the mean with normalized inputs in %d.", claimed, words.Counted(len(all), "such experiment"),
-		words.Counted(plain, "case"), normalized)
+		"and nearer to the mean with normalized inputs in %d.", stated, words.Counted(len(d.Twins), "such experiment"),
+		words.Counted(nearer[nearerPlain], "case"), nearer[nearerNormalized])
 }
 
-// twinsHint says what to run where none of the post's experiments ran in both forms,
+// TwinHint says what to run where none of the post's experiments ran in both forms,
 // "" if one did or there are others.
-func twinsHint(r Results) string {
-	if len(allTwins(r)) > 0 || slices.ContainsFunc(r.Experiments, func(e experiment) bool { return e.Own }) {
+func (d *document) TwinHint() string {
+	if len(d.Twins) > 0 || slices.ContainsFunc(d.Experiments, func(e experiment) bool { return e.Own }) {
 		return ""
 	}
-	for _, e := range r.Experiments {
+	for _, e := range d.Experiments {
 		if e.Twin != "" {
 			return fmt.Sprintf("No experiment ran in both forms. To compare them: epochal reproduce %s %s", e.Name, e.Twin)
 		}
@@ -239,10 +209,10 @@ func twinsHint(r Results) string {
 	return ""
 }
 
-// divergedNote names the seeds of e that diverged.
-func divergedNote(e experiment) string {
+// DivergedNote names the seeds that diverged, "" if none did.
+func (s section) DivergedNote() string {
 	var named []string
-	for _, run := range e.Runs {
+	for _, run := range s.Runs {
 		if run.Diverged != nil {
 			named = append(named, strconv.FormatUint(run.Seed, 10))
 		}
@@ -250,7 +220,7 @@ func divergedNote(e experiment) string {
 	if len(named) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), words.Counted(len(e.Runs), "run"), strings.Join(named, ", "))
+	return fmt.Sprintf("%d of %s diverged: seed %s.", len(named), words.Counted(len(s.Runs), "run"), strings.Join(named, ", "))
 }
 
 // divergedText says where a run diverged.

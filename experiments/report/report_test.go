@@ -448,12 +448,6 @@ func TestOneOfTwins(t *testing.T) {
 	}
 }
 
-func TestNothing(t *testing.T) {
-	if !strings.Contains(page(t, published.Results{}), "0 experiments ran with 0 seeds. They make no claims.") {
-		t.Error("found no word on there being nothing")
-	}
-}
-
 type fullDisk struct{}
 
 var errFullDisk = errors.New("no space left")

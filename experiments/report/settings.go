@@ -64,10 +64,9 @@ func deviations(c experiments.Config) []setting {
 	return slices.DeleteFunc(ofExperiments(settings(c)), func(s setting) bool { return slices.Contains(usual, s) })
 }
 
-// trainCommand is the command that repeats a run on a backend. It has a flag for
-// each setting that is not its default, and always the seed and the backend.
-func trainCommand(c experiments.Config, backend string) string {
-	c.Backend = backend
+// trainCommand is the command that repeats a run. It has a flag for each setting
+// that is not its default, and always the seed and the backend.
+func trainCommand(c experiments.Config) string {
 	usual := settings(experiments.Defaults())
 	command := "epochal train"
 	for _, s := range settings(c) {

@@ -15,21 +15,21 @@ func TestTrainCommand(t *testing.T) {
 		Data: "my data's", Validation: 100, Init: "start;rm", Backend: "auto", TF32: true, StepsPerCall: 3,
 	}
 	for _, test := range []struct {
-		config            experiments.Config
-		backend, expected string
+		config   experiments.Config
+		expected string
 	}{
-		{experiments.Defaults(), "go", "epochal train --seed 0 --backend go"},
-		{all, "xla:cuda", `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
+		{experiments.Defaults(), "epochal train --seed 0 --backend auto"},
+		{all, `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
 			`--normalize --shuffle=false ` +
-			`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 --steps-per-call 3`},
+			`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend auto --tf32 --steps-per-call 3`},
 	} {
-		if found := trainCommand(test.config, test.backend); found != test.expected {
+		if found := trainCommand(test.config); found != test.expected {
 			t.Errorf("found %s, expected %s", found, test.expected)
 		}
 	}
 	none := experiments.Defaults()
 	none.LayerSizes = []int{}
-	if found := trainCommand(none, "go"); !strings.Contains(found, "--layer-sizes '' ") {
+	if found := trainCommand(none); !strings.Contains(found, "--layer-sizes '' ") {
 		t.Errorf("found %s for a network without hidden layers", found)
 	}
 }

@@ -42,10 +42,10 @@ const (
 // no figure of their mistakes. Without data there are no figures.
 func Write(folder string, r Results, data *dataset.Dataset) error {
 	d, err := newDocument(r, data)
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
+	if err == nil {
+		err = d.write(folder)
 	}
-	if err := d.write(folder); err != nil {
+	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	return nil

@@ -32,10 +32,8 @@ const (
 func FormatOf(name string) (string, error) {
 	extension := filepath.Ext(name)
 	switch strings.ToLower(extension) {
-	case ".png":
-		return PNG, nil
-	case ".svg":
-		return SVG, nil
+	case "." + PNG, "." + SVG:
+		return strings.ToLower(extension[1:]), nil
 	case "":
 		return "", fmt.Errorf("%s: found no extension, expected .png or .svg", name)
 	}
@@ -73,23 +71,6 @@ func (f Figure) Write(w io.Writer, format string) error {
 }
 
 const dotsPerPoint = 2
-
-// Stack is a figure of several ones, from top to bottom.
-func Stack(all ...Figure) Figure {
-	var stack Figure
-	for _, f := range all {
-		stack.Width, stack.Height = max(stack.Width, f.Width), stack.Height+f.Height
-	}
-	stack.draw = func(c draw.Canvas) {
-		top := c.Max.Y
-		for _, f := range all {
-			c.Min.Y, c.Max.Y = top-f.Height, top
-			f.draw(c)
-			top -= f.Height
-		}
-	}
-	return stack
-}
 
 // mendSVG repairs what vgsvg writes. No text of a figure is taken for one of the
 // places to mend, for vgsvg escapes quotation marks in it.

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -11,6 +12,14 @@ import (
 	"epochal/experiments/report/words"
 	"epochal/model/backend"
 )
+
+// BenchJSON writes the results of a benchmark as indented JSON. Its schema is
+// [bench.Results], whose fields say what each key holds and in which unit.
+func BenchJSON(w io.Writer, r bench.Results) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(r)
+}
 
 // BenchGo writes a benchmark in Go's format, which benchstat reads: one line for
 // each cell and round,
