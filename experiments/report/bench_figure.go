@@ -19,8 +19,8 @@ import (
 // number of hidden layers, all of one width. A vertical line marks where one
 // backend overtakes another, and the note names both.
 //
-// format is [figures.PNG] or [figures.SVG]. It is an error if it is another one, or
-// if there is no such cell that was measured.
+// format is [figures.PNG] or [figures.SVG]. It is an error if there is no such cell
+// that was measured.
 func BenchFigure(w io.Writer, format string, r bench.Results) error {
 	panels := throughputPanels(r)
 	if len(panels) == 0 {

@@ -46,28 +46,24 @@ type Figure struct {
 	draw          func(draw.Canvas)
 }
 
-// Write writes the figure as [PNG] or [SVG]. An error is the writer's own, or tells
-// of an unknown format.
+// Write writes the figure as [PNG] or [SVG]. An error is the writer's own.
 func (f Figure) Write(w io.Writer, format string) error {
-	switch format {
-	case PNG:
+	if format == PNG {
 		// A dot is half a point, a power of two, so that gonum turns points back into
 		// dots without rounding and copies an image instead of interpolating it.
 		canvas := vgimg.PngCanvas{Canvas: vgimg.NewWith(vgimg.UseWH(f.Width, f.Height), vgimg.UseDPI(72*dotsPerPoint))}
 		f.draw(draw.New(canvas))
 		_, err := canvas.WriteTo(w)
 		return err
-	case SVG:
-		canvas := vgsvg.New(f.Width, f.Height)
-		f.draw(draw.New(canvas))
-		var file bytes.Buffer
-		if _, err := canvas.WriteTo(&file); err != nil {
-			return err
-		}
-		_, err := mendSVG.WriteString(w, file.String())
+	}
+	canvas := vgsvg.New(f.Width, f.Height)
+	f.draw(draw.New(canvas))
+	var file bytes.Buffer
+	if _, err := canvas.WriteTo(&file); err != nil {
 		return err
 	}
-	return fmt.Errorf("found the format %q, expected %s or %s", format, PNG, SVG)
+	_, err := mendSVG.WriteString(w, file.String())
+	return err
 }
 
 const dotsPerPoint = 2
