@@ -31,13 +31,28 @@ func BenchFigure(w io.Writer, format string, r bench.Results) error {
 		"Medians, with their 95%% intervals where there were %d rounds, an epoch a call, data on the device.", bench.FewestRounds)}
 	crossovers := bench.Crossovers(r)
 	for i := range panels {
-		if overtakings := overtake(&panels[i], crossovers); len(overtakings) > 0 {
-			sentences = append(sentences, fmt.Sprintf("With %s (vertical line): %s.", panels[i].Name, strings.Join(overtakings, ", ")))
+		p := &panels[i]
+		var overtakings []string
+		for _, c := range crossovers {
+			if c.Along != bench.AlongWidth || !c.Line.FastDispatch() || panelName(c.Line) != p.Name {
+				continue
+			}
+			for _, crossing := range c.Crossings {
+				slower := c.A
+				if crossing.Faster == c.A {
+					slower = c.B
+				}
+				p.Overtakings = append(p.Overtakings, crossing.At)
+				overtakings = append(overtakings, fmt.Sprintf("%s overtakes %s at width %s", crossing.Faster, slower, aboutText(crossing.At)))
+			}
+		}
+		if len(overtakings) > 0 {
+			sentences = append(sentences, fmt.Sprintf("With %s (vertical line): %s.", p.Name, strings.Join(overtakings, ", ")))
 		}
 	}
-	for _, runner := range runnersOf(r) {
-		if info := infoOf(r, runner); info.Device != "" {
-			sentences = append(sentences, fmt.Sprintf("%s: %s.", runner, info.Device))
+	for _, b := range backendsOf(r) {
+		if b.Info.Device != "" {
+			sentences = append(sentences, fmt.Sprintf("%s: %s.", b.Cell.Runner(), b.Info.Device))
 		}
 	}
 	const title = "Training images per second over the width of the hidden layers"
@@ -79,23 +94,4 @@ func throughputPanels(r bench.Results) []figures.Setting {
 		slices.SortStableFunc(p.Backends[j].Points, func(x, y figures.Point) int { return cmp.Compare(x.Width, y.Width) })
 	}
 	return panels
-}
-
-// overtake marks where one backend becomes faster than another in a panel, and says so:
-// "xla:cuda overtakes xla:cpu at width 81".
-func overtake(p *figures.Setting, crossovers []bench.Crossover) (sentences []string) {
-	for _, c := range crossovers {
-		if c.Along != bench.AlongWidth || !c.Line.FastDispatch() || panelName(c.Line) != p.Name {
-			continue
-		}
-		for _, crossing := range c.Crossings {
-			slower := c.A
-			if crossing.Faster == c.A {
-				slower = c.B
-			}
-			p.Overtakings = append(p.Overtakings, crossing.At)
-			sentences = append(sentences, fmt.Sprintf("%s overtakes %s at width %s", crossing.Faster, slower, aboutText(crossing.At)))
-		}
-	}
-	return sentences
 }

@@ -36,11 +36,8 @@ func BenchJSON(w io.Writer, r bench.Results) error {
 func BenchGo(w io.Writer, r bench.Results) error {
 	var text strings.Builder
 	e := r.Environment
-	for _, config := range [][2]string{
-		{"goos", e.OperatingSystem}, {"goarch", e.Architecture}, {"cpu", processorOf(r)}, {"epochal", e.Version},
-	} {
-		fmt.Fprintf(&text, "%s: %s\n", config[0], words.Printable(config[1]))
-	}
+	fmt.Fprintf(&text, "goos: %s\ngoarch: %s\ncpu: %s\nepochal: %s\n",
+		e.OperatingSystem, e.Architecture, words.Printable(processorOf(r)), e.Version)
 	text.WriteString("Unit images/s better=higher\nUnit evaluate-images/s better=higher\nUnit FLOP/s better=higher\n\n")
 
 	for _, c := range r.Cells {

@@ -10,7 +10,6 @@ import (
 
 	"epochal/experiments/bench"
 	"epochal/experiments/report/words"
-	"epochal/model/backend"
 )
 
 // fewestToDiffer is how many rounds on both sides can show a difference at all.
@@ -55,25 +54,19 @@ func cellsOf(r bench.Results) []bench.Cell {
 	return all
 }
 
-// runnersOf are all backends with their precisions, in the order of the cells.
-func runnersOf(r bench.Results) []bench.Runner {
-	var all []bench.Runner
+// backendsOf are all backends with their precisions, in the order of the cells: the
+// first cell of each that ran, or any if none did.
+func backendsOf(r bench.Results) []bench.CellResult {
+	var all []bench.CellResult
 	for _, c := range r.Cells {
-		if !slices.Contains(all, c.Cell.Runner()) {
-			all = append(all, c.Cell.Runner())
+		i := slices.IndexFunc(all, func(found bench.CellResult) bool { return found.Cell.Runner() == c.Cell.Runner() })
+		if i < 0 {
+			all = append(all, c)
+		} else if all[i].Info.Name == "" {
+			all[i] = c
 		}
 	}
 	return all
-}
-
-// infoOf is a backend as the first of its cells that ran tells, empty if none did.
-func infoOf(r bench.Results, runner bench.Runner) backend.Info {
-	for _, c := range r.Cells {
-		if c.Cell.Runner() == runner && c.Info.Name != "" {
-			return c.Info
-		}
-	}
-	return backend.Info{}
 }
 
 // label is something in which cells may differ: then it is a column of every table.
@@ -140,8 +133,8 @@ func (t *benchText) configuration(r bench.Results) {
 	e := r.Environment
 	item("machine", processorOf(r), words.Counted(e.Cores, "core"), e.OperatingSystem+"/"+e.Architecture)
 	item("versions", "epochal "+e.Version, e.Go, "GoMLX "+e.GoMLX, "go-xla "+e.GoXLA)
-	for _, runner := range runnersOf(r) {
-		info := infoOf(r, runner)
+	for _, b := range backendsOf(r) {
+		info := b.Info
 		parts := []string{info.Device, info.Version}
 		if info.PluginSHA256 != "" {
 			parts = append(parts, "plugin "+info.PluginSHA256[:12])
@@ -152,7 +145,7 @@ func (t *benchText) configuration(r bench.Results) {
 		if info.XLAFlags != "" {
 			parts = append(parts, "XLA_FLAGS "+info.XLAFlags)
 		}
-		item(runner.String(), parts...)
+		item(b.Cell.Runner().String(), parts...)
 	}
 	if len(r.Cells) > 0 {
 		var common []string
@@ -200,7 +193,7 @@ func (t *benchText) training(r bench.Results, labels []label) {
 		}
 		u := bench.Utilize(c)
 		lines = append(lines, line{texts: append(texts, summaryText(bench.Summarize(c.Throughput()), scaled),
-			medianOf(c, func(m bench.Measurement) float64 { return m.Step }, timeText),
+			medianTime(c, func(m bench.Measurement) float64 { return m.Step }),
 			scaled(u.FLOPS.Median), shareText(u.OfLimit.Median), shareText(u.OfPeak.Median), versus(r, c))})
 	}
 	if len(lines) > 0 {
@@ -227,9 +220,9 @@ func failedText(failure string) string {
 	return "failed: " + failure
 }
 
-// medianOf writes the median of a number of a cell's rounds.
-func medianOf(c bench.CellResult, of func(bench.Measurement) float64, write func(float64) string) string {
-	return write(bench.Summarize(c.Values(of)).Median)
+// medianTime is the median of a time of a cell's rounds.
+func medianTime(c bench.CellResult, of func(bench.Measurement) float64) string {
+	return timeText(bench.Summarize(c.Values(of)).Median)
 }
 
 // versus compares a cell's throughput with that of its reference.
@@ -260,14 +253,14 @@ func (t *benchText) startUp(r bench.Results, labels []label) {
 		if len(c.Rounds) == 0 {
 			continue
 		}
-		median := func(of func(bench.Measurement) float64) string { return medianOf(c, of, timeText) }
+		memory := bench.Summarize(c.Values(func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }))
 		lines = append(lines, line{texts: append(texts(c.Cell.Runner().String(), labels, c.Cell),
 			summaryText(bench.Summarize(c.Values(evaluateThroughput)), scaled),
-			median(func(m bench.Measurement) float64 { return m.Open }),
-			median(func(m bench.Measurement) float64 { return m.Upload }),
-			median(func(m bench.Measurement) float64 { return m.Compile }),
-			median(func(m bench.Measurement) float64 { return m.FirstCall }),
-			medianOf(c, func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }, mebibytes))})
+			medianTime(c, func(m bench.Measurement) float64 { return m.Open }),
+			medianTime(c, func(m bench.Measurement) float64 { return m.Upload }),
+			medianTime(c, func(m bench.Measurement) float64 { return m.Compile }),
+			medianTime(c, func(m bench.Measurement) float64 { return m.FirstCall }),
+			mebibytes(memory.Median))})
 	}
 	if len(lines) == 0 {
 		return
@@ -334,7 +327,7 @@ func differenceText(a bench.Agreement) string {
 // crossovers say how fast backends are relative to each other, and where one
 // overtakes another.
 func (t *benchText) crossovers(r bench.Results) {
-	if len(runnersOf(r)) < 2 {
+	if len(backendsOf(r)) < 2 {
 		return
 	}
 	t.heading("crossover: images/s of one backend relative to another (~: within noise)")

@@ -98,7 +98,7 @@ type column struct {
 	name  string
 	about string // what it holds, for the legend; "" where the name says it
 	left  bool   // its texts are aligned at the left, as names are
-	spare int    // where the table is too wide, columns with the highest number are left out first, and those with 0 never
+	spare int    // where the table is too wide, columns with 3 are left out first, then those with 2 and 1; 0 never
 }
 
 // line is one of a table: a text for each column, or fewer and then words that
@@ -127,18 +127,13 @@ func (t *benchText) table(columns []column, lines []line, legend ...string) {
 			total += widths[i] + gap
 		}
 	}
-	for t.width > 0 && total > t.width {
-		most := 0
+	for spare := 3; spare > 0; spare-- {
 		for i, c := range columns {
-			if widths[i] > 0 && c.spare > columns[most].spare {
-				most = i
+			if t.width > 0 && total > t.width && c.spare == spare && widths[i] > 0 {
+				total -= widths[i] + gap
+				widths[i] = 0
 			}
 		}
-		if columns[most].spare == 0 {
-			break
-		}
-		total -= widths[most] + gap
-		widths[most] = 0
 	}
 	for _, l := range append([]line{names}, lines...) {
 		row := ""

@@ -5,7 +5,6 @@ import (
 	"slices"
 
 	"epochal/dataset"
-	"epochal/experiments"
 	"epochal/experiments/published"
 	"epochal/experiments/report/words"
 )
@@ -17,7 +16,6 @@ type (
 	Results = published.Results
 
 	experiment = published.ExperimentResult
-	interval   = published.Interval
 )
 
 // document is what results say, in words, numbers and figures: the one thing that
@@ -60,6 +58,9 @@ type class struct {
 func newDocument(r Results, data *dataset.Dataset) (*document, error) {
 	d := &document{voice: voiceOf(r), Results: r, Twins: allTwins(r)}
 	for _, e := range r.Experiments {
+		if _, ran := r.Find(e.Twin); !ran {
+			e.Twin = "" // there is nothing to link to
+		}
 		d.Sections = append(d.Sections, section{
 			experiment: e, Train: finalText(e, e.TrainAccuracy), Test: finalText(e, e.TestAccuracy),
 		})
@@ -70,15 +71,6 @@ func newDocument(r Results, data *dataset.Dataset) (*document, error) {
 		d.plan(data)
 	}
 	return d, d.draw()
-}
-
-// Defaults are the settings that experiments differ from.
-func (d *document) Defaults() []setting { return ofExperiments(settings(experiments.Defaults())) }
-
-// Ran reports whether an experiment is on the page.
-func (d *document) Ran(name string) bool {
-	_, found := d.Find(name)
-	return found
 }
 
 // newVerdictTable has the claims that are expected to hold, or the others; it is nil if
@@ -101,21 +93,6 @@ func (d *document) newVerdictTable(expected bool, title string) *verdictTable {
 	table.tally = tallyText(verdicts)
 	table.Title = title + ": " + table.tally
 	return &table
-}
-
-// Settings are all settings of the experiment.
-func (s section) Settings() []setting { return settings(s.Config) }
-
-// Deviations are the settings in which the experiment differs from the defaults.
-func (s section) Deviations() []setting { return deviations(s.Config) }
-
-// TrainCommand is the command that repeats the first run.
-func (s section) TrainCommand() string {
-	c := s.Config
-	if len(s.Records) > 0 {
-		c.Backend = s.Records[0].Environment.Backend.Name
-	}
-	return trainCommand(c)
 }
 
 // Classes is the table of classes, of all runs that did not diverge.

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"epochal/dataset"
-	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report/figures"
 	"epochal/experiments/report/words"
@@ -125,13 +124,10 @@ func runsOf(records []record.Record) []figures.Run {
 func comparedOf(e experiment) figures.Compared {
 	c := figures.Compared{
 		Name: e.Name, Kind: "inputs 0 to 1", Seconds: e.Seconds,
-		Mean: e.TestAccuracy.Mean, Low: e.TestAccuracy.Mean, High: e.TestAccuracy.Mean,
+		Mean: e.TestAccuracy.Mean, Low: e.TestAccuracy.Low, High: e.TestAccuracy.High,
 	}
 	if e.Normalized {
 		c.Kind = "normalized inputs"
-	}
-	if e.TestAccuracy.N >= published.MinSeeds {
-		c.Low, c.High = max(e.TestAccuracy.Low, 0), min(e.TestAccuracy.High, 1)
 	}
 	for _, run := range e.Runs {
 		if run.Diverged == nil {

@@ -15,6 +15,7 @@ import (
 // voice is what the page of the post's experiments says otherwise than that of a
 // user's own.
 type voice struct {
+	own       bool // there are experiments of a user's own
 	Title     string
 	QuickNote string // the first thing to be read in the results of a smoke test
 	Claimed   string // heads the column of what is claimed
@@ -32,9 +33,9 @@ func voiceOf(r Results) voice {
 	}
 	const quick = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged"
 	if len(own) == 0 {
-		return voice{"The post’s experiments, run again", quick + ", and no number here answers the post.", "Published", "attempt 1"}
+		return voice{false, "The post’s experiments, run again", quick + ", and no number here answers the post.", "Published", "attempt 1"}
 	}
-	return voice{strings.Join(own, "; "), quick + ".", "Claimed", "the defaults of epochal train"}
+	return voice{true, strings.Join(own, "; "), quick + ".", "Claimed", "the defaults of epochal train"}
 }
 
 // VerdictNote explains the verdicts.
@@ -102,7 +103,7 @@ func tallyText(verdicts map[published.Verdict]int) string {
 }
 
 // pointsText is a difference of accuracies in points: "+3.61 ± 0.10".
-func pointsText(i interval) string {
+func pointsText(i published.Interval) string {
 	text := fmt.Sprintf("%+.2f", 100*i.Mean)
 	switch {
 	case i.N == 0:
@@ -115,7 +116,7 @@ func pointsText(i interval) string {
 }
 
 // finalText is a final accuracy of an experiment.
-func finalText(e experiment, accuracy interval) string {
+func finalText(e experiment, accuracy published.Interval) string {
 	if accuracy.N == 0 && e.Diverged > 0 {
 		return "all diverged"
 	}
@@ -125,9 +126,9 @@ func finalText(e experiment, accuracy interval) string {
 // twins is an experiment beside its twin with normalized inputs.
 type twins struct {
 	Plain, Normalized experiment
-	Difference        interval // of final test accuracy, normalized minus plain, seed by seed
-	Published         string   // final test accuracy, or notStated
-	Nearer            string   // the form whose mean the published one lies nearer to, or "neither"
+	Difference        published.Interval // of final test accuracy, normalized minus plain, seed by seed
+	Published         string             // final test accuracy, or notStated
+	Nearer            string             // the form whose mean the published one lies nearer to, or "neither"
 }
 
 const (
@@ -198,7 +199,7 @@ func (d *document) TwinFinding() string {
 // TwinHint says what to run where none of the post's experiments ran in both forms,
 // "" if one did or there are others.
 func (d *document) TwinHint() string {
-	if len(d.Twins) > 0 || slices.ContainsFunc(d.Experiments, func(e experiment) bool { return e.Own }) {
+	if len(d.Twins) > 0 || d.own {
 		return ""
 	}
 	for _, e := range d.Experiments {

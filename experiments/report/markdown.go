@@ -2,6 +2,7 @@ package report
 
 import (
 	_ "embed"
+	"regexp"
 	"strings"
 	"text/template"
 	"unicode"
@@ -17,34 +18,22 @@ var markdownTemplate = template.Must(template.New("results.md").
 		"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText,
 	}).Parse(markdownText))
 
-// codeBlock writes lines as they are. Indented, nothing in them can end the block.
+// codeBlock writes lines as they are, but for what a terminal would obey. Indented,
+// nothing in them can end the block.
 func codeBlock(text string) string {
-	var block strings.Builder
-	for line := range strings.Lines(text) {
-		block.WriteString("    " + strings.Map(visible, strings.TrimRight(line, "\r\n")) + "\n")
-	}
-	return block.String()
-}
-
-// visible replaces what a terminal would obey.
-func visible(r rune) rune {
-	if unicode.IsControl(r) && r != '\t' {
-		return unicode.ReplacementChar
-	}
-	return r
+	visible := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\t' && r != '\n' {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, text)
+	return "    " + strings.ReplaceAll(visible, "\n", "\n    ") + "\n"
 }
 
 // markdownSigns are the characters that mean something to GitHub's Markdown within a line.
-const markdownSigns = "\\`*_[]<>|~#!$&@"
+var markdownSigns = regexp.MustCompile("[\\\\`*_\\[\\]<>|~#!$&@]")
 
 // plainText writes text so that Markdown shows it as it is, on one line.
 func plainText(text string) string {
-	var escaped strings.Builder
-	for _, r := range words.Printable(text) {
-		if strings.ContainsRune(markdownSigns, r) {
-			escaped.WriteByte('\\')
-		}
-		escaped.WriteRune(r)
-	}
-	return escaped.String()
+	return markdownSigns.ReplaceAllString(words.Printable(text), `\$0`)
 }

@@ -49,24 +49,32 @@ func settings(c experiments.Config) []setting {
 	return all
 }
 
-// runSettings are chosen when experiments run, alike for all of them, or tell one
-// run of an experiment from another.
-var runSettings = []string{"seed", "backend", "tf32", "steps_per_call"}
-
-// ofExperiments are the settings that are an experiment's own.
+// ofExperiments are the settings that are an experiment's own. The others are chosen
+// when experiments run, alike for all of them, or tell one run from another.
 func ofExperiments(all []setting) []setting {
-	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(runSettings, s.Name) })
+	others := []string{"seed", "backend", "tf32", "steps_per_call"}
+	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(others, s.Name) })
 }
 
-// deviations are the settings in which an experiment differs from attempt 1.
-func deviations(c experiments.Config) []setting {
+// Defaults are the settings that experiments differ from.
+func (d *document) Defaults() []setting { return ofExperiments(settings(experiments.Defaults())) }
+
+// Settings are all settings of the experiment.
+func (s section) Settings() []setting { return settings(s.Config) }
+
+// Deviations are the settings in which the experiment differs from the defaults.
+func (s section) Deviations() []setting {
 	usual := settings(experiments.Defaults())
-	return slices.DeleteFunc(ofExperiments(settings(c)), func(s setting) bool { return slices.Contains(usual, s) })
+	return slices.DeleteFunc(ofExperiments(settings(s.Config)), func(s setting) bool { return slices.Contains(usual, s) })
 }
 
-// trainCommand is the command that repeats a run. It has a flag for each setting
-// that is not its default, and always the seed and the backend.
-func trainCommand(c experiments.Config) string {
+// TrainCommand is the command that repeats the first run. It has a flag for each
+// setting that is not its default, and always the seed and the backend.
+func (s section) TrainCommand() string {
+	c := s.Config
+	if len(s.Records) > 0 {
+		c.Backend = s.Records[0].Environment.Backend.Name
+	}
 	usual := settings(experiments.Defaults())
 	command := "epochal train"
 	for _, s := range settings(c) {

@@ -15,22 +15,20 @@ func TestTrainCommand(t *testing.T) {
 	const expected = `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
 		`--normalize --shuffle=false ` +
 		`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 --steps-per-call 3`
-	if found := trainCommand(all); found != expected {
+	if found := (section{experiment: experiment{Config: all}}).TrainCommand(); found != expected {
 		t.Errorf("found %s, expected %s", found, expected)
-	}
-	if found := trainCommand(experiments.Defaults()); found != "epochal train --seed 0 --backend auto" {
-		t.Errorf("found %s for the defaults", found)
 	}
 }
 
 func TestSettings(t *testing.T) {
 	other := experiments.Defaults()
 	other.Seed, other.Backend, other.TF32, other.StepsPerCall = 1, "go", true, 1
-	if found := deviations(other); len(found) > 0 {
+	deviations := func() []setting { return section{experiment: experiment{Config: other}}.Deviations() }
+	if found := deviations(); len(found) > 0 {
 		t.Errorf("found %v, which are chosen by who runs an experiment", found)
 	}
 	other.LayerSizes = []int{}
-	if found := deviations(other); len(found) != 1 || found[0].Name+" "+found[0].Value != "layer_sizes []" {
+	if found := deviations(); len(found) != 1 || found[0].Name+" "+found[0].Value != "layer_sizes []" {
 		t.Errorf("found %+v, expected layer_sizes []", found)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"os"
@@ -58,15 +59,9 @@ type file struct {
 }
 
 func (d *document) write(folder string) error {
-	numbers, err := json.MarshalIndent(d.Results, "", "  ")
-	if err != nil {
-		return err
-	}
 	var markdown, page bytes.Buffer
-	if err := markdownTemplate.Execute(&markdown, d); err != nil {
-		return err
-	}
-	if err := pageTemplate.Execute(&page, d); err != nil {
+	numbers, err := json.MarshalIndent(d.Results, "", "  ")
+	if err := errors.Join(err, markdownTemplate.Execute(&markdown, d), pageTemplate.Execute(&page, d)); err != nil {
 		return err
 	}
 	var files []file

@@ -36,14 +36,13 @@ func Comparison(title string, experiments []Compared) Figure {
 	}
 	var kinds []string
 	var names, means plot.ConstantTicks
-	values := []float64{}
 	seconds, lines := make(plotter.Values, len(experiments)), 1
 	style := sans(textSize, color.Black)
 	for i, e := range experiments {
 		row := len(experiments) - 1 - i // from the bottom
-		name := strings.TrimSpace(fitted(style, e.Name, nameWidth) + "\n" + fitted(style, e.Note, nameWidth))
-		lines = max(lines, 1+strings.Count(name, "\n"))
-		names = append(names, plot.Tick{Value: float64(row), Label: name})
+		name := append(fitted(style, e.Name, nameWidth), fitted(style, e.Note, nameWidth)...)
+		lines = max(lines, len(name))
+		names = append(names, plot.Tick{Value: float64(row), Label: strings.Join(name, "\n")})
 		means = append(means, plot.Tick{Value: float64(row), Label: meanText(e)})
 		seconds[row] = e.Seconds
 		if len(e.Values) == 0 {
@@ -55,17 +54,17 @@ func Comparison(title string, experiments []Compared) Figure {
 				&plotter.Line{LineStyle: stroke(len(kinds)-1, 2)}, &plotter.Scatter{GlyphStyle: glyph(len(kinds)-1, 4)})
 		}
 		accuracies.compared(e, slices.Index(kinds, e.Kind), float64(row))
-		values = append(append(values, e.Low, e.High), e.Values...)
 	}
 	if several {
 		accuracies.legend.Add("one seed", &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: blue, Radius: 3, Shape: draw.RingGlyph{}}})
 	}
-	if len(values) == 0 {
-		values = []float64{0, 1}
+	low, high := 0.0, 1.0 // where all diverged
+	if accuracies.X.Min <= accuracies.X.Max {
+		const least = 0.005 // noise is not made to look like a difference
+		low, high = max(0, accuracies.X.Min-least), min(1, accuracies.X.Max+least)
 	}
-	const least = 0.005 // noise is not made to look like a difference
-	accuracies.X.Min, accuracies.X.Max = max(0, slices.Min(values)-least), min(1, slices.Max(values)+least)
-	tick(&accuracies.X, step(accuracies.X.Max-accuracies.X.Min, 6), 100, "%")
+	accuracies.X.Min, accuracies.X.Max = low, high
+	tick(&accuracies.X, step(high-low, 6), 100, "%")
 	times.bars(seconds)
 	for _, p := range []panel{accuracies, times} {
 		p.Y.Min, p.Y.Max = -0.6, float64(len(experiments))-0.4

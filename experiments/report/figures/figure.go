@@ -158,10 +158,9 @@ func newFigure(title, note string, width, height vg.Length, body func(draw.Canva
 	titleStyle.YAlign, noteStyle.YAlign = draw.YTop, draw.YTop
 	const leading = 1.3 // from line to line, in sizes of the font
 	lines := func(style text.Style, line string) (lines []string, height vg.Length) {
-		if line == "" {
+		if lines = fitted(style, line, width); len(lines) == 0 {
 			return nil, 0
 		}
-		lines = strings.Split(fitted(style, line, width), "\n")
 		return lines, vg.Length(len(lines))*leading*style.Font.Size + gap
 	}
 	width = max(width, narrowest-2*margin)
@@ -185,9 +184,8 @@ func newFigure(title, note string, width, height vg.Length, body func(draw.Canva
 }
 
 // fitted breaks text into lines of at most width.
-func fitted(style text.Style, line string, width vg.Length) string {
-	measure := func(line string) int { return int(style.Width(line)) + 1 }
-	return strings.Join(words.Wrap(words.Printable(line), int(width), measure), "\n")
+func fitted(style text.Style, line string, width vg.Length) []string {
+	return words.Wrap(words.Printable(line), int(width), func(line string) int { return int(style.Width(line)) + 1 })
 }
 
 // whole is the next whole number of points.

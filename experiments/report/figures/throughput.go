@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -86,7 +87,7 @@ func (p panel) backend(b Backend, index int) {
 		}
 	}
 	p.Add(bars)
-	p.legend.Add(fitted(p.legend.TextStyle, b.Name, 150), p.line(index, points, points)...)
+	p.legend.Add(strings.Join(fitted(p.legend.TextStyle, b.Name, 150), "\n"), p.line(index, points, points)...)
 }
 
 // widthTicks marks all widths, which are in order, and names those that have room.
