@@ -293,11 +293,10 @@ func excerpt(output []byte) string {
 
 // warn adds a warning to the results, once.
 func (r *benchmark) warn(text string) {
-	if slices.Contains(r.results.Warnings, text) {
-		return
+	if !slices.Contains(r.results.Warnings, text) {
+		r.results.Warnings = append(r.results.Warnings, text)
+		r.Observer(Warned{text})
 	}
-	r.results.Warnings = append(r.results.Warnings, text)
-	r.Observer(Warned{text})
 }
 
 // warnAfterwards adds the warnings that only the measurements tell.

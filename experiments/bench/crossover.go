@@ -20,8 +20,8 @@ type Crossover struct {
 	Along Axis
 	A, B  Runner
 
-	// Line is what all points share: the places of A, whose LayerSizes along the width,
-	// or BatchSize along the batch size, are 0.
+	// Line is the place of A that all points share, with 0 for what they differ in: each
+	// of the LayerSizes along the width, BatchSize along the batch size.
 	Line Cell
 
 	Points    []CrossoverPoint // at least 2, ascending

@@ -214,15 +214,17 @@ func (r *benchmark) pair(ctx context.Context, folder string, peer Peer, result *
 // once measures one side of a pair with two processes: one that trains for several
 // epochs, and one that trains for one. run's output has a line of JSON per epoch.
 func once(run func(epochs int) (processed, error)) (ProcessTimes, error) {
-	training, err := run(peerEpochs)
+	measured := func(count int) (p processed, epochs []epochTimes, err error) {
+		if p, err = run(count); err == nil {
+			epochs, err = parseEpochs(p.output, count)
+		}
+		return p, epochs, err
+	}
+	training, epochs, err := measured(peerEpochs)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
-	epochs, err := parseEpochs(training.output, peerEpochs)
-	if err != nil {
-		return ProcessTimes{}, err
-	}
-	whole, err := run(1)
+	whole, _, err := measured(1)
 	if err != nil {
 		return ProcessTimes{}, err
 	}
