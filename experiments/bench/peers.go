@@ -246,15 +246,12 @@ func (r *benchmark) train(ctx context.Context, result *PeerResult, epochs int) (
 	}
 	defer os.RemoveAll(folder)
 	run := filepath.Join(folder, "run")
-	stepsPerCall := 0 // as many as a user gets, whose whole process is measured
-	if epochs > 1 {
-		stepsPerCall = int(WholeEpoch)
+	arguments := []string{"train", "--backend=" + r.peerBackend(), "--layer-sizes=" + widths(result.LayerSizes),
+		fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs), "--out=" + run}
+	if epochs > 1 { // their times count, not what a user gets
+		arguments = append(arguments, fmt.Sprintf("--steps-per-call=%d", WholeEpoch), "--checkpoint-every=0")
 	}
-	p, err = r.process(ctx, func(ctx context.Context) *exec.Cmd {
-		return r.Command(ctx, "train", "--backend="+r.peerBackend(), "--layer-sizes="+widths(result.LayerSizes),
-			fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs),
-			fmt.Sprintf("--steps-per-call=%d", stepsPerCall), "--out="+run)
-	}, nil)
+	p, err = r.process(ctx, func(ctx context.Context) *exec.Cmd { return r.Command(ctx, arguments...) }, nil)
 	if err == nil {
 		p.output, err = os.ReadFile(filepath.Join(run, record.MetricsFile))
 	}
