@@ -64,10 +64,13 @@ func TestCUDA(t *testing.T) {
 
 	put(t, filepath.Join(folder, "nvidia", cudaFile), "an older version")
 	before := tree(t, home)
-	for wheel, handle := range map[string]http.HandlerFunc{"/nvcc.whl": http.NotFound, "/cublas.whl": answer("x")} {
-		s.handle(wheel, handle)
-		if _, err := (Installer{}).CUDA(context.Background()); err == nil || !strings.Contains(err.Error(), s.URL+wheel) {
-			t.Errorf("error %v, want it to name %s", err, wheel)
+	for _, bad := range []struct {
+		wheel  string
+		handle http.HandlerFunc
+	}{{"/nvcc.whl", http.NotFound}, {"/cublas.whl", answer("x")}} { // the last wheel first: it comes no further than the first bad one
+		s.handle(bad.wheel, bad.handle)
+		if _, err := (Installer{}).CUDA(context.Background()); err == nil || !strings.Contains(err.Error(), s.URL+bad.wheel) {
+			t.Errorf("error %v, want it to name %s", err, bad.wheel)
 		}
 		if diff := cmp.Diff(before, tree(t, home)); diff != "" {
 			t.Errorf("files (-want +got):\n%s", diff)
