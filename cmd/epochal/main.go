@@ -164,7 +164,11 @@ func printError(stderr io.Writer, err error) {
 			fmt.Fprintf(stderr, "epochal: and %d more\n", len(lines)-i)
 			break
 		}
-		fmt.Fprintf(stderr, "epochal: %s\n", harmless(line))
+		prefix := "epochal: "
+		if strings.HasPrefix(line, " ") || strings.HasPrefix(line, ">") {
+			prefix = "" // lines of a file, around what is wrong in it
+		}
+		fmt.Fprintf(stderr, "%s%s\n", prefix, harmless(line))
 	}
 	printHint(stderr, err)
 }
