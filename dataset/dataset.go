@@ -1,7 +1,7 @@
 package dataset
 
 // Set is one labelled part of a dataset: train, validation or test.
-// Its arrays may be shared with other datasets and are to be read only.
+// Its arrays may be shared with other datasets and must not be changed.
 type Set struct {
 	Pixels  []byte // [count, rows*columns], row-major, 0..255
 	Labels  []byte // [count], each below the dataset's Classes
@@ -28,7 +28,7 @@ func (s Set) ClassCounts(classes int) []int {
 	return counts
 }
 
-// Dataset is a labelled set of images in its parts. All images have the same size.
+// Dataset is a labelled set of images, split into its parts. All images have the same size.
 type Dataset struct {
 	Name       string // "mnist", or the folder as given
 	Train      Set    // at least 1 image
@@ -38,14 +38,14 @@ type Dataset struct {
 	// Classes is the highest train label plus one: 10 for MNIST; 2 to MaxClasses.
 	Classes int
 
-	// Mean and Deviation of the train pixels on a 0..1 scale. For MNIST the
-	// usual 0.1307 and 0.3081. Deviation is never 0: where all pixels are
+	// Mean and Deviation of the train pixels on a 0..1 scale. For MNIST they
+	// are the usual 0.1307 and 0.3081. Deviation is never 0: where all pixels are
 	// equal it is 1, so that normalizing gives 0 and not a division by zero.
 	Mean, Deviation float64
 
 	Files []File // the four source files: train images and labels, test images and labels
 
-	keepStatistics bool // Mean and Deviation are published values, which a split leaves
+	keepStatistics bool // Mean and Deviation are published values, which a split does not change
 }
 
 // File identifies a source file by its content.

@@ -7,26 +7,26 @@
 // # Where to start
 //
 // [Read] gives a [Dataset] by its name: [MNIST], or a folder. [Open] gives its
-// shape at once and its pixels later, so that a program can be compiled while
+// shape immediately and its pixels later, so that a program can be compiled while
 // they inflate. [Order] and [Batches] say which images each training step sees.
 //
 // # Stance
 //
-// A data file is hostile input until every field of it was checked: a file
-// that differs from its header in any way is refused, with an error that names
-// the file, the field, what was found and what was expected. What a header
-// claims costs no memory before the file has delivered it.
+// A data file is hostile input until every field of it has been checked: a
+// file that differs from its header in any way is refused, with an error that
+// names the file, the field, what was found and what was expected. No memory
+// is spent on what a header claims before the file has delivered it.
 //
 // Images stay bytes, one channel, 0 to 255. Scaling and normalizing them is
 // arithmetic of the model, which does it on its device.
 //
 // # What it does not do
 //
-// It knows no tensors, devices, flags or run folders. It downloads nothing,
+// It knows nothing of tensors, devices, flags or run folders. It downloads nothing,
 // writes nothing, and takes no time or randomness that was not passed in.
 //
 // # Neighbours
 //
-// It imports nothing of this project. Packages model, experiments and the
+// Of this project it imports only its own subpackage regular. Packages model, experiments and the
 // command import it.
 package dataset

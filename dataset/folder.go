@@ -28,28 +28,27 @@ var partEndings = [parts][]string{
 	testLabels:  {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte"},
 }
 
-// Load reads the set of the four IDX files that lie directly in fsys: the files
-// of labels and the headers of the files of images. It goes on to decode the
-// pixels on goroutines of its own, which end with the files, also if nobody
-// calls Wait.
+// Load reads the set in the four IDX files directly below fsys: the label files
+// and the headers of the image files. It then decodes the pixels on goroutines
+// of its own, which end with the files, even if nobody calls Wait.
 //
 // Each file is found by how its name ends: train-images-idx3-ubyte,
 // train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;
-// also "test" for "t10k" and ".idx" for "-idx", and with or without a ".gz"
-// behind. So MNIST, Fashion-MNIST, KMNIST and a folder with one split of EMNIST
-// are found as they are published. Of a file and the same file with .gz the
-// plain one is read. Files whose names begin with a dot are passed over.
+// also "test" for "t10k" and ".idx" for "-idx", with or without a ".gz" at the
+// end. So MNIST, Fashion-MNIST, KMNIST and a folder with one split of EMNIST
+// are found as they are published. If a file is there both plain and with .gz,
+// the plain one is read. Files whose names begin with a dot are ignored.
 //
 // name is the Dataset's Name and appears in errors. It is an error if a file is
 // missing or found twice, if a file is not exactly what its header says (it has
 // another magic number, a dimension that is 0 or above [MaxImages] or [MaxSide],
 // more pixels than [MaxBytes], too few or too many bytes, or damaged or
-// concatenated gzip data), if a set has not as many labels as images, if the test
-// images have another size than the train images, or if a test label is above all
+// concatenated gzip data), if a set does not have as many labels as images, if the
+// test images differ in size from the train images, or if a test label is above all
 // train labels. An error names the file, the field, what was found and what was
-// expected. All files at fault are told, in the order train images, train
+// expected. All files at fault are reported, in the order train images, train
 // labels, test images, test labels; but pixels are read, and what is wrong with
-// them is told by Wait, only when labels and headers are sound.
+// them is reported by Wait, only if labels and headers are sound.
 func Load(fsys fs.FS, name string) (*Loading, error) {
 	return load(fsys, name, nil)
 }
@@ -75,7 +74,7 @@ func findParts(fsys fs.FS, name string) (found [parts]string, err error) {
 		})
 		switch len(matches) {
 		case 0:
-			errs[part] = fmt.Errorf("%s: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",
+			errs[part] = fmt.Errorf("%s: %s: found no file, expected one whose name ends in %s, or in one of these followed by .gz",
 				name, partTitles[part], strings.Join(endings, ", "))
 		case 1:
 			found[part] = matches[0]

@@ -170,7 +170,7 @@ func TestLoadConstantImages(t *testing.T) {
 func TestLoadRefuses(t *testing.T) {
 	// missing is the error of a part of which there is no file.
 	missing := func(part string, endings ...string) string {
-		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these and .gz",
+		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these followed by .gz",
 			part, strings.Join(endings, ", "))
 	}
 	noTrainImages := missing("train images", "train-images-idx3-ubyte", "train-images.idx3-ubyte")
@@ -204,8 +204,8 @@ func TestLoadRefuses(t *testing.T) {
 				testImages:  imagesFile(1, 1, 1, []byte{0}),
 				testLabels:  labelsFile(2, 0),
 			},
-			"train-images-idx3-ubyte: images: found 7, expected 2 as there are labels in train-labels-idx1-ubyte\n" +
-				"t10k-images-idx3-ubyte: images: found 1, expected 2 as there are labels in t10k-labels-idx1-ubyte\n" +
+			"train-images-idx3-ubyte: images: found 7, expected 2, the number of labels in train-labels-idx1-ubyte\n" +
+				"t10k-images-idx3-ubyte: images: found 1, expected 2, the number of labels in t10k-labels-idx1-ubyte\n" +
 				"t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in train-images-idx3-ubyte\n" +
 				"t10k-labels-idx1-ubyte: label 2 of image 0: expected below 2 (the highest train label plus one)",
 		},

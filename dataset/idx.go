@@ -38,14 +38,14 @@ const (
 )
 
 // stream is an IDX file of unsigned bytes, plain or gzipped, while it is read from
-// front to back. Memory grows with the bytes that come, not with those that the
-// header claims.
+// front to back. Memory grows with the bytes that arrive, not with those that
+// the header claims.
 type stream struct {
 	name   string
 	stored *bufio.Reader // the file as stored
 	data   io.Reader     // stored, or what it inflates to
 	packed bool          // data inflates stored
-	start  int           // bytes to allocate before any of a body were read
+	start  int           // bytes to allocate before any of a body is read
 }
 
 // newStream begins to read r, which is gzipped if its first two bytes say so. size is
@@ -122,7 +122,7 @@ func (s *stream) header(header []byte, magic uint32, meaning string) error {
 	return nil
 }
 
-// dimension decodes one big-endian dimension and holds it against its limit.
+// dimension decodes one big-endian dimension and checks it against its limit.
 func (s *stream) dimension(field string, b []byte, limit uint32) (int, error) {
 	found := binary.BigEndian.Uint32(b)
 	if found < 1 || found > limit {
@@ -150,7 +150,7 @@ func (s *stream) body(field string, want int) ([]byte, error) {
 			}
 			return buffer, nil
 		}
-		// Doubling keeps the memory within a small multiple of what really came.
+		// Doubling keeps the memory within a small multiple of what actually arrived.
 		larger := make([]byte, found+min(found, want-found))
 		copy(larger, buffer)
 		buffer = larger

@@ -65,7 +65,7 @@ func Read(name string) (*Dataset, error) {
 }
 
 // Wait returns the dataset when all of its pixels are decoded, or the errors of
-// the files of images. It may be called any number of times, from any
+// the image files. It may be called any number of times, from any
 // goroutine; each call returns a Dataset value of its own, with the same arrays.
 func (l *Loading) Wait() (*Dataset, error) {
 	<-l.pixels.done
@@ -191,7 +191,7 @@ func (h *half) matched() error {
 	if h.count == len(h.labels) {
 		return nil
 	}
-	return fmt.Errorf("%s: images: found %d, expected %d as there are labels in %s",
+	return fmt.Errorf("%s: images: found %d, expected %d, the number of labels in %s",
 		h.images.name, h.count, len(h.labels), h.labelsFile.Name)
 }
 
@@ -219,7 +219,7 @@ type source struct {
 }
 
 func openSource(fsys fs.FS, name string) (*source, error) {
-	// Before it is opened: opening a pipe may wait for ever. Other errors show there.
+	// Checked before it is opened, which for a pipe may wait forever. Other errors show then.
 	if info, err := fs.Stat(fsys, name); err == nil {
 		if err := regular.Check(name, info); err != nil {
 			return nil, err
@@ -242,7 +242,7 @@ func openSource(fsys fs.FS, name string) (*source, error) {
 	return s, nil
 }
 
-// identity returns the file's name and checksum, once it was read to its end.
+// identity returns the file's name and checksum, once it has been read to its end.
 func (s *source) identity() File {
 	return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
 }

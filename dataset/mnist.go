@@ -10,7 +10,7 @@ import (
 // and 10,000 test images of 28x28 pixels in 10 classes.
 const MNIST = "mnist"
 
-// Mean and standard deviation of MNIST's train pixels as everybody rounds them,
+// Mean and standard deviation of MNIST's train pixels as they are usually rounded,
 // so that a normalized run can be compared with others.
 const (
 	mnistMean      = 0.1307

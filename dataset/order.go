@@ -30,7 +30,7 @@ type Batch struct {
 	Rows []int32 // [size, or less in the last batch] rows of the set; a view of the order
 }
 
-// Batches yields consecutive runs of order, size rows each, and at last those
+// Batches yields consecutive runs of order, size rows each, and finally those
 // that remain. A size below 1 yields nothing.
 func Batches(order []int32, size int) iter.Seq[Batch] {
 	return func(yield func(Batch) bool) {

@@ -1,7 +1,7 @@
 package dataset
 
 // splitEpoch is the epoch whose order draws the validation images. Training
-// counts its epochs from 1, so no epoch begins with just these.
+// counts its epochs from 1, so no epoch begins with exactly these.
 const splitEpoch = 0
 
 // Split moves validation images, drawn by seed, from Train to Validation. Both

@@ -15,7 +15,7 @@ type Architecture interface {
 	// method may assume that it reported nothing.
 	Validate() error
 
-	// String is the network as PyTorch prints it, which says all of it.
+	// String is the network as PyTorch prints it, which describes it completely.
 	String() string
 
 	// Task is what the network classifies.
@@ -31,7 +31,7 @@ type Architecture interface {
 	Logits(images *Node, parameters []*Node) *Node
 
 	// Products lists the matrix products of an image's forward pass, in order:
-	// what its speed is held against.
+	// what its speed is compared with.
 	Products() []Product
 }
 
@@ -64,7 +64,7 @@ func EvaluationFLOPs(a Architecture) float64 {
 
 // TrainFLOPs counts the same for one image of a training step: the forward
 // pass, the gradient of each weight matrix, and the gradient of each product's
-// input except the first's, which nobody needs.
+// input except the first's, which is not needed.
 func TrainFLOPs(a Architecture) float64 {
 	return 3*EvaluationFLOPs(a) - a.Products()[0].flops()
 }
@@ -82,9 +82,9 @@ func product(x, weight *Node) *Node {
 	if !transposesGradient(x.Graph(), x.Shape().Dim(0), weight.Shape().Dim(0)) {
 		return DotGeneral(x, []int{1}, nil, weight, []int{1}, nil)
 	}
-	// GoMLX takes a custom gradient for an identity only. Automatic
-	// differentiation goes backwards, so that it meets the identity behind the
-	// product, which notes the gradient, before the one of the weight, which needs it.
+	// GoMLX accepts a custom gradient only on an identity. Automatic
+	// differentiation works backwards, so it meets the identity after the product,
+	// which records the gradient, before the one of the weight, which needs it.
 	var gradient *Node // [rows, out]
 	weight = IdentityWithCustomGradient(weight, func(_, _ *Node) *Node { return weightGradient(gradient, x) })
 	output := DotGeneral(x, []int{1}, nil, weight, []int{1}, nil)
@@ -98,15 +98,15 @@ func weightGradient(gradient, x *Node) *Node {
 		return DotGeneral(gradient, []int{0}, nil, x, []int{0}, nil)
 	}
 	// The barrier keeps XLA from folding the transposition into the product. It
-	// has two operands because go-xla ignores one of a single operand on the CPU.
+	// has two operands because on the CPU go-xla ignores one with a single operand.
 	barred := OptimizationBarriers(Transpose(gradient, 0, 1), x)
 	return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
 }
 
-// transposesGradient tells whether the product for a weight's gradient is faster
+// transposesGradient reports whether the product for a weight's gradient is faster
 // when the gradient of the output is transposed first. XLA's CPU client computes
-// a product over the first axes with another library than one over the last and
-// the first, which is the faster of the two for many images and wide layers: 3%
+// a product over the first axes with a different library than one over the last
+// and the first, which is the faster of the two for many images and wide layers: 3%
 // of a step at 512,512 and 1024,1024 with 256 images, but -16% at 256,256 with 128.
 func transposesGradient(g *Graph, rows, out int) bool {
 	return rows >= 256 && out >= 512 && backend.IsXLACPU(g.Backend())

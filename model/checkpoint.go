@@ -12,8 +12,8 @@ import (
 
 // A checkpoint is a safetensors file of weights with metadata, the first of
 // which is a SHA-256 over the whole file, taken while its own digits are zeros:
-// so every byte is covered, and the checksum has its place in every version of
-// whatever the metadata says.
+// so every byte is covered, and the checksum has the same place whatever else the
+// metadata says.
 
 // checksumName is the name of the checksum in the metadata.
 const checksumName = "sha256"
@@ -49,10 +49,10 @@ func WriteCheckpoint(w io.Writer, parameters []ParameterSpec, weights Weights, m
 	return err
 }
 
-// ReadCheckpoint reads a file of [WriteCheckpoint] for t. name is the file's,
-// for errors. The checksum is verified first; then accept is shown the metadata,
-// before any weight is read, and its error, if any, is returned. Like
-// [ReadWeights] it allocates no more than twice what t needs.
+// ReadCheckpoint reads a file that [WriteCheckpoint] wrote for the same parameters.
+// name is the file's, for errors. The checksum is verified first; then accept is
+// given the metadata, before any weight is read, and its error, if any, is returned.
+// Like [ReadWeights] it allocates no more than twice what the parameters need.
 func ReadCheckpoint(
 	r io.ReadSeeker, name string, parameters []ParameterSpec, accept func(metadata map[string]string) error,
 ) (weights Weights, err error) {
@@ -82,7 +82,7 @@ func verifyChecksum(r io.Reader) error {
 	}
 	digits := start[len(start)-checksumDigits:]
 	if string(start[8:len(start)-checksumDigits]) != checkpointStart {
-		return errors.New("checksum: found none at the start of the header, expected one; not a checkpoint, or damaged")
+		return errors.New("checksum: found none at the start of the header, expected one; not a checkpoint, or a damaged one")
 	}
 	stated := string(digits)
 	copy(digits, strings.Repeat("0", checksumDigits))
@@ -93,7 +93,7 @@ func verifyChecksum(r io.Reader) error {
 		return err
 	}
 	if rest == maxCheckpoint {
-		return fmt.Errorf("found more than %d bytes, expected at most that", int64(maxCheckpoint))
+		return fmt.Errorf("found more than %d bytes, expected no more than that", int64(maxCheckpoint))
 	}
 	if found := hex.EncodeToString(hash.Sum(nil)); found != stated {
 		return fmt.Errorf("checksum: found SHA-256 %s, expected %s as the file says; it is damaged or cut short", found, stated)

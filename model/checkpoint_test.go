@@ -106,7 +106,7 @@ func TestReadCheckpointRefuses(t *testing.T) {
 		want string
 	}{
 		{"empty", nil, "c: checksum: found 0 bytes, expected at least 99: the file is cut short"},
-		{"plain weights", smallFile(t), "c: checksum: found none at the start of the header, expected one; not a checkpoint, or damaged"},
+		{"plain weights", smallFile(t), "c: checksum: found none at the start of the header, expected one; not a checkpoint, or a damaged one"},
 		{"another shape", resized("[2,3]", "[3,2]"), "c: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
 		{"a length beyond the limit", sealed(append([]byte{0, 0, 0, 1, 0, 0, 0, 0}, good[8:]...)),
 			"c: header length: found 16777216 bytes, expected at most 1048576; not a safetensors file?"},

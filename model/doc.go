@@ -10,14 +10,14 @@
 //   - evaluation runs a set of images in large chunks ([Network.Evaluate]).
 //
 // The data lives on the device as bytes ([Images]); rows are gathered,
-// converted and normalized inside the compiled step. A [Roofline] tells how long
-// a step's matrix products take alone.
+// converted and normalized inside the compiled step. A [Roofline] measures how
+// long a step's matrix products take alone.
 //
 // The package knows nothing of flags, terminals, run folders or the order of an
 // epoch: package experiments decides what to run, package dataset supplies
 // images and orders, package model/backend opens devices. It trusts what the
-// program made, and validates files and what [Architecture.Validate] is called for.
+// program made, and validates files and whatever [Architecture.Validate] is called on.
 //
 // Graph building in GoMLX panics on misuse; the functions here that build or run
-// a graph recover at their own border and return an error instead.
+// a graph recover at their own boundary and return an error instead.
 package model

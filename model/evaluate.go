@@ -12,7 +12,7 @@ import (
 
 // Evaluation is the result of running a set through the network without training.
 type Evaluation struct {
-	Loss      float64 // mean over batches of the mean loss of a batch, as the post's eval_loop
+	Loss      float64 // mean over batches of the mean loss of a batch, as in the post's eval_loop
 	Correct   int     // images whose largest logit is at their label
 	Count     int     // images in the set
 	Confusion [][]int // [classes][classes]: images of the label (row) predicted as (column)
@@ -29,11 +29,11 @@ func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.C
 // Evaluate runs the set number `section` of images, 0 for the first, through the
 // network.
 //
-// Images go through in chunks of a fixed size; the loss is the post's all the
-// same: batches of the program's batch size in file order, the last one short,
+// Images go through in chunks of a fixed size, but the loss is still the post's:
+// batches of the program's batch size in file order, the last one short,
 // each batch's mean counted once.
 //
-// ctx ends it between two calls of the device, with its error.
+// ctx can end it between two device calls, with ctx's error.
 func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Evaluation, error) {
 	if err := ctx.Err(); err != nil {
 		return Evaluation{}, err
@@ -49,8 +49,8 @@ func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Ev
 	return summarize(results, where.labels, n.program), nil
 }
 
-// perImage are the outputs of an evaluation program, an element per image and
-// whatever padding follows.
+// perImage are the outputs of an evaluation program, one element per image,
+// and padding after them.
 type perImage struct {
 	losses, confidences []float32
 	predictions         []uint8

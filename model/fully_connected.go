@@ -71,7 +71,7 @@ func (n FullyConnected) Task() Task { return Task{n.Rows, n.Columns, n.Classes} 
 
 // Validate reports the first thing that is impossible in the hidden layers, or
 // that there are too many parameters. The images, the classes and the activation
-// are valid where n is made.
+// have been checked by whoever makes n.
 func (n FullyConnected) Validate() error {
 	if len(n.Hidden) > MaxLayers {
 		return fmt.Errorf("layer sizes: found %d hidden layers, expected at most %d", len(n.Hidden), MaxLayers)
@@ -101,7 +101,7 @@ func (n FullyConnected) Products() []Product {
 // Parameters are the weight [out, in] and the bias [out] of each linear layer,
 // under the names that they have in the state_dict of the post's class: the
 // activations take the odd numbers of linear_relu_stack. Both start from
-// ±1/sqrt(in), as PyTorch's nn.Linear.
+// ±1/sqrt(in), as in PyTorch's nn.Linear.
 func (n FullyConnected) Parameters() []ParameterSpec {
 	var parameters []ParameterSpec
 	for i, layer := range n.Products() {

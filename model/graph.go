@@ -53,8 +53,8 @@ func (p *program) close() {
 	}
 }
 
-// recovered turns a panic of GoMLX or below into an error: the border at which
-// the package's promise of errors begins.
+// recovered turns a panic of GoMLX or below into an error: this is the boundary
+// from which the package returns errors.
 func recovered(err *error) {
 	switch thrown := recover().(type) {
 	case nil:
@@ -108,15 +108,15 @@ func (s *state) list() []*Node {
 }
 
 // loop repeats body on the device while condition holds, and leaves in s what
-// they left. Both see the values of s by name, and nothing else of the function
-// that they stand in; body replaces those that change. The compiler drops the
+// they left. Both see the values of s by name, and nothing else of the
+// enclosing function; body replaces those that change. The compiler drops the
 // copies of those that do not.
 func (s *state) loop(condition func(v values) *Node, body func(v values)) {
 	function := func(prefix string, results func(inside *state) []*Node) *Function {
 		return NewClosure(s.graph, func(g *Graph) []*Node {
 			inside := &state{graph: g, values: values{}}
 			for _, name := range s.names {
-				// StableHLO wants every name only once in a program, closures included.
+				// StableHLO allows every name only once in a program, closures included.
 				inside.add(name, Parameter(g, prefix+name, s.values[name].Shape()))
 			}
 			return results(inside)

@@ -14,7 +14,7 @@ import (
 )
 
 // HostFed is a network whose training batches come from the host, copied to the
-// device for every step: what a training does that keeps its data in ordinary
+// device for every step, as in a training that keeps its data in ordinary
 // memory. It exists to measure what that costs. Like [Network] it is not safe
 // for concurrent use.
 type HostFed struct {
@@ -23,7 +23,7 @@ type HostFed struct {
 }
 
 // CompileHostFed is [Compile] with such a training step instead of the training
-// program. Evaluation is as ever, on resident images.
+// program. Evaluation is unchanged, on resident images.
 func CompileHostFed(b *backend.Backend, p Program, counts ...int) (*HostFed, error) {
 	network, err := compile(b, p, counts, func(*Network) (*program, error) { return buildHostFedStep(b.Backend, p) })
 	if err != nil {

@@ -55,7 +55,7 @@ func residentRows(inputs int, counts []int) int {
 }
 
 // Upload copies sets to the device, in the order given. They must have images
-// of one size. Whoever reads them there reads them normalized by n.
+// of one size. Programs that read them there read them normalized by n.
 func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, error) {
 	images := &Images{normalization: n}
 	var counts []int
@@ -102,15 +102,15 @@ func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*te
 	})
 }
 
-// inputs adds to the inputs of a program what it reads images with.
+// inputs adds to the inputs of a program what it needs to read images.
 func (i *Images) inputs(inputs map[string]any) map[string]any {
 	inputs["scale"], inputs["offset"] = i.normalization.affine()
 	inputs["pixels"], inputs["labels"] = i.pixels, i.labels
 	return inputs
 }
 
-// Normalized is a view of the same images on the device that whoever reads it
-// reads normalized by n. Only the images themselves are to be closed.
+// Normalized is a view of the same images on the device that programs read
+// normalized by n. Only the images themselves are to be closed.
 func (i *Images) Normalized(n Normalization) *Images {
 	view := *i
 	view.normalization = n

@@ -157,8 +157,8 @@ const device = compute.DeviceNum(0)
 // keeps the new parameters and returns the losses. Reading them waits for the
 // device: the whole call is done then.
 //
-// The parameters are donated to the call, to be updated in place. Should it
-// fail, the network has none until SetWeights.
+// The parameters are donated to the call, to be updated in place. If it
+// fails, the network has none until SetWeights.
 func (n *Network) train(inputs map[string]any) (losses []float32, err error) {
 	defer recovered(&err)
 	given := n.parameters

@@ -9,7 +9,7 @@ import (
 // returns each parameter less its gradient times rate, a scalar.
 //
 // An optimizer that remembers something between steps has parameters of its own.
-// They go behind the architecture's in [Program.parameters]: everything that
+// They go after the architecture's in [Program.parameters]: everything that
 // carries, copies or stores parameters works on that list.
 func sgd(parameters, gradients []*Node, rate *Node) (updated []*Node) {
 	for i, parameter := range parameters {

@@ -23,14 +23,14 @@ type Program struct {
 	Architecture Architecture // valid
 	BatchSize    int          // images per SGD step, at least 1
 
-	// SingleSteps makes every SGD step a call of the device, as it is anyway where
+	// SingleSteps makes every SGD step a device call, as it is anyway where
 	// the device has no loops. A program of one step does not copy the parameters
-	// into a loop and the losses of the whole epoch out of it, so that step by step
-	// it is the faster one.
+	// into a loop and the losses of the whole epoch out of it, so that it is the
+	// faster one where every step is a call.
 	SingleSteps bool
 }
 
-// loops tells whether the training program runs many steps per call on b.
+// loops reports whether the training program runs many steps per call on b.
 func (p Program) loops(b *backend.Backend) bool { return b.StepLoops() && !p.SingleSteps }
 
 // parameters are the tensors that a step changes.
@@ -141,8 +141,8 @@ func buildTrainingStep(backend compute.Backend, p Program, rows int) (*program, 
 	})
 }
 
-// evaluate is what is to be known of each image of a chunk: pixels
-// [chunk, inputs] uint8, labels [chunk] uint8 to losses [chunk] float32,
+// evaluate computes what is recorded of each image of a chunk: from pixels
+// [chunk, inputs] uint8 and labels [chunk] uint8 to losses [chunk] float32,
 // predictions [chunk] uint8 and confidences [chunk] float32, the softmax
 // probability of the prediction. A tie goes to the lower class, as in PyTorch.
 func (p Program) evaluate(v values, pixels, labels *Node) (losses, predictions, confidences *Node) {
@@ -155,7 +155,7 @@ func (p Program) evaluate(v values, pixels, labels *Node) (losses, predictions, 
 }
 
 // buildEvaluationLoop compiles the program that evaluates a number of chunks of
-// the resident data from the row `first` on, and leaves the rest of its outputs 0:
+// the resident data from the row `first` on, and leaves the rest of its outputs at 0:
 //
 //	first, chunks, scale, offset, pixels, labels, parameters...
 //	-> losses, predictions, confidences, each [most, chunk]

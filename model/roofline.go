@@ -16,7 +16,7 @@ import (
 )
 
 // Roofline is a program of matrix products and nothing else, repeated back to
-// back: the time that a training is held against. It is not safe for concurrent use.
+// back: the time that a training is compared with. It is not safe for concurrent use.
 type Roofline struct {
 	backend  *backend.Backend
 	flops    float64 // of one repetition
@@ -31,7 +31,7 @@ type Roofline struct {
 // left out.
 //
 // The input of a product is the result of the one before where that has its
-// size, as in a fully connected network, and else a matrix of its own.
+// size, as in a fully connected network, and otherwise a matrix of its own.
 func CompileRoofline(b *backend.Backend, a Architecture, batch int) (*Roofline, error) {
 	products := a.Products()
 	var operands, results []ParameterSpec
@@ -71,7 +71,7 @@ func matrix(kind string, i, rows, columns int) ParameterSpec {
 func nameOf(kind string, i int) string { return fmt.Sprintf("%s %d", kind, i) }
 
 // stepProducts builds that many products of a training step and their gradients
-// in v, from the operands there. It leaves there what no other product takes: the
+// in v, from the operands there. It leaves there what no other product uses: the
 // gradient of each weight and of each input that is a matrix of its own.
 func stepProducts(v values, count int) {
 	inputs, outputs := make([]*Node, count), make([]*Node, count)
@@ -158,8 +158,8 @@ func compileRoofline(
 func (r *Roofline) FLOPs() float64 { return r.flops }
 
 // Run runs the products that many times, at least once, and returns when the
-// device is done: with loops on the device in one call, where ctx cannot
-// interrupt, else in a call each.
+// device is done: with loops on the device in one call, which ctx cannot
+// interrupt, else in one call per repetition.
 func (r *Roofline) Run(ctx context.Context, repetitions int) error {
 	outputs, err := r.run(ctx, repetitions)
 	finalize(outputs...)

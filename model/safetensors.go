@@ -42,8 +42,8 @@ func WriteWeights(w io.Writer, parameters []ParameterSpec, weights Weights) erro
 	return err
 }
 
-// ErrNotFinite is the error of weights that hold NaN or an infinity, which no
-// file gets.
+// ErrNotFinite is the error of weights that hold NaN or an infinity, which are
+// never written to a file.
 var ErrNotFinite = errors.New("expected finite numbers")
 
 func finite(x float32) bool { return !math.IsNaN(float64(x)) && !math.IsInf(float64(x), 0) }

@@ -59,7 +59,7 @@ func (e *Epoch) Samples() int { return min(e.next*e.network.program.BatchSize, e
 
 // Train runs the next steps of the epoch, at most as many as are left, and
 // returns the loss of each before its update. It returns when the device is
-// done. A call that is on the device cannot be interrupted; where every step is
+// done. A call that has begun cannot be interrupted; where every step is
 // a call of its own, ctx ends the training between two of them, with its error
 // and the losses so far.
 func (e *Epoch) Train(ctx context.Context, steps int, learningRate float64) ([]float32, error) {

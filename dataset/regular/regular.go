@@ -19,7 +19,7 @@ func Check(name string, info fs.FileInfo) error {
 	return nil
 }
 
-// kind says what a file is that is not regular.
+// kind names what a file is if it is not a regular one.
 func kind(mode fs.FileMode) string {
 	switch {
 	case mode.IsDir():
@@ -63,13 +63,13 @@ func Read(name string, limit int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	// The size that the file system tells is no promise, as /proc shows.
+	// The size that the file system reports is no promise, as /proc shows.
 	content, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err != nil {
 		return nil, err
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("%s: found more than %d bytes, expected at most that", name, limit)
+		return nil, fmt.Errorf("%s: found more than %d bytes, expected no more than that", name, limit)
 	}
 	return content, nil
 }

@@ -54,7 +54,7 @@ func TestReadKeepsItsLimit(t *testing.T) {
 	if content, err := regular.Read(name, 5); err != nil || string(content) != "12345" {
 		t.Errorf("found %q and error %v, expected all of it", content, err)
 	}
-	want := name + ": found more than 4 bytes, expected at most that"
+	want := name + ": found more than 4 bytes, expected no more than that"
 	if _, err := regular.Read(name, 4); err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}

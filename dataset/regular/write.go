@@ -10,7 +10,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// Write writes a whole file, or leaves what is there. It replaces a regular file
+// Write writes a whole file, or leaves what is there untouched. It replaces a regular file
 // only: a device, a pipe or a link is refused. Errors begin with name.
 func Write(name string, content []byte) error {
 	if err := checkReplace(name); err != nil {
@@ -25,7 +25,7 @@ func CanWrite(name string) error {
 	if err := checkReplace(name); err != nil {
 		return err
 	}
-	// Permission bits alone do not tell: the file system may be read-only.
+	// Permission bits alone are not enough: the file system may be read-only.
 	probe, err := os.CreateTemp(filepath.Dir(name), ".epochal-probe-*")
 	if err != nil {
 		return naming(name, err)
@@ -43,7 +43,7 @@ func checkReplace(name string) error {
 	return Check(name, info)
 }
 
-// naming makes err one of the user's file rather than of a temporary one beside it.
+// naming makes err name the user's file rather than a temporary one beside it.
 func naming(name string, err error) error {
 	if err == nil {
 		return nil

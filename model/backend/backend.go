@@ -31,7 +31,7 @@ type Options struct {
 
 // Backend is an open backend. Hand GoMLX the embedded field, b.Backend, and
 // never b: tensors remember the backend that made them, and to GoMLX b and
-// b.Backend are two.
+// b.Backend are different backends.
 type Backend struct {
 	compute.Backend
 	Info Info
@@ -40,26 +40,26 @@ type Backend struct {
 // Info describes an open backend, for a run's environment.json.
 type Info struct {
 	Name         string `json:"name"`                    // xla:cpu, xla:cuda, go, or the GoMLX backend string used
-	Version      string `json:"version"`                 // of the plugin's interface and of what it says it has, or of GoMLX's pure-Go backend
+	Version      string `json:"version"`                 // of the plugin's interface and attributes, or of GoMLX's pure-Go backend
 	Device       string `json:"device"`                  // the processor and its threads, or the GPU
 	PluginFile   string `json:"plugin_file,omitempty"`   // absolute path; XLA only
 	PluginSHA256 string `json:"plugin_sha256,omitempty"` // hexadecimal; XLA only
 	TF32         bool   `json:"tf32"`                    // matrix products in TF32
-	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, where fewer than the device has were asked for
+	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, if fewer than the device has were requested
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
 }
 
 // Close frees the backend. Nothing that was made with it can be used afterwards.
 func (b *Backend) Close() { b.Finalize() }
 
-// StepLoops tells whether a program can run many steps per call: true for XLA,
+// StepLoops reports whether a program can run many steps per call: true for XLA,
 // false for pure Go, where GoMLX has no DynamicSlice and its While fails.
 func (b *Backend) StepLoops() bool {
 	_, ok := b.Backend.(*xla.Backend)
 	return ok
 }
 
-// IsXLACPU tells whether GoMLX's backend b is XLA on the processor, for the
+// IsXLACPU reports whether GoMLX's backend b is XLA on the processor, for the
 // programs that are built differently there.
 func IsXLACPU(b compute.Backend) bool {
 	opened, ok := b.(*xla.Backend)
@@ -72,7 +72,7 @@ func IsXLACPU(b compute.Backend) bool {
 // a hint, a method Hint() string in their chain.
 //
 // With auto, GOMLX_BACKEND decides if it is set, and Open fails if that does not
-// work. Else it is an NVIDIA GPU if there is one with a plugin, else XLA on the
+// work. Otherwise it is an NVIDIA GPU if there is one with a plugin, else XLA on the
 // processor, else pure Go with a warning.
 func Open(ctx context.Context, name string, options Options) (*Backend, []string, error) {
 	c, err := parse(name)
@@ -88,7 +88,7 @@ func Open(ctx context.Context, name string, options Options) (*Backend, []string
 	return options.open(ctx, c)
 }
 
-// hasNVIDIA tells whether there is an NVIDIA GPU. Tests replace it.
+// hasNVIDIA reports whether there is an NVIDIA GPU. Tests replace it.
 var hasNVIDIA = installer.HasNvidiaGPU
 
 func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
@@ -122,11 +122,11 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	return b, append(warnings, more...), err
 }
 
-// slowWarning tells why pure Go is used and what that costs. The seconds were
+// slowWarning says why pure Go is used and what that costs. The seconds were
 // measured on 2 cores with 512,512 and batch 64; see `epochal bench`.
 func slowWarning(why error) string {
-	return fmt.Sprintf("using pure Go, 10 to 50 times slower for training than XLA "+
-		"(33 s an epoch at 512,512 against 0.64 s; 6 s if built with GOEXPERIMENT=simd), because %v; "+
+	return fmt.Sprintf("using pure Go, which trains 10 to 50 times slower than XLA "+
+		"(33 s per epoch at 512,512 against 0.64 s; 6 s if built with GOEXPERIMENT=simd), because %v; "+
 		"to install XLA: %s", why, advice.InstallCPU)
 }
 
@@ -187,7 +187,7 @@ func openGo(c choice) (b *Backend, err error) {
 	return &Backend{opened, Info{Name: c.name, Version: goVersion(), Device: processor()}}, nil
 }
 
-// goVersion tells the version of the module with the pure-Go backend.
+// goVersion returns the version of the module with the pure-Go backend.
 func goVersion() string {
 	const module = "github.com/gomlx/compute"
 	version := "compute, version unknown"
@@ -209,7 +209,7 @@ func goVersion() string {
 }
 
 // recovered turns a panic of GoMLX, compute or go-xla into *err. It is deferred at
-// each border to them.
+// each boundary with them.
 func recovered(err *error) {
 	if problem := recover(); problem != nil {
 		*err = fmt.Errorf("panic in the backend's library: %v", problem)

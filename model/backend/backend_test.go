@@ -30,7 +30,7 @@ func TestOpenAutoWithoutPlugin(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	want := "using pure Go, 10 to 50 times slower for training than XLA (33 s an epoch at 512,512 against 0.64 s; " +
+	want := "using pure Go, which trains 10 to 50 times slower than XLA (33 s per epoch at 512,512 against 0.64 s; " +
 		"6 s if built with GOEXPERIMENT=simd), because backend \"xla:cpu\": no PJRT plugin \"cpu\" in " + folder +
 		" or the other plugin folders, expected a file such as pjrt_c_api_cpu_plugin.so; to install XLA: epochal backends install cpu"
 	if diff := cmp.Diff([]string{want}, warnings); diff != "" {
@@ -185,7 +185,7 @@ func TestOpenDamaged(t *testing.T) {
 	}{
 		{XLACPU, nil, `backend "xla:cpu": ` + damaged, installCPU},
 		{XLACPU, fails, `backend "xla:cpu": ` + damaged + "; offline", ""},
-		{XLACPU, installs, `backend "xla:cpu": plugin ` + fresh + ": no complete ELF file", ""},
+		{XLACPU, installs, `backend "xla:cpu": plugin ` + fresh + ": not a complete ELF file", ""},
 		// Asked for by its path, it is not replaced.
 		{"xla:" + file, installs, `backend "xla:` + file + `": ` + damaged, installCPU},
 	} {

@@ -3,12 +3,12 @@
 // can record it.
 //
 // [Open] takes a name: auto, xla:cpu, xla:cuda, go, or any GoMLX backend
-// string. A backend asked for by name is used or Open fails; auto takes the
+// string. A backend requested by name is used, or Open fails; auto takes the
 // best one that works and warns when that is pure Go. [Check] refuses
 // impossible names before anything is opened. [List] says which backends can be
 // used on this machine.
 //
-// It honours GOMLX_BACKEND (by auto) and XLA_FLAGS; package install finds the
+// It honours GOMLX_BACKEND (for auto) and XLA_FLAGS; package install finds the
 // plugins and names the variables that lead to them.
 //
 // Importing it silences klog for the whole process, because GoMLX and go-xla

@@ -9,7 +9,7 @@ import (
 const xlaFlags = "XLA_FLAGS"
 
 // flagsOf are the flags of XLA that are set for a plugin, by the plugin's SHA-256:
-// a plugin aborts the process at a flag that it does not know.
+// a plugin aborts the process if it does not know a flag.
 var flagsOf = map[string]string{
 	// lammps-jax-pjrt-cpu 0.11.2, the first that package install pins. The flag removes two
 	// copies of weight matrices from each training step: 6% of an epoch at 512,512.
@@ -32,7 +32,7 @@ func composeFlags(user, sha256 string) string {
 }
 
 // withFlags calls open with XLA_FLAGS set for the plugin with this SHA-256 and
-// returns the flags that the plugin goes by. Afterwards the variable is put back, so
+// returns the flags that the plugin obeys. Afterwards the variable is restored, so
 // that neither another plugin nor a child process meets a flag that it may not know;
 // with keep, what go-xla added for CUDA stays when open succeeds.
 func withFlags(sha256 string, keep bool, open func() error) (inForce string, err error) {
@@ -54,8 +54,8 @@ func setThreads(threads int) (restore func()) {
 	return func() { older(); newer() }
 }
 
-// setVariable sets an environment variable and returns the function that puts it
-// back.
+// setVariable sets an environment variable and returns the function that
+// restores it.
 func setVariable(name, value string) (restore func()) {
 	before, wasSet := os.LookupEnv(name)
 	os.Setenv(name, value)

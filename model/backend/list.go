@@ -63,7 +63,7 @@ func statusOf(name, kind string) Status {
 	return s
 }
 
-// load verifies and loads the plugin, and fills in what that tells.
+// load verifies and loads the plugin, and fills in what that reveals.
 func (s *Status) load() (err error) {
 	defer recovered(&err)
 	if s.SHA256, err = install.Verify(s.File); err != nil {

@@ -23,7 +23,7 @@ const (
 
 const expectedNames = "expected auto, xla:cpu, xla:cuda, go or a GoMLX backend string such as xla:cuda,tf32=true"
 
-// meant maps likely slips to the name that was probably meant.
+// meant maps likely mistakes to the name that was probably meant.
 var meant = map[string]string{
 	"cpu": XLACPU, "xla-cpu": XLACPU, "xla_cpu": XLACPU,
 	"cuda": XLACUDA, "gpu": XLACUDA, "nvidia": XLACUDA, "xla-cuda": XLACUDA, "xla_cuda": XLACUDA, "xla:gpu": XLACUDA,
@@ -32,7 +32,7 @@ var meant = map[string]string{
 
 // What the value of an option of go-xla's backend must be.
 const (
-	aText   = "a text"
+	aText   = "text"
 	aNumber = "a number"
 	aSwitch = "true or false"
 )
@@ -60,7 +60,7 @@ type choice struct {
 }
 
 // Check returns an error when no backend can have this name, without opening
-// anything. The error lists what is valid and, where a slip is likely, carries
+// anything. The error lists what is valid and, where a mistake is likely, carries
 // a hint.
 func Check(name string) error {
 	_, err := parse(name)

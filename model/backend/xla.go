@@ -84,8 +84,8 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	return b, warnings, nil
 }
 
-// verified returns the plugin's file with its SHA-256. A pinned plugin that is
-// damaged is installed again where that is wanted; the file may then be another.
+// verified returns the plugin's file with its SHA-256. A damaged pinned plugin is
+// installed again where that is wanted; the file may then be a different one.
 func (o Options) verified(ctx context.Context, c choice, file string) (verified, sha256 string, err error) {
 	sha256, damage := install.Verify(file)
 	if _, pinned := errors.AsType[*install.HashError](damage); !pinned || o.Install == nil || c.plugin != "cpu" {
@@ -99,8 +99,8 @@ func (o Options) verified(ctx context.Context, c choice, file string) (verified,
 	return file, sha256, err
 }
 
-// kindOf tells from a plugin's file name whether it is for "cpu" or "cuda", or
-// returns "".
+// kindOf returns "cpu" or "cuda" if a plugin's file name says that it is for that,
+// and "" otherwise.
 func kindOf(file string) string {
 	switch base := filepath.Base(file); {
 	case pjrt.IsCUDAName(base):
@@ -119,8 +119,8 @@ var availablePlugins = pjrt.AvailablePlugins
 
 // goxlaName returns what go-xla is to be given for the plugin in file: its
 // path, because with a name go-xla loads and unloads every plugin that it
-// finds, twice. Only where it would mistake the path, because it guesses a plugin's
-// kind from the whole of it and cuts it at commas, it is the name after all.
+// finds, twice. It is the name only where go-xla would misread the path, because it
+// guesses a plugin's kind from the whole path and cuts it at commas.
 func goxlaName(file string) (string, error) {
 	kind := kindOf(file)
 	if pjrt.IsCUDAName(file) == (kind == "cuda") && isCPUName(file) == (kind == "cpu") && !strings.Contains(file, ",") {
@@ -135,7 +135,7 @@ func goxlaName(file string) (string, error) {
 		"plugin %s: its path has a comma, or a word (cpu, cuda, nvidia) that makes go-xla take it for another kind", file)
 }
 
-// pluginVersion tells a plugin's interface version and its attributes, such as
+// pluginVersion returns a plugin's interface version and its attributes, such as
 // "PJRT 0.115, stablehlo_current_version 1.20.0, xla_version 2".
 func pluginVersion(plugin *pjrt.Plugin) string {
 	major, minor := plugin.Version()

@@ -31,7 +31,7 @@ func open(name string) func() (*backend.Backend, error) {
 var xlaCPU, pureGo = open(backend.XLACPU), open(backend.Go)
 
 // XLA returns XLA on the processor, after installing its plugin if there is
-// none. If it cannot be had the test is skipped, or fails if [Require] is set.
+// none. If it is not available the test is skipped, or fails if [Require] is set.
 func XLA(t testing.TB) *backend.Backend {
 	t.Helper()
 	b, err := xlaCPU()

@@ -16,7 +16,7 @@ const cudaFile = "pjrt_c_api_cuda_plugin.so"
 
 // CUDA installs JAX's CUDA plugin with NVIDIA's libraries, a download of 3.8 GB,
 // and returns the plugin's path. On linux/amd64 only; a GPU need not be present.
-// Where the pinned plugin is installed already it does nothing. The old
+// If the pinned plugin is already installed, it does nothing. The old
 // installation stays until the new one is complete.
 //
 // The layout is that of go-xla's installer.CudaInstall, which is not used because

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// maxDownload is how many bytes at most are read of any answer. NVIDIA's longest
+// maxDownload is the most bytes that are read of any answer. NVIDIA's longest
 // wheel has less than 1 GB. What is longer is cut there, and so has the wrong hash.
 const maxDownload = 1 << 30
 

@@ -18,7 +18,7 @@ import (
 )
 
 // Installer installs plugins into [Directory]. The zero value is ready to use.
-// Only one process at a time installs; the others wait. Whatever fails, the
+// Only one process at a time installs; the others wait. If anything fails, the
 // plugins that were there stay.
 type Installer struct {
 	Progress func(Progress) // may be nil; called often and from the installing goroutine
@@ -31,7 +31,7 @@ const (
 	StageWait     = "wait for another process"
 )
 
-// Progress tells how far an installation is.
+// Progress says how far an installation has got.
 type Progress struct {
 	Stage       string // one of the Stage constants
 	File        string // what is downloaded, unpacked or waited for
@@ -50,7 +50,7 @@ var (
 	platform = runtime.GOOS + "_" + runtime.GOARCH
 )
 
-// What is installed, as errors call it.
+// What is installed, as error messages name it.
 const (
 	cpuPlugin  = "the XLA CPU plugin"
 	cudaPlugin = "the CUDA plugin"
@@ -73,7 +73,7 @@ func (i Installer) CPU(ctx context.Context) (path string, err error) {
 func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 	if platform != pinnedPlatform {
 		return "", advice.Errorf(advice.InstallCPU,
-			"install %s: no SHA-256 is known of the one for %s, so it is installed on request only", cpuPlugin, platform)
+			"install %s: no SHA-256 is known for %s, so it is installed only on request", cpuPlugin, platform)
 	}
 	if folder, err := Directory(); err == nil {
 		// Without the lock, because the folder may be read-only.
@@ -86,7 +86,7 @@ func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 }
 
 // adviceOffline is for a user who has no plugin and cannot download one.
-const adviceOffline = "check the network, or put a PJRT CPU plugin there as pjrt_c_api_cpu_plugin.so"
+const adviceOffline = "check the network, or copy a PJRT CPU plugin to that folder as pjrt_c_api_cpu_plugin.so"
 
 // firstPin installs the first of the pinned plugins that is there or can be
 // downloaded.
@@ -149,7 +149,7 @@ func (i Installer) unpackFrom(ctx context.Context, w wheel, staging, folder stri
 	return nil
 }
 
-// release installs the plugin of go-xla's own release unless it is there.
+// release installs the plugin of go-xla's own release unless it is already there.
 //
 // go-xla's installer.CPUInstall would do, but it writes cursor codes to standard
 // output even when told to be quiet, and has no timeout and no cancellation. Its
@@ -176,8 +176,8 @@ func (i Installer) release(ctx context.Context, folder, staging string) (path st
 	return path, os.Rename(filepath.Join(staging, name), path)
 }
 
-// work installs something into the install folder and returns its path. What is
-// unfinished goes to staging, an empty folder below it.
+// work installs something into the install folder and returns its path.
+// Unfinished files go to staging, an empty folder below it.
 type work func(ctx context.Context, folder, staging string) (path string, err error)
 
 // install does the work while no other process or goroutine installs. Errors say
@@ -195,7 +195,7 @@ func (i Installer) install(ctx context.Context, what string, do work) (path stri
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
 	}
-	lock := flock.New(filepath.Join(folder, ".install.lock")) // never removed: somebody may hold a lock that is
+	lock := flock.New(filepath.Join(folder, ".install.lock")) // never removed: another process may hold its lock
 	locked, err := lock.TryLock()
 	if err == nil && !locked {
 		i.report(Progress{Stage: StageWait, File: filepath.Base(lock.Path())})

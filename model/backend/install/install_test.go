@@ -157,7 +157,7 @@ func TestRelease(t *testing.T) {
 	})
 	// The plugin has no known hash, so nothing is downloaded unasked.
 	_, err = Installer{}.PinnedCPU(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "no SHA-256 is known of the one for linux_arm64") ||
+	if err == nil || !strings.Contains(err.Error(), "no SHA-256 is known for linux_arm64") ||
 		hintOf(err) != "epochal backends install cpu" || s.count(address) > 0 {
 		t.Errorf("unasked: %v with hint %q after %d downloads", err, hintOf(err), s.count(address))
 	}

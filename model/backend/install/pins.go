@@ -12,7 +12,7 @@ import (
 	"epochal/model/backend/internal/advice"
 )
 
-// wheel is a file of PyPI's: where it is, and its hash.
+// wheel is a file on PyPI: where it is, and its hash.
 type wheel struct{ sha256, path string }
 
 // pin is a CPU plugin in a wheel, known by both hashes.
@@ -56,9 +56,9 @@ var pins = []pin{
 // cudaPluginSHA256 is the hash of the plugin in the first of cudaWheels.
 var cudaPluginSHA256 = "b6de513893c09af2c77e71afcef46d9706f8c259337cdef4cd5cae2353886f75"
 
-// cudaWheels are JAX's CUDA plugin and the libraries of NVIDIA's that
+// cudaWheels are JAX's CUDA plugin and the NVIDIA libraries that
 // jax-cuda13-plugin 0.12.0.1 requires. They were chosen to work together, so a new
-// plugin needs the whole table anew.
+// plugin needs a whole new table.
 var cudaWheels = parseWheels(cudaSums)
 
 //go:embed cuda.SHA256SUMS
@@ -74,8 +74,8 @@ func parseWheels(sums string) (wheels []wheel) {
 }
 
 // file returns the name under which the plugin is installed. go-xla takes it
-// for a versioned CPU plugin, and it cannot meet the names of go-xla's own
-// installer, which end in the version alone.
+// for a versioned CPU plugin, and it cannot collide with the names of go-xla's
+// own installer, which end in the version alone.
 func (p pin) file() string {
 	return "pjrt_c_api_cpu_v" + p.version + "-epochal_plugin.so"
 }
@@ -88,8 +88,8 @@ func (e *HashError) Error() string {
 }
 
 // Verify returns the SHA-256 of the plugin in file, in hexadecimal digits, and
-// an error if the plugin is damaged and must not be loaded: where a library was
-// cut short, the process dies of SIGBUS. The error is a [*HashError] for a file
+// an error if the plugin is damaged and must not be loaded: loading a library
+// that was cut short kills the process with SIGBUS. The error is a [*HashError] for a file
 // that has the name of a pinned plugin but other content; any other file has to
 // be complete.
 func Verify(file string) (sha256 string, err error) {
@@ -113,7 +113,7 @@ func Verify(file string) (sha256 string, err error) {
 	return sha256, nil
 }
 
-// checkWhole returns an error if a plugin is no ELF file or was cut short.
+// checkWhole returns an error if a plugin is not an ELF file or was cut short.
 func checkWhole(file string) error {
 	if runtime.GOOS != "linux" {
 		return nil
@@ -129,14 +129,14 @@ func checkWhole(file string) error {
 	}
 	headers, err := elf.NewFile(content)
 	if err != nil {
-		return fmt.Errorf("no complete ELF file: %w", err)
+		return fmt.Errorf("not a complete ELF file: %w", err)
 	}
 	var size uint64
 	for _, segment := range headers.Progs {
 		size = max(size, segment.Off+segment.Filesz)
 	}
 	if size > uint64(info.Size()) {
-		return fmt.Errorf("no complete ELF file: found %d bytes, expected %d", info.Size(), size)
+		return fmt.Errorf("not a complete ELF file: found %d bytes, expected %d", info.Size(), size)
 	}
 	return nil
 }

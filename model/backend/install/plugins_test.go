@@ -104,12 +104,12 @@ func TestVerify(t *testing.T) {
 		want                string // part of the error, "" for none
 	}{
 		{"whole", "pjrt_c_api_cpu_plugin.so", program, ""},
-		{"cut short", "pjrt_c_api_cpu_plugin.so", program[:1<<20], ": no complete ELF file: "},
+		{"cut short", "pjrt_c_api_cpu_plugin.so", program[:1<<20], ": not a complete ELF file: "},
 		{"whole without sections", "pjrt_c_api_cpu_plugin.so", without, ""},
-		{"cut short without sections", "pjrt_c_api_cpu_plugin.so", without[:1<<20], ": no complete ELF file: found 1048576 bytes, expected "},
-		{"header only", "pjrt_c_api_cpu_plugin.so", program[:64], ": no complete ELF file: "},
-		{"page", "pjrt_c_api_cpu_plugin.so", "<html>", ": no complete ELF file: "},
-		{"empty", "pjrt_c_api_cpu_plugin.so", "", ": no complete ELF file: "},
+		{"cut short without sections", "pjrt_c_api_cpu_plugin.so", without[:1<<20], ": not a complete ELF file: found 1048576 bytes, expected "},
+		{"header only", "pjrt_c_api_cpu_plugin.so", program[:64], ": not a complete ELF file: "},
+		{"page", "pjrt_c_api_cpu_plugin.so", "<html>", ": not a complete ELF file: "},
+		{"empty", "pjrt_c_api_cpu_plugin.so", "", ": not a complete ELF file: "},
 		{"pinned", pins[1].file(), fakePlugin("second"), ""},
 		{"pinned, other content", pins[1].file(), program,
 			" is damaged: it has the SHA-256 " + digest(program) + ", expected " + digest(fakePlugin("second"))},

@@ -1,5 +1,5 @@
-// Package quiet takes klog, through which GoMLX and go-xla log, off standard
-// error. It works from its initialization, because go-xla logs in its own:
+// Package quiet keeps klog, through which GoMLX and go-xla log, off standard
+// error. It takes effect when it is initialized, because go-xla logs in its own:
 // Go initializes packages in the order of their import paths where the
 // dependencies leave a choice, and this one comes before github.com/gomlx.
 package quiet
