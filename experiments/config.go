@@ -13,13 +13,13 @@ import (
 )
 
 // Limits of a Config. They keep a mistyped number from taking the machine down;
-// none is near anything useful.
+// none is anywhere near a useful value.
 const (
 	MaxEpochs    = 1_000_000
 	MaxBatchSize = 65_536
 )
 
-// CallSeconds is about how long a call of the device takes unless StepsPerCall
+// CallSeconds is about how long a device call takes unless StepsPerCall
 // says otherwise: short enough for live progress and for Ctrl-C, long enough that
 // the cost of a call (about a millisecond) does not show.
 const CallSeconds = 0.25
@@ -163,5 +163,5 @@ func FormatFloat(x float64) string {
 	return text
 }
 
-// IsFinite tells whether x is neither NaN nor infinite.
+// IsFinite reports whether x is neither NaN nor infinite.
 func IsFinite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

@@ -1,5 +1,5 @@
 // Package experiments has the vocabulary of an experiment: what goes in, what a
-// run tells while it happens, and what comes out.
+// run reports while it happens, and what comes out.
 //
 //   - [Config] is everything that decides a run, [Defaults] the post's first
 //     attempt; [Config.Validate] reports what is impossible in it as [Problems];

@@ -8,7 +8,7 @@ import (
 	"epochal/model/backend/install"
 )
 
-// Event is what a run tells its observer: one of the types below.
+// Event is what a run reports to its observer: one of the types below.
 type Event interface{ event() }
 
 // Observer is told every event, in order and one at a time, while the run waits.
@@ -39,14 +39,14 @@ type RunStarted struct {
 }
 
 // AlreadyEnded is the only event of a run that was to be resumed but had already
-// come to its end.
+// ended.
 type AlreadyEnded struct{ Result Result }
 
-// EpochStarted comes before the first step of an epoch, or before the first that
-// a resumed run does of it.
+// EpochStarted comes before the first step of an epoch, or before the first step
+// of it that a resumed run does.
 type EpochStarted struct{ Epoch int } // from 1
 
-// StepsDone comes after every call of the device, with the losses of its steps.
+// StepsDone comes after every device call, with the losses of its steps.
 type StepsDone struct {
 	Epoch   int       // from 1
 	First   int       // number of the first of these steps in the epoch, from 0

@@ -47,7 +47,7 @@ func TestFileSizeLimit(t *testing.T) {
 		limited := start(t, folder, append(shell, manyEpochs(out)...)...)
 		code, text := limited.code(t), limited.stderr.String()
 		for _, want := range []string{"epochal: out: " + out + ": write " + out + "/" + c.file,
-			": file too large\nhint: raise the limit of the size of a file (ulimit -f), then continue with: "} {
+			": file too large\nhint: raise the file size limit (ulimit -f), then continue with: "} {
 			if code != 1 || !strings.Contains(text, want) || strings.Contains(text, "goroutine") {
 				t.Fatalf("found exit code %d and %q", code, text)
 			}

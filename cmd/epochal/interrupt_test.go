@@ -244,8 +244,8 @@ func TestFolderInUseNamesItsHolder(t *testing.T) {
 	for _, args := range [][]string{trainArguments("r"), {"train", "--resume", "r"}} {
 		second := start(t, folder, append([]string{program(t)}, args...)...)
 		code := second.code(t)
-		want := regexp.MustCompile(`epochal: (out|resume): r: process ` + strconv.Itoa(holder.Process.Pid) + ` on \S+ is using the folder, ` +
-			`since [-0-9: ]+\nhint: wait until it ends, stop it, or choose another folder\n$`)
+		want := regexp.MustCompile(`epochal: (out|resume): r: process ` + strconv.Itoa(holder.Process.Pid) + ` on \S+ has been using ` +
+			`the folder since [-0-9: ]+\nhint: wait until it ends, stop it, or choose another folder\n$`)
 		if code != 1 || !want.MatchString(second.stderr.String()) {
 			t.Errorf("%v: found exit code %d and %q, expected 1 and %v", args, code, second.stderr.String(), want)
 		}

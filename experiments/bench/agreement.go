@@ -27,8 +27,8 @@ type Agreement struct {
 // Tolerances of losses, absolute. Losses start at log 10 = 2.3 and fall.
 //
 // Float32 has 24 bits, and a sum of 784 products in another order differs in the
-// last two or three decimals: 1e-6. Updates amplify that from step to step, in the
-// hundreds of steps of a trajectory to 1e-5 at most where it was tried; a wrong
+// last two or three decimals: 1e-6. Updates amplify that from step to step, to 1e-5
+// at most over hundreds of steps of a trajectory, where that was tried; a wrong
 // order of images, gradient or rate shows by 1e-2 within ten steps. 1e-4 separates
 // the two.
 //
@@ -53,7 +53,7 @@ func correctTolerance(images int, tf32 bool) int {
 
 // Agreements compare every cell that has a trajectory with xla:cpu's in float32 of
 // the same work, and with the same backend's other ways of dispatching, where there
-// are such. One cell stands for each: preferably that of whole epochs with data on
+// are any. One cell stands for each: preferably that of whole epochs with data on
 // the device.
 func Agreements(r Results) []Agreement {
 	var all []Agreement
@@ -74,7 +74,7 @@ func Agreements(r Results) []Agreement {
 	return all
 }
 
-// standsFor is the cell whose trajectory stands for a runner's at the work of c,
+// standsFor is the cell whose trajectory stands for a runner's on the work of c,
 // nil if there is none.
 func standsFor(r Results, runner Runner, c Cell) *CellResult {
 	var best *CellResult

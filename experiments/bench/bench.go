@@ -19,7 +19,7 @@ import (
 	"epochal/model/backend/install"
 )
 
-// Event is what a benchmark tells its observer: one of the types that follow.
+// Event is what a benchmark reports to its observer: one of the types that follow.
 type Event any
 
 // Planned comes once it is known what will be measured.
@@ -45,7 +45,7 @@ type Warned struct{ Text string }
 // Installing says how far the installation of a plugin is.
 type Installing struct{ install.Progress }
 
-// Incomplete is the error of a benchmark that ran to its end but could not
+// Incomplete is the error of a benchmark that ran to completion but could not
 // measure something that was requested by name or should have worked. The results
 // of everything else are valid.
 type Incomplete struct{ What []string }
@@ -58,7 +58,7 @@ func (e Incomplete) Error() string { return "not measured: " + strings.Join(e.Wh
 const busyProcessors = 0.1
 
 // disturbedShare is the number of measurements of which one may be disturbed by
-// other processes without a warning: medians bear that many.
+// other processes without a warning: medians tolerate that many.
 const disturbedShare = 10
 
 // trajectorySteps is the number of steps by which agreement between backends is judged.
@@ -95,7 +95,7 @@ type benchmark struct {
 // job is one thing that is measured once per round.
 type job struct {
 	what    string
-	measure func(ctx context.Context, round int) error // errors but ctx's are its failure
+	measure func(ctx context.Context, round int) error // errors other than ctx's are its failure
 	failure *string                                    // in the results
 }
 
@@ -207,7 +207,7 @@ func (r *benchmark) whyUnusable(ctx context.Context, name string, status backend
 }
 
 // rounds runs every job once per round. Every second round goes the other way, so
-// that no job always follows the same other one.
+// that no job always follows the same one.
 func (r *benchmark) rounds(ctx context.Context) error {
 	began := time.Now()
 	done, total := 0, r.Rounds*len(r.jobs)
@@ -271,12 +271,12 @@ func (r *benchmark) child(ctx context.Context, task Task) (answer Answer, err er
 	decoder := json.NewDecoder(bytes.NewReader(p.output))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&answer); err == io.EOF {
-		return answer, errors.New("answered nothing")
+		return answer, errors.New("returned nothing")
 	} else if err != nil {
-		return answer, fmt.Errorf("answered %s, expected JSON: %w", excerpt(p.output), err)
+		return answer, fmt.Errorf("returned %s, expected JSON: %w", excerpt(p.output), err)
 	}
 	if decoder.More() {
-		return answer, fmt.Errorf("answered more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
+		return answer, fmt.Errorf("returned more than one JSON value: %s", excerpt(p.output[decoder.InputOffset():]))
 	}
 	return answer, nil
 }
@@ -299,7 +299,7 @@ func (r *benchmark) warn(text string) {
 	}
 }
 
-// warnAfterwards adds the warnings that only the measurements tell.
+// warnAfterwards adds the warnings that only the measurements reveal.
 func (r *benchmark) warnAfterwards() {
 	var loads []float64
 	extrapolated := 0
@@ -320,7 +320,7 @@ func (r *benchmark) warnAfterwards() {
 			slices.Max(loads), disturbed, len(loads)))
 	}
 	if extrapolated > 0 {
-		r.warn(fmt.Sprintf("the epoch times of %d of %d cells are extrapolated from fewer steps, because a whole one would take too long",
+		r.warn(fmt.Sprintf("the epoch times of %d of %d cells are extrapolated from fewer steps, because a whole epoch would take too long",
 			extrapolated, len(r.results.Cells)))
 	}
 }

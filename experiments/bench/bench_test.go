@@ -40,10 +40,10 @@ func TestChildrenThatFail(t *testing.T) {
 		{fails, "the device is on fire"},
 		{panics, "exit status 2: panic: out of range"},
 		{dies, "killed by a signal: killed"},
-		{speaks, `answered "WARNING: all is well\n`},
-		{isSilent, "answered nothing"},
+		{speaks, `returned "WARNING: all is well\n`},
+		{isSilent, "returned nothing"},
 		{digresses, `unknown field "level"`},
-		{repeats, "answered more than one JSON value"},
+		{repeats, "returned more than one JSON value"},
 		{works + 100, ""},
 	}
 	var behaviours []int
@@ -271,7 +271,7 @@ func TestPeers(t *testing.T) {
 	const noTorch = " has no torch; to install them: "
 	for i, want := range []string{
 		noTorch, noTorch, noTorch,
-		"", "exit status 1: ValueError: unlucky", `answered "Downloading...", expected one line of JSON per epoch`,
+		"", "exit status 1: ValueError: unlucky", `returned "Downloading...", expected one line of JSON per epoch`,
 	} {
 		if found := results.Peers[i]; !strings.Contains(found.Failure, want) || want != "" && len(found.Rounds) > 0 {
 			t.Errorf("peer %d: found %+v, expected the failure %q", i, found, want)

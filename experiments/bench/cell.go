@@ -28,7 +28,7 @@ const (
 const evaluatedFirst = 1000
 
 // The learning rates. That of the measured steps has no effect on speed and keeps
-// the weights finite for any number of them. That of a trajectory gets somewhere in
+// the weights finite for any number of them. That of a trajectory makes progress in
 // 50 steps, so that there is something to agree on.
 const (
 	learningRate   = 1e-3
@@ -129,7 +129,7 @@ func (r *cellRun) compile(context.Context) (err error) {
 }
 
 // first is the first call of the training program: a single step, whatever the
-// steps per call, to show what comes on top of a step.
+// steps per call, to show what it costs beyond a step.
 func (r *cellRun) first(ctx context.Context) (err error) {
 	if err := errors.Join(r.network.SetWeights(r.weights), r.begin()); err != nil {
 		return err
@@ -210,7 +210,7 @@ func (r *cellRun) window(ctx context.Context, atLeast, estimate float64) (step f
 	return estimate, steps, nil
 }
 
-// wholeEpoch measures a whole epoch with its order, or as much of it as may be.
+// wholeEpoch measures a whole epoch with its order, or as much of it as there is time for.
 func (r *cellRun) wholeEpoch(ctx context.Context) error {
 	r.m.EpochSteps = int(max(1, min(epochWindows*r.task.Seconds/r.m.Step, float64(r.steps))))
 	start := time.Now()
@@ -229,7 +229,7 @@ func (r *cellRun) wholeEpoch(ctx context.Context) error {
 	return nil
 }
 
-// evaluate measures the evaluation of both sets, or where that takes too long of the
+// evaluate measures the evaluation of both sets or, where that takes too long, of the
 // first test images.
 func (r *cellRun) evaluate(ctx context.Context) error {
 	some := r.images.First(testSection, evaluatedFirst)
@@ -302,7 +302,7 @@ func (r *cellRun) repetition(ctx context.Context, roofline *model.Roofline) (flo
 			return 0, err
 		}
 		spent += seconds
-		// Never more than eight times as many at once: the first call is slower.
+		// Never more than eight times as many as before: the first call is slower.
 		count = int(max(1, min(8*float64(count), rooflineShare/rooflineWindows*r.task.Seconds*float64(count)/seconds)))
 	}
 	var windows []float64
@@ -314,7 +314,7 @@ func (r *cellRun) repetition(ctx context.Context, roofline *model.Roofline) (flo
 		}
 		windows, spent = append(windows, seconds/float64(count)), spent+seconds
 	}
-	// Not the best of them: a step is no best of several either.
+	// Not the best of them, because a step's time is not the best of several either.
 	return Summarize(windows).Median, nil
 }
 

@@ -35,7 +35,7 @@ type Answer struct {
 
 // Serve does the one task that it reads from in and writes the answer to out:
 // the whole life of a child process. It writes nothing if it fails. ctx ends it
-// between two calls of the device.
+// between two device calls.
 func Serve(ctx context.Context, in io.Reader, out io.Writer) error {
 	var task Task
 	decoder := json.NewDecoder(in)

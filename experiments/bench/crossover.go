@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Axis is what a crossover is looked for along.
+// Axis is the axis of the grid along which crossovers are sought.
 type Axis string
 
 // The axes.
@@ -35,7 +35,7 @@ type CrossoverPoint struct {
 	Sure bool    // they differ by more than noise
 }
 
-// aFaster tells whether A's median is the higher one.
+// aFaster reports whether A's median is the higher one.
 func (p CrossoverPoint) aFaster() bool { return p.A.Median > p.B.Median }
 
 // logRatio is above 0 where A is faster.
@@ -48,8 +48,8 @@ type Crossing struct {
 	Faster    Runner  // from there on
 }
 
-// Crossovers look at each pair of backends along widths, of networks whose hidden
-// layers share one, and along the batch sizes of each network. Precisions are never
+// Crossovers compare each pair of backends along the widths of networks whose hidden
+// layers share one width, and along the batch sizes of each network. Precisions are never
 // mixed within a backend, but TF32 of one is compared with float32 of another that
 // has no choice. At least two points are needed.
 //
@@ -145,8 +145,8 @@ func (c Crossover) crossing(low, high int) Crossing {
 	if c.Points[high].aFaster() {
 		found.Faster = c.A
 	}
-	// The first pair of neighbours whose medians change places. There is one, for
-	// those at both ends do.
+	// The first pair of neighbours whose medians change places. There is one,
+	// because those at both ends do.
 	for c.Points[low].aFaster() == c.Points[low+1].aFaster() {
 		low++
 	}

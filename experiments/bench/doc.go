@@ -3,13 +3,13 @@
 //
 // A [Cell] is one place of a grid: a backend, a network, a batch size, and how the
 // steps are dispatched. Each cell is measured once per round in a process of its
-// own, and the cells take turns, so that a machine whose speed drifts drifts for
+// own, and the cells take turns, so that a drift in the machine's speed affects
 // all of them alike. [Results] hold all rounds; [Summarize] and [Differ] say what
 // repeated measurements mean, and [Agreements], [Crossovers], [AllStepTimes],
 // [Utilize] and [PeerResult.Ratios] draw the conclusions.
 //
 // [Run] plans the rounds and starts the processes, each of which runs [Serve]. A
-// process that crashes, hangs or answers rubbish becomes a row with the reason.
+// process that crashes, hangs or returns rubbish becomes a row with the reason.
 // The peers, the same work in Python, run from the programs in the folder peers.
 //
 // Every measured phase ends by reading a result from the device that depends on

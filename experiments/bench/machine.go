@@ -50,7 +50,7 @@ func readProcessorTimes(machine fs.FS) (t processorTimes, ok bool) {
 	return t, true
 }
 
-// watchLoad begins to watch the machine. The function that it returns tells how
+// watchLoad begins to watch the machine. The function that it returns reports how
 // many processors other processes have kept busy since, on average; 0 where that
 // cannot be read.
 func watchLoad(machine fs.FS) (end func() float64) {
@@ -76,7 +76,7 @@ func ownTime() float64 {
 }
 
 // peakMemory is the peak of this process's resident bytes, 0 if unknown. What
-// getrusage reports starts with what the parent had, so that it is second choice.
+// getrusage reports starts with what the parent had, so it is the second choice.
 func peakMemory(machine fs.FS) int64 {
 	if content, err := fs.ReadFile(machine, "proc/self/status"); err == nil {
 		for line := range strings.Lines(string(content)) {

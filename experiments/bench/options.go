@@ -50,7 +50,7 @@ const (
 	MaxSeconds = 3600
 )
 
-// Defaults is the grid that tells the most in about three minutes on two cores.
+// Defaults is the grid that shows the most in about three minutes on two cores.
 func Defaults() Options {
 	return Options{
 		LayerSizes:   [][]int{{32, 32}, {128, 128}, {512, 512}, {1024, 1024}},
@@ -144,7 +144,7 @@ func (o Options) Validate() error {
 	if len(problems) > 0 {
 		return problems
 	}
-	// A feed or a precision may be one that no backend of those can have.
+	// A feed or a precision may be one that none of these backends can have.
 	backends := o.Backends
 	if backends == nil {
 		backends = known
@@ -169,7 +169,7 @@ func isPureGo(name string) bool { return name == backend.Go || strings.HasPrefix
 func isCUDA(name string) bool   { return strings.HasPrefix(name, backend.XLACUDA) }
 
 // Grid lists the cells on the given backends, each once: every combination of the
-// options' values that is possible and tells something of its own.
+// options' values that is possible and shows something new.
 func (o Options) Grid(backends []string) []Cell {
 	var cells []Cell
 	for _, name := range backends {

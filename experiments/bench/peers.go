@@ -87,7 +87,7 @@ func (r *benchmark) addPeers(ctx context.Context, folder string) error {
 	); err != nil {
 		return fmt.Errorf("peers: %w", err)
 	}
-	// There is room for all, so that the results of the jobs stay where they are.
+	// There is room for all, so that appending moves none of the results that jobs point to.
 	r.results.Peers = make([]PeerResult, 0, len(Peers)*len(r.LayerSizes)*len(r.BatchSizes))
 	for _, peer := range Peers {
 		if !slices.Contains(r.Options.Peers, peer.Name) {
@@ -135,7 +135,7 @@ func (r *benchmark) python(ctx context.Context, folder, program string, argument
 	return c
 }
 
-// howToInstall is what helps against missing packages.
+// howToInstall says how to get missing packages.
 const howToInstall = "to install them: python3 -m venv peers && epochal bench --peer-requirements > requirements.txt && " +
 	"peers/bin/pip install -r requirements.txt, then pass --python peers/bin/python"
 
@@ -151,7 +151,7 @@ func (r *benchmark) versions(ctx context.Context, folder string, peer Peer) (str
 		Packages map[string]*string `json:"packages"`
 	}
 	if err := json.Unmarshal(p.output, &found); err != nil {
-		return "", fmt.Errorf("--python %s: answered %s, expected the versions of its packages", r.Python, excerpt(p.output))
+		return "", fmt.Errorf("--python %s: returned %s, expected the versions of its packages", r.Python, excerpt(p.output))
 	}
 	text := "Python " + found.Python
 	var missing []string
@@ -162,7 +162,7 @@ func (r *benchmark) versions(ctx context.Context, folder string, peer Peer) (str
 			continue
 		}
 		text += fmt.Sprintf(", %s %s", name, *version)
-		// PyTorch's wheels for the CPU are 2.15.0+cpu.
+		// PyTorch's wheels for the CPU have versions such as 2.15.0+cpu.
 		public, _, _ := strings.Cut(*version, "+")
 		if pinned := pinnedVersion(name); pinned != "" && public != pinned {
 			r.warn(fmt.Sprintf("the peers use %s %s, expected %s as in their requirements", name, *version, pinned))
@@ -282,14 +282,14 @@ func parseEpochs(output []byte, epochs int) ([]epochTimes, error) {
 	for line := range bytes.Lines(output) {
 		var epoch epochTimes
 		if err := json.Unmarshal(line, &epoch); err != nil {
-			return nil, fmt.Errorf("answered %s, expected one line of JSON per epoch", excerpt(line))
+			return nil, fmt.Errorf("returned %s, expected one line of JSON per epoch", excerpt(line))
 		}
 		if epoch.Train > 0 {
 			times = append(times, epoch)
 		}
 	}
 	if len(times) != epochs {
-		return nil, fmt.Errorf("answered for %d epochs, expected %d", len(times), epochs)
+		return nil, fmt.Errorf("returned results for %d epochs, expected %d", len(times), epochs)
 	}
 	return times, nil
 }

@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// maxReason is how many characters of a process's own words a failure quotes.
+// maxReason is how many characters of a process's output a failure quotes.
 const maxReason = 400
 
-// killDelay is how long a killed process may take to go, and how long something
+// killDelay is how long a killed process may take to exit, and how long something
 // that an ended process started may keep its output open.
 const killDelay = 3 * time.Second
 
@@ -26,7 +26,7 @@ type processed struct {
 }
 
 // process runs a command to its end, and kills it with everything that it started
-// when ctx is done or the timeout is over. input goes to its standard input, which
+// when ctx is done or the timeout has expired. input goes to its standard input, which
 // stays open: its end tells a child that this process is gone.
 //
 // An error is ctx's own, or says what happened to the process.
@@ -38,7 +38,7 @@ func (o Options) process(ctx context.Context, command func(context.Context) *exe
 	defer stop()
 	c := command(limited)
 	// A group of its own: Ctrl-C at the terminal reaches this process alone, and the
-	// child goes together with all that it started.
+	// child is killed together with everything that it started.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
 	c.WaitDelay = killDelay
@@ -49,7 +49,7 @@ func (o Options) process(ctx context.Context, command func(context.Context) *exe
 		}
 		defer stdin.Close()
 		defer feed.Close()
-		// A task is far smaller than a pipe, so that this waits for nobody.
+		// A task is far smaller than a pipe, so this never blocks.
 		if _, err := feed.Write(input); err != nil {
 			return p, err
 		}
@@ -100,8 +100,8 @@ func ended(err error) error {
 	return errors.New(how)
 }
 
-// telling is the line of a standard error that tells most: where a runtime gave
-// up, else the last one.
+// telling is the most telling line of a standard error: where a runtime gave up,
+// else the last one.
 func telling(diagnostics string) string {
 	last := ""
 	for line := range strings.Lines(strings.ToValidUTF8(diagnostics, "?")) {

@@ -23,7 +23,7 @@ const (
 	TestImages  = 10000
 )
 
-// StepsPerCall is how many SGD steps one call of the device runs, at least 1. In
+// StepsPerCall is how many SGD steps one device call runs, at least 1. In
 // JSON, names and tables it is a text: "1", "100" or "epoch".
 type StepsPerCall int
 
@@ -123,18 +123,18 @@ func (r Runner) String() string {
 // Runner is what computes the cell.
 func (c Cell) Runner() Runner { return Runner{c.Backend, c.Precision} }
 
-// SameWork tells whether two cells train the same network with the same batch
+// SameWork reports whether two cells train the same network with the same batch
 // size, however and wherever.
 func (c Cell) SameWork(other Cell) bool {
 	return c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes)
 }
 
-// Equal tells whether two cells are the same place of the grid.
+// Equal reports whether two cells are the same place of the grid.
 func (c Cell) Equal(other Cell) bool {
 	return c.Runner() == other.Runner() && c.SameWork(other) && c.StepsPerCall == other.StepsPerCall && c.Feed == other.Feed
 }
 
-// FastDispatch tells whether the cell runs as fast as its backend can: a whole
+// FastDispatch reports whether the cell runs as fast as its backend can: a whole
 // epoch per call, its data on the device.
 func (c Cell) FastDispatch() bool { return c.StepsPerCall == WholeEpoch && c.Feed == FeedResident }
 
@@ -148,7 +148,7 @@ func (c Cell) FLOPS(m Measurement) float64 {
 	return model.TrainFLOPs(c.Architecture()) * float64(c.BatchSize) / m.Step
 }
 
-// Extrapolated tells whether a round's Epoch was extrapolated from fewer steps.
+// Extrapolated reports whether a round's Epoch was extrapolated from fewer steps.
 func (c Cell) Extrapolated(m Measurement) bool {
 	return m.EpochSteps < dataset.BatchCount(TrainImages, c.BatchSize)
 }

@@ -18,7 +18,7 @@ type Summary struct {
 	Low, High float64 // of the interval; infinite with fewer than FewestRounds measurements
 }
 
-// Known tells whether there are enough measurements for an interval.
+// Known reports whether there are enough measurements for an interval.
 func (s Summary) Known() bool { return s.N > 0 && !math.IsInf(s.Low, 0) && !math.IsInf(s.High, 0) }
 
 // Summarize returns the median and the interval of values.
@@ -31,7 +31,7 @@ func Summarize(values []float64) Summary {
 	return Summary{N: len(values), Median: summary.Center, Low: summary.Lo, High: summary.Hi}
 }
 
-// Differ tells whether two sets of at least 1 measurement differ by more than noise: a
+// Differ reports whether two sets of at least 1 measurement differ by more than noise: a
 // Mann-Whitney U-test at benchmath's level of 0.05. Too few measurements never
 // differ.
 func Differ(a, b []float64) bool {

@@ -14,7 +14,7 @@ func Reference(r Results, c Cell) *CellResult {
 	return r.measured(c)
 }
 
-// Utilization is how much of a backend a cell makes use of.
+// Utilization is how much of a backend a cell uses.
 type Utilization struct {
 	FLOPS   Summary // floating point operations of matrix products per second of steady training
 	OfPeak  Summary // those over the backend's peak, which one large matrix product reached; 1 is all of it
@@ -35,9 +35,9 @@ type PartState int
 
 // The states of a part.
 const (
-	NotMeasured PartState = iota // the grid lacks the cells that tell it
+	NotMeasured PartState = iota // the grid lacks the cells that would show it
 	WithinNoise                  // steps with it and without it do not differ
-	Found                        // Seconds tells it
+	Found                        // Seconds holds it
 	Reversed                     // steps with it were faster, by more than noise
 )
 
@@ -50,7 +50,7 @@ type Part struct {
 
 // StepTimes are where the time goes when every step is a call of its own.
 type StepTimes struct {
-	Cell Cell    // the one that was measured: fed from the host if there is such a one, else from the device
+	Cell Cell    // the one that was measured: fed from the host if there is such a cell, else from the device
 	Step Summary // one dispatched step of it
 
 	Products Part // the matrix products alone

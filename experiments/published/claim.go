@@ -129,13 +129,13 @@ func (k Kind) row() kind {
 	return kinds[slices.IndexFunc(kinds, func(row kind) bool { return row.name == k })]
 }
 
-// Claim is a statement about an experiment that its runs can bear out or not. It
+// Claim is a statement about an experiment that its runs may or may not bear out. It
 // says that a statistic of a run, [Claim.Measure], lies on average within Tolerance
 // of Value, or, for NoOverfitting, StillRising and BetterThan, above 0.
 type Claim struct {
 	Kind      Kind
 	Value     float64 // what was published: a fraction, or an epoch for CrossoverEpoch; 0 for a kind without
-	Tolerance float64 // how far off is still as published, in the unit of Value; above 0, or 0 for a kind without
+	Tolerance float64 // how far off still counts as published, in the unit of Value; above 0, or 0 for a kind without
 	Class     int     // of ClassAccuracy, from 0
 	Over      int     // of StillRising and NoOverfitting, in epochs, from 1
 	Reference string  // name of the experiment that BetterThan and CloseTo compare with, else ""
@@ -182,7 +182,7 @@ func (c Claim) Published() string {
 	}
 }
 
-// Format is a value of Measure, or a mean of such, in the claim's unit: "89.34%",
+// Format is a value of Measure, or a mean of such values, in the claim's unit: "89.34%",
 // "-0.41 points", "epoch 6.8", "never".
 func (c Claim) Format(value float64) string {
 	if math.IsInf(value, 1) {

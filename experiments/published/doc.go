@@ -1,5 +1,5 @@
 // Package published holds the blog post's experiments as data: what each one
-// changes against the first attempt and why, what the post claims about it; and it
+// changes from the first attempt and why, what the post claims about it; and it
 // runs them, measures, and says whether the runs bear a claim out.
 //
 //   - an [Experiment] is a small YAML file of deviations; [Known] are the post's,

@@ -16,7 +16,7 @@ type Experiment struct {
 	Name   string             // lower-case letters, digits and hyphens; unique
 	Title  string             // one line; the name unless the file has one
 	Why    string             // what differs from attempt 1 and why, "" if the file does not say
-	Config experiments.Config // valid; Seed and Backend are for who runs it to choose
+	Config experiments.Config // valid; Seed and Backend are left to whoever runs it
 	Claims []Claim            // in the order of the file; may be empty
 	Twin   string             // the same experiment of the post with the other inputs, "" for a user's experiment
 
@@ -62,7 +62,7 @@ func normalized(e Experiment) Experiment {
 	twin.Name, twin.Twin = e.Twin, e.Name
 	twin.Title += ", inputs normalized"
 	twin.Why += " Here the inputs are normalized by their mean and deviation, " +
-		"as the post's code reads; its numbers are those of inputs from 0 to 1."
+		"as in the post's code, although its numbers are those of inputs from 0 to 1."
 	twin.Config.Normalize = true
 	twin.Claims = slices.Clone(e.Claims)
 	for i := range twin.Claims {
@@ -104,7 +104,7 @@ func Known(files ...string) ([]Experiment, error) {
 	for i, e := range known {
 		if first := slices.Index(names, e.Name); first < i {
 			return nil, inFile(e.File, wrong(nodeAt(e.body, "$.name"),
-				"name: found %s, which %s has already, expected a new name", e.Name, known[first].File))
+				"name: found %s, which %s already has, expected a new name", e.Name, known[first].File))
 		}
 		for i, c := range e.Claims {
 			at := nodeAt(e.body, fmt.Sprintf("$.claims[%d].%s", i, c.Kind))

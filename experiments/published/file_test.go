@@ -114,8 +114,8 @@ func TestBadFiles(t *testing.T) {
 		{"name: a\n---\nname: b\n", ":3:1: found a second document, expected one"},
 		{"name: a\ntitle: \xff\n", ": found bytes that are not UTF-8, expected text"},
 		{"name: a\n#" + strings.Repeat("x", published.MaxFileBytes),
-			": found more than 65536 bytes, expected an experiment's file of at most that"},
-		{strings.Repeat("[", 60_000), ": found 60000 words and signs, expected at most 2048"},
+			": found more than 65536 bytes, expected an experiment file of no more than that"},
+		{strings.Repeat("[", 60_000), ": found 60000 YAML tokens, expected at most 2048"},
 
 		// keys
 		{"nmae: a\n", `:1:1: unknown field "nmae"`},
@@ -132,7 +132,7 @@ func TestBadFiles(t *testing.T) {
 		{"name: &x a\n", ":1:7: found an anchor, an alias or a tag, expected a plain value"},
 		{"name: a\nsettings: {batch_size: &x 3, epochs: *x}\n", ":2:24: found an anchor, an alias or a tag, expected a plain value"},
 		{"name: !!str 3\n", ":1:7: found an anchor, an alias or a tag, expected a plain value"},
-		{"name: a\nwhy: [x]\n", `:2:6: found "[", expected a text`},
+		{"name: a\nwhy: [x]\n", `:2:6: found "[", expected text`},
 		{"name: a\nsettings:\n", ":2:11: found nothing, expected a value"},
 		{"name: a\nsettings: 3\n", ":2:11: int was used where mapping is expected"},
 		{"name: a\nclaims: {}\n", ":2:9: mapping was used where sequence is expected"},
@@ -174,7 +174,7 @@ func TestBadFiles(t *testing.T) {
 			":3:5: found still_rising and better_than in one claim, expected one kind"},
 		{claims + "better_then: b\n",
 			`:3:18: found the key "better_then", expected one of source, expected, ` + kindNames + `; did you mean better_than?`},
-		{claims + "better_than: [b]\n", `:3:18: found "[", expected a text`},
+		{claims + "better_than: [b]\n", `:3:18: found "[", expected text`},
 		{claims + "better_than\n", ":3:5: string was used where mapping is expected"},
 		{claims + "final_test_accuracy: 0.9\n", ":3:26: float was used where mapping is expected"},
 		{claims + "final_test_accuracy: {value: 0.9}\n", ":3:26: found no tolerance, expected value, tolerance"},
@@ -240,7 +240,7 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 		t.Skip(err)
 	}
 	for file, want := range map[string]string{
-		long:                             long + ": found more than 65536 bytes, expected an experiment's file of at most that",
+		long:                             long + ": found more than 65536 bytes, expected an experiment file of no more than that",
 		filepath.Join(folder, "no.yaml"): "open " + folder + "/no.yaml: no such file",
 		// Opening a pipe would wait for whoever writes to it, and a device never ends.
 		pipe:        pipe + ": found a pipe, expected a file",

@@ -14,7 +14,7 @@ import (
 const Confidence = 0.95
 
 // MinSeeds is the least number of seeds that have an interval. Student's t of two
-// is 12.7: their interval would reach from 24% to 146% where they differ by 10
+// seeds is 12.7: their interval would reach from 24% to 146% where they differ by 10
 // points.
 const MinSeeds = 3
 
@@ -23,8 +23,8 @@ const MinSeeds = 3
 // a few tenths of a point.
 const FarBelow = 0.01
 
-// slack is how far beyond a bound a value still counts as at it, so that 0.898 is
-// within 0.894 ± 0.004, whose sum is 0.8980000000000001 or 0.898 as the bits fall.
+// slack is how far beyond a bound a value still counts as on it, so that 0.898 is
+// within 0.894 ± 0.004, whose sum is 0.8980000000000001 or 0.898, depending on rounding.
 // It is far above rounding (1e-16) and far below one image of 60,000 (1.7e-5).
 const slack = 1e-9
 
@@ -40,14 +40,14 @@ type Interval struct {
 }
 
 // NewInterval returns the interval of finite values that cannot be less than least
-// or more than most, which the interval does not leave either.
+// or more than most, bounds that the interval does not exceed either.
 func NewInterval(values []float64, least, most float64) Interval {
 	n := len(values)
 	if n == 0 {
 		return Interval{}
 	}
 	// Equal values have exactly their value as mean and no deviation; summing them
-	// up would leave a last bit of both.
+	// up would get the last bit of both wrong.
 	if slices.Min(values) == slices.Max(values) {
 		return Interval{N: n, Mean: values[0], Low: values[0], High: values[0]}
 	}
@@ -99,13 +99,13 @@ type Judgement struct {
 	Verdict  Verdict   `json:"verdict"`
 	Reason   string    `json:"reason"` // one line, in the claim's unit: "one seed, so no interval", "2 of 5 seeds diverged; ..."
 	Interval Interval  `json:"interval"`
-	Values   []float64 `json:"values"`          // one a seed that could be measured
+	Values   []float64 `json:"values"`          // one per seed that could be measured
 	Never    int       `json:"never,omitempty"` // seeds that have no value because their accuracies did not cross
 	Diverged int       `json:"diverged"`        // seeds that have no value because their loss stopped being finite
 }
 
-// Judge gives the verdict on the values of Measure, one a seed, and the number of
-// seeds that diverged, whose values there are none of.
+// Judge gives the verdict on the values of Measure, one per seed, and the number of
+// seeds that diverged, which have no value.
 //
 // The claim holds if the whole interval lies in its range, bounds included; it does
 // not hold if the whole interval lies outside; else it is undecided. Bounds are
@@ -117,8 +117,8 @@ type Judgement struct {
 //   - Seeds that agree to the last bit have an interval of one point, which decides.
 //   - Diverged seeds are counted and named, and never averaged in. A claim that
 //     the others bear out is then undecided, since they are the survivors; one
-//     that they refute does not hold, and neither does one if all diverged.
-//   - Seeds whose accuracies never cross are treated alike.
+//     that they refute does not hold, and neither does one whose seeds all diverged.
+//   - Seeds whose accuracies never cross are treated the same way.
 //   - Without any seed it is undecided.
 func (c Claim) Judge(values []float64, diverged int) Judgement {
 	j := Judgement{Values: []float64{}, Diverged: diverged}

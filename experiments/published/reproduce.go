@@ -47,14 +47,14 @@ func (o Options) Validate() error {
 	return err
 }
 
-// Reproduce runs what its folder does not hold yet of the chosen experiments,
-// which must hold everything that their claims refer to, and judges their claims.
+// Reproduce runs the chosen experiments, except for the runs that its folder holds
+// already, and judges their claims. It must be given every experiment that these
+// claims refer to.
 //
-// The experiments of the results.json that the folder holds already, and that are
-// not chosen now, are part of the results as well, with their own seeds and as they
-// were judged. One whose runs are gone is left out, which the observer is told.
-// Nothing runs if that file is of another version, or if either is a smoke test
-// and the other is none.
+// Experiments in the folder's existing results.json that are not chosen now are part
+// of the results as well, with their own seeds and as they were judged. One whose
+// runs are gone is left out, and the observer is told so. Nothing runs if that file
+// is of another version, or if one of the two is a smoke test and the other is not.
 func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
 	if o.Quick {
 		o.Seeds, chosen = 1, slices.Clone(chosen)

@@ -189,7 +189,7 @@ func TestReproduceRefuses(t *testing.T) {
 	if err := os.WriteFile(evaluation, []byte(`{"confusion": [[1, 0], [0, 1]]}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want = "results: runs/slow-seed1: found 2 classes, expected 3 as the other runs of slow have"
+	want = "results: runs/slow-seed1: found 2 classes, expected 3 as in the other runs of slow"
 	if _, err := published.Reproduce(context.Background(), made()[:1], optionsFor(folder, 2, "")); err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}

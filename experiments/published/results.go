@@ -103,7 +103,7 @@ func (r *Results) finish() {
 		}
 	}
 	r.Environment = r.Experiments[0].Records[0].Environment
-	r.Environment.Resumed = nil // that run's alone; its folder tells
+	r.Environment.Resumed = nil // that run's alone; its folder has it
 }
 
 // summarize sets what the runs of e, one per seed, say.
@@ -123,7 +123,7 @@ func (e *ExperimentResult) summarize(runs []study.Result) error {
 		} else {
 			// Nothing here makes such folders, and sums over them would make no sense.
 			if n := len(one.Confusion); classes != 0 && n != classes {
-				return fmt.Errorf("results: %s: found %d classes, expected %d as the other runs of %s have", run.Folder, n, classes, e.Name)
+				return fmt.Errorf("results: %s: found %d classes, expected %d as in the other runs of %s", run.Folder, n, classes, e.Name)
 			}
 			classes = len(one.Confusion)
 			train, test = append(train, last(run.Record).TrainAccuracy), append(test, last(run.Record).TestAccuracy)
@@ -180,7 +180,7 @@ func (e ExperimentResult) Confusion() (sum [][]int, runs int) {
 }
 
 // ClassAccuracies are the shares of each class of the test set that were
-// predicted right, over all runs that did not diverge; 0 for one without images.
+// predicted correctly, over all runs that did not diverge; 0 for one without images.
 func (e ExperimentResult) ClassAccuracies() []float64 {
 	confusion, _ := e.Confusion()
 	accuracies := make([]float64, len(confusion))

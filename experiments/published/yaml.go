@@ -23,7 +23,7 @@ import (
 // embedded ones has less than 2 KiB.
 const MaxFileBytes = 64 << 10
 
-// maxTokens bounds the words and signs of a file. The time that goccy/go-yaml
+// maxTokens bounds the tokens of a file, its words and signs. The time that goccy/go-yaml
 // takes grows with the square of the depth: 64 KiB of "[" would take a minute.
 const maxTokens = 2048
 
@@ -87,7 +87,7 @@ func unknown(n ast.Node, found, name string, known []string) *Error {
 }
 
 // near reports whether at most so many bytes must be inserted, deleted or replaced
-// to make b of a.
+// to turn a into b.
 func near(a, b string, edits int) bool {
 	for a != "" && b != "" && a[0] == b[0] {
 		a, b = a[1:], b[1:]
@@ -102,7 +102,7 @@ func near(a, b string, edits int) bool {
 	}
 }
 
-// inFile makes of any error one that names the file, and of the library's one
+// inFile turns any error into one that names the file, and the library's into one
 // that shows the place.
 func inFile(file string, err error) *Error {
 	var problem *Error
@@ -110,8 +110,8 @@ func inFile(file string, err error) *Error {
 	var mismatch *yaml.TypeError
 	switch {
 	case errors.As(err, &problem):
-	case errors.As(err, &mismatch): // its message speaks of Go's types
-		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "a text"}[mismatch.DstType.Kind()]
+	case errors.As(err, &mismatch): // its message mentions Go types
+		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "text"}[mismatch.DstType.Kind()]
 		problem = &Error{Text: fmt.Sprintf("found %.40q, expected %s", mismatch.Token.Value, expected), at: mismatch.Token}
 	case errors.As(err, &library):
 		problem = &Error{Text: fmt.Sprintf("%.200s", library.GetMessage()), at: library.GetToken()}
@@ -125,14 +125,14 @@ func inFile(file string, err error) *Error {
 // parseYAML returns the only document of a file.
 func parseYAML(text []byte) (ast.Node, error) {
 	if len(text) > MaxFileBytes {
-		return nil, &Error{Text: fmt.Sprintf("found more than %d bytes, expected an experiment's file of at most that", MaxFileBytes)}
+		return nil, &Error{Text: fmt.Sprintf("found more than %d bytes, expected an experiment file of no more than that", MaxFileBytes)}
 	}
 	if !utf8.Valid(text) {
 		return nil, &Error{Text: "found bytes that are not UTF-8, expected text"}
 	}
 	tokens := lexer.Tokenize(strings.TrimPrefix(string(text), "\ufeff")) // editors on Windows put it there
 	if len(tokens) > maxTokens {
-		return nil, &Error{Text: fmt.Sprintf("found %d words and signs, expected at most %d", len(tokens), maxTokens)}
+		return nil, &Error{Text: fmt.Sprintf("found %d YAML tokens, expected at most %d", len(tokens), maxTokens)}
 	}
 	tree, err := parser.Parse(tokens, 0)
 	if err != nil {
@@ -173,8 +173,8 @@ func nodeAt(body ast.Node, path string) (n ast.Node) {
 // refused: readers disagree on them.
 var numeral = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
 
-// decode reads a value with the library, but for numbers: it would take 3.5 for
-// the whole number 3 and "64" for a number, and takes 1e-3 for a text.
+// decode reads a value with the library, except for numbers: the library would take
+// 3.5 for the whole number 3 and "64" for a number, and takes 1e-3 for text.
 func decode(n ast.Node, into any) error {
 	var err error
 	switch into := into.(type) {

@@ -51,7 +51,7 @@ func checkpointFile(p experiments.Position) string {
 // metadata is c as the metadata of a safetensors file.
 func (c checkpoint) metadata() map[string]string {
 	return map[string]string{
-		"format":             "pt", // what libraries look for that read PyTorch's files
+		"format":             "pt", // what libraries that read PyTorch's files look for
 		"checkpoint_version": strconv.Itoa(checkpointVersion),
 		"epoch":              strconv.Itoa(c.Epoch),
 		"step":               strconv.Itoa(c.Step),
@@ -64,7 +64,7 @@ func (c checkpoint) metadata() map[string]string {
 	}
 }
 
-// parse reads the metadata again.
+// parse reads the metadata back.
 func (c *checkpoint) parse(metadata map[string]string) (err error) {
 	check := func(ok bool, name, expected string) {
 		if !ok {
@@ -78,7 +78,7 @@ func (c *checkpoint) parse(metadata map[string]string) (err error) {
 	}
 	float := func(name string) float64 {
 		value, failed := strconv.ParseFloat(metadata[name], 64)
-		check(failed == nil && experiments.IsFinite(value) && value >= 0, name, "a finite number from 0 on")
+		check(failed == nil && experiments.IsFinite(value) && value >= 0, name, "a finite number, 0 or more")
 		return value
 	}
 	version, _ := strconv.Atoi(metadata["checkpoint_version"])
@@ -110,8 +110,8 @@ func (r *Run) writeNext(weights model.Weights) error {
 }
 
 // writeCheckpoint writes a checkpoint under the given name below the run folder.
-// What metrics.jsonl holds by then is on the disk before. Weights that are no
-// longer finite while the loss still is do not stop a run: it has the same end as
+// What metrics.jsonl holds by then is synced to disk first. Weights that are no
+// longer finite while the loss still is do not stop a run: it ends as it would
 // without checkpoints.
 func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
@@ -138,8 +138,8 @@ func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	return r.failed(err)
 }
 
-// checkpoints are the positions that the names of the folder's checkpoints tell,
-// the newest first.
+// checkpoints are the positions in the names of the folder's checkpoints, newest
+// first.
 func (r *Run) checkpoints() (found []experiments.Position, err error) {
 	entries, err := fs.ReadDir(r.root.FS(), CheckpointsFolder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -12,9 +12,9 @@
 // return a [Run], which says where the run stands, so that whoever trains need not
 // know which of the two it was. [Read] reads the record of a run that ended.
 //
-// Every file is written whole or not at all, and whatever moment the process is
-// killed at, the next one continues to the same bytes. What is read is
-// checked once, here, for all that others index by: anybody can have written it.
+// Every file is written whole or not at all, and whenever the process is killed,
+// the next one continues to the same bytes. Everything in a file that others index
+// by is checked once, here, when it is read: anybody could have written the file.
 //
 // The package trains nothing (package train does) and prints nothing.
 package record

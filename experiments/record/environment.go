@@ -45,7 +45,7 @@ type Resumption struct {
 	Started time.Time    `json:"started"`
 }
 
-// LastBackend is what the run was on last.
+// LastBackend is the backend that the run used last.
 func (e Environment) LastBackend() backend.Info {
 	if n := len(e.Resumed); n > 0 {
 		return e.Resumed[n-1].Backend
@@ -53,12 +53,12 @@ func (e Environment) LastBackend() backend.Info {
 	return e.Backend
 }
 
-// sameBackend tells whether two backends give the same bits.
+// sameBackend reports whether two backends give the same bits.
 func sameBackend(a, b backend.Info) bool {
 	return a.Name == b.Name && a.Version == b.Version && a.PluginSHA256 == b.PluginSHA256 && a.Device == b.Device && a.TF32 == b.TF32
 }
 
-// BuildEnvironment is the part of the environment that the binary knows of itself.
+// BuildEnvironment is the part of the environment that the binary knows about itself.
 func BuildEnvironment() Environment {
 	e := Environment{
 		Go:              runtime.Version(),
@@ -93,7 +93,7 @@ func BuildEnvironment() Environment {
 }
 
 // arithmetic is the generation of what a config computes. It is part of the
-// identity: raise it when the same config and seed give other numbers than before,
+// identity: raise it when the same config and seed give different numbers than before,
 // so that old runs are not mistaken for new ones.
 const arithmetic = 1
 
@@ -123,6 +123,6 @@ func ReadIdentity(folder string) (string, error) {
 
 // digest is the SHA-256 of a value's JSON.
 func digest(value any) string {
-	text, _ := json.Marshal(value) // a valid config has no number that JSON has not
+	text, _ := json.Marshal(value) // a valid config has no number that JSON lacks
 	return fmt.Sprintf("%x", sha256.Sum256(text))
 }

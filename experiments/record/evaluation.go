@@ -40,7 +40,7 @@ func NewTestEvaluation(e model.Evaluation) TestEvaluation {
 	return test
 }
 
-// check reports a matrix or mistakes that nobody could index by.
+// check reports a matrix or mistakes that cannot be indexed by.
 func (e TestEvaluation) check() error {
 	classes, images := len(e.Confusion), 0
 	if classes < 2 || classes > dataset.MaxClasses {
@@ -52,7 +52,7 @@ func (e TestEvaluation) check() error {
 		}
 		for _, count := range row {
 			if count < 0 || count > dataset.MaxImages {
-				return fmt.Errorf("confusion: found %d images of class %d in one place, expected 0 to %d", count, label, dataset.MaxImages)
+				return fmt.Errorf("confusion: found %d images of class %d in one cell, expected 0 to %d", count, label, dataset.MaxImages)
 			}
 			images += count
 		}

@@ -30,7 +30,7 @@ const (
 func (o Options) available() error {
 	entries, err := os.ReadDir(o.Folder)
 	if err != nil || len(entries) == 0 {
-		return nil // what else is wrong with it, checkPlace says
+		return nil // checkPlace reports whatever else is wrong with it
 	}
 	if err := checkUnlocked(o.Folder); err != nil {
 		return fmt.Errorf("out: %w", err)
@@ -46,7 +46,7 @@ func (o Options) available() error {
 	return hinted{err, "--resume continues a run that stopped"}
 }
 
-// abandoned tells whether a process ended before it had made the run folder: the
+// abandoned reports whether a process ended before it had made the run folder: the
 // lock is there and metrics.jsonl is not yet.
 func abandoned(entries []fs.DirEntry) bool {
 	locked := false
@@ -61,7 +61,7 @@ func abandoned(entries []fs.DirEntry) bool {
 	return locked
 }
 
-// hinted is an error with what helps.
+// hinted is an error with a hint.
 type hinted struct {
 	error
 	hint string
@@ -95,7 +95,7 @@ func (r *Run) checkPlace() error {
 	}
 	probe := ""
 	if err == nil {
-		probe, err = os.MkdirTemp(place, ".epochal-probe-*") // permission bits do not tell of read-only file systems
+		probe, err = os.MkdirTemp(place, ".epochal-probe-*") // permission bits do not reveal read-only file systems
 	}
 	if err == nil {
 		err = os.Remove(probe)
@@ -122,8 +122,8 @@ func (r *Run) hold(path string) (err error) {
 	return err
 }
 
-// make makes path the run folder and locks it. Of several processes that try at
-// once one gets it; the others leave it alone.
+// make makes path the run folder and locks it. Of several processes that try at the
+// same time, one gets it; the others leave it alone.
 func (r *Run) make(path string, e Environment) error {
 	err := os.MkdirAll(path, 0o755)
 	if err == nil {
@@ -144,8 +144,8 @@ func (r *Run) make(path string, e Environment) error {
 }
 
 // fill writes the first files of a new run. metrics.jsonl comes last: a folder that
-// has it is a run's, and one that has not, because the process failed or was killed,
-// is the next one's.
+// has it is a run's, and one that does not, because the process failed or was killed,
+// is free for the next run.
 func (r *Run) fill(e Environment) (err error) {
 	if _, err := r.root.Lstat(MetricsFile); err == nil {
 		return fmt.Errorf("another run is recorded there: %w", fs.ErrExist)
@@ -212,7 +212,7 @@ func (r *Run) writeJSON(name string, value any) error {
 	return r.write(name, append(text, '\n'))
 }
 
-// sync has the names in a folder of the folder on the disk.
+// sync makes sure that the names in a subfolder are on the disk.
 func (r *Run) sync(name string) error {
 	folder, err := r.root.Open(name)
 	if err != nil {

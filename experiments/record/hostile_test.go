@@ -71,8 +71,8 @@ func TestReadRefuses(t *testing.T) {
 		{"deep objects", config, strings.Repeat(`{"layer_sizes":`, 60_000), ": invalid character '{' exceeded max depth"},
 
 		{"a long line", metrics, first + `{"event":"step"` + strings.Repeat(" ", record.MaxMetricsLine) + "}\n",
-			":3: found a line of more than 4096 bytes, expected at most that"},
-		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected at most that"},
+			":3: found a line of more than 4096 bytes, expected no more than that"},
+		{"no line at all", metrics, strings.Repeat("x", 1<<20), ":1: found a line of more than 4096 bytes, expected no more than that"},
 		{"an epoch too many", metrics, good[metrics] + `{"event":"epoch","epoch":3}` + "\n",
 			":5: found epoch 3, expected 3, and at most 2 as the config says"},
 		{"an epoch twice", metrics, first + first, ":4: found epoch 1, expected 2, and at most 2 as the config says"},
@@ -87,11 +87,11 @@ func TestReadRefuses(t *testing.T) {
 		{"257 classes", evaluation, `{"confusion":[` + strings.Repeat("[],", 256) + `[]]}`, ": confusion: found 257 classes, expected 2 to 256"},
 		{"a ragged matrix", evaluation, `{"confusion":[[1,2],[3]]}`, ": confusion: found 1 columns in row 1, expected 2"},
 		{"fewer than no images", evaluation, `{"confusion":[[1,2],[3,-1]]}`,
-			": confusion: found -1 images of class 1 in one place, expected 0 to 2000000"},
+			": confusion: found -1 images of class 1 in one cell, expected 0 to 2000000"},
 		{"a mistake of another image", evaluation, edit(evaluation, `"image":3`, `"image":4`),
 			": mistakes: found image 4 at position 0, expected one of the 4 of the confusion matrix"},
 		{"a long evaluation", evaluation, good[evaluation] + strings.Repeat(" ", record.MaxJSON),
-			": found more than 2097152 bytes, expected at most that"},
+			": found more than 2097152 bytes, expected no more than that"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			folder := t.TempDir()

@@ -31,12 +31,12 @@ type Busy struct {
 	Since  time.Time `json:"since"`
 }
 
-// Error names the folder, the process, its host and since when it holds it.
+// Error names the folder, the process, its host and since when it has held the lock.
 func (b Busy) Error() string {
 	if b.PID == 0 {
 		return fmt.Sprintf("%s: another process is using the folder", b.Folder)
 	}
-	return fmt.Sprintf("%s: process %d on %s is using the folder, since %s", b.Folder, b.PID, b.Host, b.Since.Format(time.DateTime))
+	return fmt.Sprintf("%s: process %d on %s has been using the folder since %s", b.Folder, b.PID, b.Host, b.Since.Format(time.DateTime))
 }
 
 // Hint says what to do.

@@ -22,10 +22,10 @@ import (
 // each of the epochs that the config allows.
 const (
 	MaxJSON        = 2 << 20
-	MaxMetricsLine = 4 << 10 // the end included
+	MaxMetricsLine = 4 << 10 // the line break included
 )
 
-// Record is what a run folder tells of a run that ended.
+// Record is what a run folder says about a run that ended.
 type Record struct {
 	Config      experiments.Config
 	Environment Environment
@@ -35,7 +35,7 @@ type Record struct {
 	Seconds     float64                    // training and evaluation of all epochs
 }
 
-// ErrUnfinished is the error of Read for a run that did not come to an end.
+// ErrUnfinished is the error of Read for a run that did not finish.
 var ErrUnfinished = errors.New("the run is unfinished")
 
 // Read reads a run folder, whoever made it: what it returns has the shape of a run's,
@@ -135,7 +135,7 @@ func (r *Run) readEpochs(size int) ([]experiments.EpochMetrics, error) {
 }
 
 // readMetrics reads the lines of metrics.jsonl that matter here; path is the name
-// of the file, for errors. A last line without its end was cut when the run was.
+// of the file, for errors. A last line without a line break was cut short with the run.
 func (r *Record) readMetrics(reader io.Reader, path string) error {
 	lines := bufio.NewReaderSize(reader, MaxMetricsLine)
 	for number := 1; ; number++ {
@@ -146,7 +146,7 @@ func (r *Record) readMetrics(reader io.Reader, path string) error {
 		case err == io.EOF:
 			err = fmt.Errorf("found an incomplete line: %w", ErrUnfinished)
 		case errors.Is(err, bufio.ErrBufferFull):
-			err = fmt.Errorf("found a line of more than %d bytes, expected at most that", MaxMetricsLine)
+			err = fmt.Errorf("found a line of more than %d bytes, expected no more than that", MaxMetricsLine)
 		case err == nil:
 			err = r.readLine(line)
 		}

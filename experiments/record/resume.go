@@ -14,8 +14,8 @@ import (
 	"epochal/model"
 )
 
-// CannotResume is the error of a run folder from which no run can continue: it is
-// none, no checkpoint is left, or the files of the run have changed.
+// CannotResume is the error of a folder from which no run can continue: it is no run
+// folder, no checkpoint is left, or the files of the run have changed.
 type CannotResume struct{ error }
 
 // Unwrap returns the reason.
@@ -48,7 +48,7 @@ func (r *Run) inspect() (err error) {
 	record := Record{Config: recorded, Environment: r.environment}
 	switch err := record.readOutcome(r.Folder); {
 	case err != nil:
-		return nil // it ended early, or is damaged: the checkpoints tell
+		return nil // it ended early, or is damaged: the checkpoints will show
 	case record.Diverged != nil:
 		return fmt.Errorf("resume: %s: the run has already ended: %w", r.Folder, *record.Diverged)
 	case len(record.Epochs) == r.config.Epochs:
@@ -78,7 +78,7 @@ func changes(c, recorded experiments.Config, file string) (problems experiments.
 }
 
 func formatJSON(field reflect.Value) string {
-	text, _ := json.Marshal(field.Interface()) // a valid config has no number that JSON has not
+	text, _ := json.Marshal(field.Interface()) // a valid config has no number that JSON lacks
 	return string(text)
 }
 
@@ -127,7 +127,7 @@ func (r *Run) take(at experiments.Position) (model.Weights, error) {
 		return nil, err
 	}
 	if c.Position != at {
-		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected what the name says", checkpointFile(at), c.Step, c.Epoch)
+		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected the position in its name", checkpointFile(at), c.Step, c.Epoch)
 	}
 	epochs, err := r.readEpochs(c.metricsBytes)
 	if err == nil && len(epochs) != c.Epoch-1 {
@@ -155,7 +155,7 @@ func (r *Run) takeBest(c checkpoint) {
 		err = fmt.Errorf("%s: found the weights of epoch %d, expected those of epoch %d", bestName, best.bestEpoch, c.bestEpoch)
 	}
 	if err != nil {
-		r.options.Warn(fmt.Sprintf("resume: %s: %v; the best epoch is now searched for from epoch %d on", r.Folder, err, c.Epoch))
+		r.options.Warn(fmt.Sprintf("resume: %s: %v; the search for the best epoch starts over at epoch %d", r.Folder, err, c.Epoch))
 		return
 	}
 	r.BestEpoch, r.bestLoss = c.bestEpoch, c.bestLoss
@@ -195,8 +195,8 @@ func (r *Run) checkFiles(now Environment) error {
 	return nil
 }
 
-// goOn makes the run folder what it was when the checkpoint was written. Whatever
-// moment it is killed at, the next one finds the same.
+// goOn makes the run folder what it was when the checkpoint was written. Whenever
+// it is killed, the next one finds the same.
 func (r *Run) goOn(now Environment) error {
 	if err := r.checkFiles(now); err != nil {
 		return err

@@ -41,7 +41,7 @@ type Run struct {
 	Resumed bool    // the run was opened, not created
 	Ended   *Record // of a run that has come to its end, which is left as it is; else nil
 
-	At           experiments.Position       // what comes next; whoever trains moves it on within an epoch
+	At           experiments.Position       // what comes next; whoever trains advances it within an epoch
 	EpochSeconds float64                    // that the steps of the epoch under way took so far; likewise
 	Saved        experiments.Position       // where the run continues if it ends now
 	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
@@ -58,7 +58,7 @@ type Run struct {
 	bestLoss float64
 
 	// Everything in the folder is reached through root, not through its path: a
-	// folder that is moved while the run continues is written on, and one that
+	// folder that is moved while the run continues is still written to, and one that
 	// somebody makes at the same path in the meantime is left alone.
 	root    *os.Root
 	lock    io.Closer
@@ -80,7 +80,7 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 
 // Open takes the folder of a run that stopped, and continues it as c says: all but
 // its epochs, backend, tf32 and steps per call must be as recorded, else the error is
-// of [experiments.Problems]. A folder from which no run can continue is
+// [experiments.Problems]. A folder from which no run can continue is
 // [CannotResume], one that is in use is [Busy]. Nothing is written before Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
 	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, Saved: beginning, config: c, options: o}
@@ -107,7 +107,7 @@ func (r *Run) Locate(name string) string {
 
 // Begin writes down that the run continues from where it stands: it makes a new
 // folder, or makes an old one what it was when the checkpoint was written. info is
-// what the run is on; data and initSHA256 are its files, which must be those that
+// the backend of the run; data and initSHA256 are its files, which must be those that
 // it began with, else the error is [CannotResume].
 func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) error {
 	e := BuildEnvironment()
@@ -134,7 +134,7 @@ func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) e
 	return err
 }
 
-// StepsDone records the losses that are reported of steps that are done.
+// StepsDone records those losses of finished steps that are to be reported.
 func (r *Run) StepsDone(done experiments.StepsDone) error {
 	for _, line := range done.Reported(r.config.BatchSize) {
 		if err := r.append(line); err != nil {
@@ -217,7 +217,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 	return r.failed(err)
 }
 
-// Close gives the folder back.
+// Close releases the folder.
 func (r *Run) Close() {
 	if r.metrics != nil {
 		r.metrics.Close()

@@ -13,22 +13,22 @@ import (
 	"epochal/experiments/report/words"
 )
 
-// BenchFigure draws the images per second of training over the width of the hidden
-// layers, a line for each backend: medians of whole epochs a call with the data on
+// BenchFigure draws the images per second of training against the width of the hidden
+// layers, a line for each backend: medians with an epoch per call and the data on
 // the device, with their 95% intervals. There is a panel for each batch size and
 // number of hidden layers, all of one width. A vertical line marks where one
 // backend overtakes another, and the note names both.
 //
-// format is [figures.PNG] or [figures.SVG]. It is an error if there is no such cell
-// that was measured.
+// format is [figures.PNG] or [figures.SVG]. It is an error if no such cell was
+// measured.
 func BenchFigure(w io.Writer, format string, r bench.Results) error {
 	panels := throughputPanels(r)
 	if len(panels) == 0 {
-		return errors.New("results: found no cell of hidden layers of one width, an epoch a call and resident data that was measured, " +
-			"expected at least 1 to draw images/s over width")
+		return errors.New("results: found no measured cell with hidden layers of one width, an epoch per call and resident data, " +
+			"expected at least 1 to plot images/s against width")
 	}
 	sentences := []string{fmt.Sprintf(
-		"Medians, with their 95%% intervals where there were %d rounds, an epoch a call, data on the device.", bench.FewestRounds)}
+		"Medians, with their 95%% intervals where there were %d rounds; an epoch per call, data on the device.", bench.FewestRounds)}
 	crossovers := bench.Crossovers(r)
 	for i := range panels {
 		p := &panels[i]
@@ -55,7 +55,7 @@ func BenchFigure(w io.Writer, format string, r bench.Results) error {
 			sentences = append(sentences, fmt.Sprintf("%s: %s.", b.Cell.Runner(), b.Info.Device))
 		}
 	}
-	const title = "Training images per second over the width of the hidden layers"
+	const title = "Training images per second by width of the hidden layers"
 	return figures.Throughput(title, strings.Join(sentences, " "), panels).Write(w, format)
 }
 

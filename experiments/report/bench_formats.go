@@ -108,7 +108,7 @@ func goComment(text *strings.Builder, what, why string) {
 	}
 }
 
-// processorOf is the processor of the machine, as the first backend on it tells.
+// processorOf is the processor of the machine, as the first backend on it reports it.
 func processorOf(r bench.Results) string {
 	for _, c := range r.Cells {
 		if (c.Cell.Backend == backend.XLACPU || c.Cell.Backend == backend.Go) && c.Info.Device != "" {

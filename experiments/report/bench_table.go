@@ -81,7 +81,7 @@ var allLabels = []label{
 	{column{name: "layers", left: true}, "layers", func(c bench.Cell) string { return layersText(c.LayerSizes) }},
 	{column{name: "batch"}, "batch", func(c bench.Cell) string { return strconv.Itoa(c.BatchSize) }},
 	{
-		column{name: "steps", about: "SGD steps per call of the device; host: every batch is copied from the host", left: true, spare: 1},
+		column{name: "steps", about: "SGD steps per device call; host: every batch is copied from the host", left: true, spare: 1},
 		"steps per call", stepsText,
 	},
 }
@@ -377,8 +377,8 @@ func (t *benchText) stepTimes(r bench.Results, labels []label) {
 	columns := append(columns("backend", labels),
 		column{name: "step"},
 		column{name: "products", about: "the step's matrix products alone"},
-		column{name: "rest", about: "all else that the device does in a step"},
-		column{name: "dispatch", about: "what one call per step adds to one call per epoch"},
+		column{name: "rest", about: "everything else that the device does in a step"},
+		column{name: "dispatch", about: "what one call per step costs beyond one call per epoch"},
 		column{name: "copying", about: "what copying every batch from the host adds"})
 	var lines []line
 	for _, s := range all {

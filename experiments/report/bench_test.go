@@ -282,8 +282,8 @@ func TestBenchFigure(t *testing.T) {
 
 func TestBenchErrors(t *testing.T) {
 	for _, r := range emptyBenchmarks() {
-		const expected = "results: found no cell of hidden layers of one width, an epoch a call and resident data that was measured, " +
-			"expected at least 1 to draw images/s over width"
+		const expected = "results: found no measured cell with hidden layers of one width, an epoch per call and resident data, " +
+			"expected at least 1 to plot images/s against width"
 		var out bytes.Buffer
 		if err := report.BenchFigure(&out, figures.SVG, r); err == nil || err.Error() != expected || out.Len() > 0 {
 			t.Errorf("found the error %v and %d bytes, expected %q", err, out.Len(), expected)

@@ -33,7 +33,7 @@ func mebibytes(x float64) string { return fmt.Sprintf("%.0fMiB", x/(1<<20)) }
 // ratioText is "2.20x".
 func ratioText(x float64) string { return fmt.Sprintf("%.2fx", x) }
 
-// shareText is "92%", of a share that may be more than all.
+// shareText is "92%", of a share that may exceed 100%.
 func shareText(x float64) string {
 	if x < 0.005 {
 		return "<1%"
@@ -75,8 +75,8 @@ func (t *benchText) heading(text string) {
 	t.paragraph(0, text)
 }
 
-// broken is a text in lines of at most that many characters less than the width, but
-// of a third of it where little is left.
+// broken is a text in lines that are less characters narrower than the width, but at
+// least a third of the width.
 func (t *benchText) broken(text string, less int) []string {
 	if t.width == 0 || text == "" {
 		return []string{words.Printable(text)}

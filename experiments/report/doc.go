@@ -10,18 +10,20 @@
 // # Stance
 //
 // The report shows all experiments and all seeds that the results have. It is a
-// function of its arguments: equal results give equal bytes, but for the seconds and
-// the environment that they tell. Words of the post are said of the post's
-// experiments alone: the page of an experiment of one's own has its own title.
+// function of its arguments: equal results give equal bytes, except for the seconds and
+// the environment in them. What is said of the post is said of the post's experiments
+// only: the page of a user's own experiment has its own title.
 //
 // # What it does not do
 //
-// It knows no terminals or flags, trains nothing, judges nothing, and checks no results: they
-// were made by this program or checked when they were read. Only [Write] knows files.
+// It knows nothing of terminals or flags, trains nothing, judges nothing, and checks no
+// results: they were made by this program or checked when they were read. Only [Write]
+// touches files.
 //
 // # Neighbours
 //
-// Figures are drawn by figures and sentences written with words, below this package.
+// Package figures draws the figures and package words writes numbers and text; both are
+// below this package.
 // It imports dataset, experiments, and the packages whose results it shows. The
 // command imports it.
 package report

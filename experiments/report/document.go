@@ -52,7 +52,7 @@ type class struct {
 	Mostly   string // "3 (31 times)", the wrong class that was predicted most
 }
 
-// newDocument tells of r. Figures are those that can be drawn of its Records and of
+// newDocument describes r. Figures are those that can be drawn of its Records and of
 // data: none if data is nil, and mistakes only of experiments whose first run had the
 // same files.
 func newDocument(r Results, data *dataset.Dataset) (*document, error) {

@@ -24,7 +24,7 @@ type figure struct {
 	svg, png     []byte // once it is drawn
 }
 
-// Width and Height are in pixels of a style sheet, of which 96 make an inch.
+// Width and Height are in CSS pixels, of which 96 make an inch.
 func (f *figure) Width() int  { return int(f.drawing.Width*96/72 + 0.5) }
 func (f *figure) Height() int { return int(f.drawing.Height*96/72 + 0.5) }
 
@@ -44,8 +44,8 @@ func (d *document) plan(data *dataset.Dataset) {
 		}
 	}
 	d.Comparison = &figure{
-		Alt:     "The final test accuracy of each experiment, and its training time. The numbers stand in the sections of the experiments.",
-		Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time of a run.",
+		Alt:     "The final test accuracy of each experiment, and its training time. The numbers are in the sections of the experiments.",
+		Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time per run.",
 		file:    "comparison", drawing: figures.Comparison("Final test accuracy", compared),
 	}
 	const most = 64
@@ -71,7 +71,7 @@ func (s *section) plan(data *dataset.Dataset) {
 	}
 	if confusion, runs := s.Confusion(); len(confusion) > 0 {
 		s.Matrix = &figure{
-			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes says the most of it in numbers.", s.Name),
+			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes gives the main numbers.", s.Name),
 			Caption: "Confusion matrix of the test set after the last epoch, summed over " + words.Counted(runs, "seed") + ".",
 			file:    s.Name + "-confusion", drawing: figures.Confusion(title, confusion, runs),
 		}
@@ -88,7 +88,7 @@ func (s *section) plan(data *dataset.Dataset) {
 	s.Mistakes = &figure{
 		Alt: fmt.Sprintf("Test images that %s took for another class, "+
 			"each with its true class, the predicted one and the confidence in it.", s.Name),
-		Caption: fmt.Sprintf("The wrong test images of which the network of seed %d was most certain.", number),
+		Caption: fmt.Sprintf("The misclassified test images about which the network of seed %d was most certain.", number),
 		file:    s.Name + "-mistakes",
 		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, mistakes),
 	}
@@ -120,7 +120,7 @@ func runsOf(records []record.Record) []figures.Run {
 	return runs
 }
 
-// comparedOf is an experiment as a row of the figure of all.
+// comparedOf is an experiment as a row of the figure that compares all.
 func comparedOf(e experiment) figures.Compared {
 	c := figures.Compared{
 		Name: e.Name, Kind: "inputs 0 to 1", Seconds: e.Seconds,

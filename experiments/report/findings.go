@@ -12,8 +12,8 @@ import (
 	"epochal/experiments/report/words"
 )
 
-// voice is what the page of the post's experiments says otherwise than that of a
-// user's own.
+// voice holds the words in which the page of the post's experiments differs from that
+// of a user's own.
 type voice struct {
 	own       bool // there are experiments of a user's own
 	Title     string
@@ -33,7 +33,10 @@ func voiceOf(r Results) voice {
 	}
 	const quick = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged"
 	if len(own) == 0 {
-		return voice{false, "The post’s experiments, run again", quick + ", and no number here answers the post.", "Published", "attempt 1"}
+		return voice{
+			Title: "The post’s experiments, run again", QuickNote: quick + ", and no number here can be compared with the post’s.",
+			Claimed: "Published", Default: "attempt 1",
+		}
 	}
 	return voice{true, strings.Join(own, "; "), quick + ".", "Claimed", "the defaults of epochal train"}
 }
@@ -42,7 +45,7 @@ func voiceOf(r Results) voice {
 func (v voice) VerdictNote() string {
 	return "A claim holds if the whole 95% interval of its seeds’ mean lies in the " + strings.ToLower(v.Claimed) +
 		" range, and does not hold if the whole interval lies outside; otherwise it is undecided. " +
-		"Fewer than 3 seeds have no interval and decide only if they lie far off."
+		"Fewer than 3 seeds give no interval and decide only if they are far off."
 }
 
 // IntervalNote explains the intervals of tables.
@@ -60,7 +63,8 @@ func (d *document) IntervalNote() string {
 // TwinNote explains the table of twins.
 func (voice) TwinNote() string {
 	return "The post’s code passes its images through Normalize, which subtracts the mean of all pixels and divides by their deviation. " +
-		"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, and all else alike: the same seeds, weights and orders."
+		"These experiments ran twice, with inputs from 0 to 1 and with normalized ones, everything else being equal: " +
+		"the same seeds, weights and orders."
 }
 
 // Summary is a paragraph on all results.

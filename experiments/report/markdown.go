@@ -18,8 +18,8 @@ var markdownTemplate = template.Must(template.New("results.md").
 		"text": plainText, "code": codeBlock, "lower": strings.ToLower, "final": finalText, "points": pointsText,
 	}).Parse(markdownText))
 
-// codeBlock writes lines as they are, but for what a terminal would obey. Indented,
-// nothing in them can end the block.
+// codeBlock writes lines as they are, except for what a terminal would obey. As they
+// are indented, nothing in them can end the block.
 func codeBlock(text string) string {
 	visible := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\t' && r != '\n' {

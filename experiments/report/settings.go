@@ -28,7 +28,7 @@ func settings(c experiments.Config) []setting {
 		switch field := value.Field(i).Interface().(type) {
 		case bool:
 			s.Value = strconv.FormatBool(field)
-			if !field { // a switch takes a value only behind "="
+			if !field { // a switch takes a value only after "="
 				s.flag += "=false"
 			}
 		case []int:
@@ -50,7 +50,7 @@ func settings(c experiments.Config) []setting {
 }
 
 // ofExperiments are the settings that are an experiment's own. The others are chosen
-// when experiments run, alike for all of them, or tell one run from another.
+// when experiments run, the same for all of them, or tell one run from another.
 func ofExperiments(all []setting) []setting {
 	others := []string{"seed", "backend", "tf32", "steps_per_call"}
 	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(others, s.Name) })

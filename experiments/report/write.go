@@ -30,13 +30,13 @@ const (
 // Write writes the report of a reproduction into its results folder: results.json,
 // results.md, report.html, and the figures of the page, each as PNG and as SVG, in
 // figures. It makes the folder if need be, and removes figures of an earlier report
-// that this one has none for.
+// that this one does not have.
 //
-// The page needs no network, no script and no other file, on a phone, on paper, light
-// or dark.
+// The page needs no network, no script and no other file, and suits a phone, paper, and
+// light and dark themes.
 //
 // Each file is written whole or not at all, and none before all of them are drawn. It
-// is an error if one would replace what is no regular file. The page comes last.
+// is an error if one would replace something that is not a regular file. The page comes last.
 //
 // r needs its Records for the figures. data is the dataset of the random batch, and of
 // the mistakes of those experiments whose first run had the same files; the others have
@@ -109,7 +109,7 @@ func removeStale(folder string, written []file) error {
 var pageHTML string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"base":     filepath.Base, // the folder of a plugin may tell a user's name
+	"base":     filepath.Base, // the folder of a plugin may reveal a user's name
 	"diverged": divergedText,
 	"final":    finalText,
 	"last":     func(all []experiments.EpochMetrics) experiments.EpochMetrics { return all[len(all)-1] },

@@ -3,18 +3,18 @@
 //
 // A run is known by its identity ([record.Identity]: config with seed, data,
 // initial weights), which its environment.json holds. So none is ever run twice,
-// whoever asks for it under which name; interrupted runs continue, and a
-// list that grew, or was cut in parts, runs only what is missing.
+// whoever asks for it and under whatever name; interrupted runs continue, and a
+// list that grew, or was split into parts, runs only what is missing.
 //
-//	runs/<name>-seed<n>/   a complete run folder, named for whom it was run first
+//	runs/<name>-seed<n>/   a complete run folder, named after the first that needed it
 //	runs/.partial-<hash>/  a run that is under way, or was when its process ended
 //	.lock                  held by the process that writes
 //
 // Where a name is taken by another run, of other settings or data, the new run's
 // name ends in the first 12 digits of its identity as well, and both are kept.
-// Folders without an identity, such as older versions made, are left alone.
+// Folders without an identity, such as those that older versions made, are left alone.
 //
-// The package takes any experiments; it judges and prints nothing. One run is
-// experiments/train's, what its folder holds experiments/record's. Package
+// The package takes any experiments; it judges and prints nothing. Package train
+// makes a single run, and package record keeps what its folder holds. Package
 // published reproduces the post's experiments with it.
 package study

@@ -86,7 +86,7 @@ func (s *store) find(t *task) (found bool, err error) {
 	path := filepath.Join(s.folder, folder)
 	run, err := record.Read(path)
 	if err == nil && record.Identity(run.Config, run.Environment.Data, run.Environment.InitSHA256) != t.identity {
-		err = fmt.Errorf("%s: found a run of other settings or data than its identity says", path)
+		err = fmt.Errorf("%s: found a run with settings or data other than its identity says", path)
 	}
 	if err != nil {
 		return false, fmt.Errorf("results: %w", damaged(err, path))
@@ -126,7 +126,7 @@ type content struct {
 	initSHA256 string
 }
 
-// contents are the contents by what the configs name, each read once.
+// contents are the contents by what the configs name; each is read once.
 type contents map[string]content
 
 // of returns the checksums of c's data and initial weights. MNIST is built in.

@@ -19,7 +19,7 @@ type Run struct {
 	Config experiments.Config // with its seed; Backend and TF32 are those of the Options
 }
 
-// Result is a run that came to its end, which may be that it diverged.
+// Result is a run that ended, possibly by diverging.
 type Result struct {
 	Folder string // below that of the study
 	Record record.Record
@@ -50,13 +50,13 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Event is what a study tells its observer: one of the types below, one at a time.
+// Event is what a study reports to its observer: one of the types below, one at a time.
 type Event interface{ event() }
 
-// Planned says how many runs there are, and how many of them were there already.
+// Planned says how many runs there are, and how many of them were complete already.
 type Planned struct{ Runs, Done int }
 
-// Working says what runs on, and how many runs side by side.
+// Working says what the runs use, and how many of them go side by side.
 type Working struct {
 	Backend backend.Info
 	Jobs    int
@@ -95,7 +95,7 @@ type task struct {
 }
 
 // Do returns the results of runs, in their order. Runs whose records the folder
-// holds are not run again, and those that did not come to their end continue. The
+// holds are not run again, and unfinished ones continue. The
 // first error stops all jobs. It fails with [record.Busy] if another process
 // writes into the folder.
 func Do(ctx context.Context, runs []Run, o Options) ([]Result, error) {

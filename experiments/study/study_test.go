@@ -250,7 +250,7 @@ func TestDoRefuses(t *testing.T) {
 		{record.ConfigFile, "{", "", "results: " + path},
 		{record.EnvironmentFile, "{", "", "results: " + path},
 		{record.ConfigFile, `"batch_size": 10`, `"batch_size": 11`,
-			"results: " + path + ": found a run of other settings or data than its identity says"},
+			"results: " + path + ": found a run with settings or data other than its identity says"},
 	} {
 		file := filepath.Join(path, c.file)
 		before := read(t, file)

@@ -69,7 +69,7 @@ func (w *work) run(ctx context.Context) error {
 			if err := w.job(ctx, device); err != nil {
 				w.mutex.Lock()
 				if failure == nil && !errors.Is(err, context.Canceled) {
-					failure = err // a run that could not be saved when it was cancelled, too
+					failure = err // also a run that could not be saved when it was cancelled
 				}
 				w.mutex.Unlock()
 				cancel(err)
@@ -124,7 +124,7 @@ func (w *work) job(ctx context.Context, device *train.Device) error {
 	return nil
 }
 
-// one runs one run to its end, which may be that it diverges.
+// one runs one run to its end, which may be its divergence.
 func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 	folder := w.store.unfinished(t)
 	_, err := os.Lstat(folder)
@@ -134,7 +134,7 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 	}
 	_, err = train.Run(ctx, t.Config, o)
 	if o.Resume && errors.As(err, new(record.CannotResume)) {
-		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run starts again", err)}})
+		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run starts over", err)}})
 		if err := os.RemoveAll(folder); err != nil {
 			return fmt.Errorf("results: %w", err)
 		}

@@ -170,7 +170,7 @@ func killing(t *testing.T, c experiments.Config, kills int, afterBegin bool) {
 	}
 }
 
-// inRun tells whether a process had made the run folder and not yet finished it.
+// inRun reports whether a process had made the run folder and not yet finished it.
 func inRun(folder string) bool {
 	_, begun := os.Stat(filepath.Join(folder, record.MetricsFile))
 	_, ended := os.Stat(filepath.Join(folder, record.WeightsFile))

@@ -48,7 +48,7 @@ func (r *run) prepare(ctx context.Context) error {
 }
 
 // load reads the headers and labels of the data, and the initial weights, so that
-// what is wrong with them is said before a device opens. Pixels are still being
+// what is wrong with them is reported before a device opens. Pixels are still being
 // read then; upload reports what is wrong with those.
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
@@ -103,8 +103,8 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// compile compiles the programs, and has the pixels on the device as soon as they
-// are there.
+// compile compiles the programs, and copies the pixels to the device as soon as they
+// are decoded.
 func (r *run) compile() (err error) {
 	c := r.config
 	start := r.options.Now()

@@ -18,7 +18,7 @@ import (
 	"epochal/model/backend"
 )
 
-// started tells whether the first epoch begins.
+// started reports whether the first epoch begins.
 func started(e experiments.Event) bool { _, ok := e.(experiments.RunStarted); return ok }
 
 // Stopped anywhere, on any backend, with any number of steps per call before and

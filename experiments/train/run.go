@@ -20,7 +20,7 @@ type Options struct {
 	Now      func() time.Time     // time.Now when nil
 	Device   *Device              // where to run; nil opens the config's backend for this run alone
 
-	Folder string // the run folder, which must not exist or be empty
+	Folder string // the run folder, new or empty unless Resume
 	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
 	Resume bool   // Folder is that of a run that stopped, which continues
 
@@ -48,7 +48,7 @@ func (o Options) problems() (problems experiments.Problems) {
 // [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
 // which wraps ctx's error or the reason; both leave the metrics written so far. A
 // stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
-// then that of its folder, but for epochs, backend, tf32 and steps per call, which
+// then that of its folder, except for epochs, backend, tf32 and steps per call, which
 // may change.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
@@ -132,7 +132,7 @@ func (r *run) count(epochs []experiments.EpochMetrics) {
 	}
 }
 
-// begin makes the run folder, or takes it up again, and says that the run starts.
+// begin makes the run folder, or reopens it, and says that the run starts.
 func (r *run) begin() error {
 	r.begun = true
 	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256); err != nil {
@@ -168,7 +168,7 @@ func (r *run) epochs(ctx context.Context) error {
 }
 
 // train is the post's train_loop: one pass over the training images, several steps
-// per call of the device, from the step that comes next. The seconds that it counts
+// per device call, from the step that comes next. The seconds that it counts
 // are the device's: the observer and the files are outside of them.
 func (r *run) train(ctx context.Context) error {
 	at := r.record.At
@@ -195,7 +195,7 @@ func (r *run) train(ctx context.Context) error {
 	return nil
 }
 
-// call is one call of the device that trains.
+// call is one device call that trains.
 func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
 	number := r.record.At.Epoch
 	done := experiments.StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
@@ -270,7 +270,7 @@ func (r *run) evaluate(ctx context.Context) (experiments.EpochMetrics, error) {
 // end writes the weights and what else is known at the end.
 func (r *run) end() error {
 	if r.test == nil {
-		// All epochs were over where the run stood.
+		// All epochs were over when the run was resumed.
 		evaluation, err := r.network.Evaluate(context.Background(), r.images, testSection)
 		if err != nil {
 			return err

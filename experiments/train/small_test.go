@@ -22,7 +22,7 @@ import (
 	"epochal/model/backend/backendtest"
 )
 
-// long tells whether the tests may take their time: 1,000 epochs, 50 kills.
+// long reports whether the tests may take their time: 1,000 epochs, 50 kills.
 var long = os.Getenv("EPOCHAL_LONG") == "1"
 
 // onEveryBackend runs a test on XLA's CPU and on pure Go.
@@ -158,7 +158,7 @@ func stopAt(t *testing.T, c experiments.Config, o train.Options, at func(experim
 	return stopped
 }
 
-// step tells whether an event comes after at least that many steps of an epoch.
+// step reports whether an event comes after at least that many steps of an epoch.
 func step(epoch, steps int) func(experiments.Event) bool {
 	return func(e experiments.Event) bool {
 		done, ok := e.(experiments.StepsDone)
@@ -166,7 +166,7 @@ func step(epoch, steps int) func(experiments.Event) bool {
 	}
 }
 
-// epochs tells whether that many epochs are over.
+// epochs reports whether that many epochs are over.
 func epochs(n int) func(experiments.Event) bool {
 	return func(e experiments.Event) bool {
 		done, ok := e.(experiments.EpochDone)

@@ -12,7 +12,7 @@ import (
 	"epochal/model"
 )
 
-// Stopped is the error of a run that ended before its time and that can be
+// Stopped is the error of a run that ended early and that can be
 // resumed: it was cancelled, a file could not be written, a device failed.
 type Stopped struct {
 	error                       // what ended it
@@ -20,7 +20,7 @@ type Stopped struct {
 	At     experiments.Position // where a resumed run continues
 }
 
-// stopped makes of an error what a run ends with.
+// stopped turns an error into the one that the run ends with.
 func (r *run) stopped(ctx context.Context, err error) error {
 	var diverged experiments.Diverged
 	if errors.As(err, &diverged) {
@@ -28,7 +28,7 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	}
 	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
 	if r.record.Folder == "" || !cancelled && !r.begun || errors.As(err, new(record.CannotResume)) || errors.Is(err, model.ErrNotFinite) {
-		return err // nothing was lost, or it would come to the same again
+		return err // nothing was lost, or the same would happen again
 	}
 	if cancelled && r.begun {
 		if failed := r.record.Save(r.network.Weights); failed != nil {
@@ -41,15 +41,15 @@ func (r *run) stopped(ctx context.Context, err error) error {
 // Unwrap returns what ended the run.
 func (s Stopped) Unwrap() error { return s.error }
 
-// Advice says what is to be done before the run is resumed, "" for nothing.
+// Advice says what must be done before the run is resumed, "" for nothing.
 func (s Stopped) Advice() string {
 	switch {
 	case errors.Is(s.error, syscall.ENOSPC), errors.Is(s.error, syscall.EDQUOT):
 		return "free some space on its file system"
 	case errors.Is(s.error, syscall.EFBIG):
-		return "raise the limit of the size of a file (ulimit -f)"
+		return "raise the file size limit (ulimit -f)"
 	case errors.Is(s.error, syscall.EIO):
-		return "find out what is wrong with its disk"
+		return "check its disk for errors"
 	case errors.Is(s.error, syscall.EROFS), errors.Is(s.error, fs.ErrPermission):
 		return "make the folder writable"
 	case errors.Is(s.error, record.ErrGone):

@@ -25,10 +25,10 @@ type Compared struct {
 
 // Comparison draws the final test accuracy of experiments from top to bottom: each
 // seed as a ring below their mean in its 95% interval. Beside it stand the mean and
-// the seconds of a run.
+// the seconds per run.
 func Comparison(title string, experiments []Compared) Figure {
 	const nameWidth, timesWidth = 190, 235
-	accuracies, times := newPanel("final test accuracy", ""), newPanel("seconds of a run", "")
+	accuracies, times := newPanel("final test accuracy", ""), newPanel("seconds per run", "")
 	accuracies.Add(&plotter.Grid{Horizontal: gridLine, Vertical: gridLine})
 	several, what := slices.ContainsFunc(experiments, func(e Compared) bool { return len(e.Values) > 1 }), "one seed"
 	if several {

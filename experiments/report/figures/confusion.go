@@ -146,7 +146,7 @@ func (p panel) frames(classes int) {
 // has room for them, and returns a sentence on that.
 func (p panel) numbers(m matrix, cell vg.Length) string {
 	if cell < 36 {
-		return "Cells are too small for numbers; their colour is the share of the true class."
+		return "Cells are too small for numbers; their colour shows the share of the true class."
 	}
 	for label, row := range m.counts {
 		for predicted, count := range row {

@@ -28,7 +28,7 @@ const (
 )
 
 // FormatOf returns the format of a figure whose file is called name: [PNG] or
-// [SVG] by its extension, in small or capital letters. Any other is an error.
+// [SVG] by its extension, in lower or upper case. Any other is an error.
 func FormatOf(name string) (string, error) {
 	extension := filepath.Ext(name)
 	switch strings.ToLower(extension) {
@@ -69,9 +69,9 @@ func (f Figure) Write(w io.Writer, format string) error {
 const dotsPerPoint = 2
 
 // mendSVG repairs what vgsvg writes. No text of a figure is taken for one of the
-// places to mend, for vgsvg escapes quotation marks in it.
+// places to mend, because vgsvg escapes quotation marks in it.
 var mendSVG = strings.NewReplacer(
-	// Images are PNG, whatever vgsvg calls them, and are to keep the edges of their
+	// Images are PNG, whatever vgsvg calls them, and should keep the edges of their
 	// pixels. "optimizeSpeed" is for viewers that do not know "pixelated".
 	`xlink:href="data:image/jpg;base64,`,
 	`style="image-rendering:optimizeSpeed;image-rendering:pixelated" xlink:href="data:image/png;base64,`,

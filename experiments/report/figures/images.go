@@ -19,8 +19,8 @@ import (
 // batch: in a grid in the order of rows, each below its label.
 //
 // Pixels of 0 are black and those of 255 white, as in the post. These are the values
-// that the network gets: a set whose images are negatives of MNIST's is seen to be
-// one. And black tiles hold the grid together on a white page, where dark digits
+// that the network gets: a set whose images are negatives of MNIST's can be seen
+// to be one. And black tiles hold the grid together on a white page, where dark digits
 // would float. Small images are enlarged a whole number of times and keep the edges
 // of their pixels; those too large for the page are made smaller.
 func Batch(title string, set dataset.Set, rows []int32) Figure {
@@ -39,7 +39,7 @@ type Mistake struct {
 	Confidence float64 // probability of the predicted class, 0 to 1
 }
 
-// Mistakes draws wrong images of a set in the order that they are given, as [Batch]
+// Mistakes draws wrong images of a set in the order in which they are given, as [Batch]
 // does, each below its true and its predicted class, "5 → 3", and the confidence.
 func Mistakes(title string, set dataset.Set, mistakes []Mistake) Figure {
 	var all []tile

@@ -32,7 +32,7 @@ type Point struct {
 	Low, High float64 // 95% interval of Images, above 0; both equal Images where there is none
 }
 
-// Throughput draws the images per second of training over the width of the hidden
+// Throughput draws the images per second of training against the width of the hidden
 // layers, both on logarithmic axes: a panel for each of at least one setting, a line
 // for each backend, and a vertical line where the fastest one changes. The panels share their axes.
 func Throughput(title, note string, settings []Setting) Figure {

@@ -7,8 +7,8 @@ import (
 	"gonum.org/v1/plot"
 )
 
-// step is the smallest of 1, 2 and 5 times the powers of ten of which a span above
-// 0 has at most so many.
+// step is the smallest of 1, 2 and 5 times the powers of ten that divides a span above
+// 0 into at most that many parts.
 func step(span float64, most int) float64 {
 	power := math.Pow(10, math.Floor(math.Log10(span/float64(most))))
 	for _, digit := range []float64{1, 2, 5} {
@@ -19,8 +19,8 @@ func step(span float64, most int) float64 {
 	return 10 * power
 }
 
-// tick marks the multiples of a step on an axis, at most so many, and widens the axis
-// to the next ones. They are written times a scale, with a unit.
+// tick marks the multiples of a step on an axis, and widens the axis to the next ones.
+// They are written multiplied by a scale, with a unit.
 func tick(axis *plot.Axis, step, scale float64, unit string) {
 	first, last := math.Floor(axis.Min/step+1e-9), math.Ceil(axis.Max/step-1e-9)
 	axis.Min, axis.Max = first*step, last*step

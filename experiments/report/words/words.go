@@ -23,7 +23,7 @@ func Printable(text string) string {
 
 // Wrap breaks text into lines that measure says are no wider than limit: at spaces,
 // and within words that are wider by themselves, such as paths. A single character
-// may still be wider. There are no lines of an empty text.
+// may still be wider. An empty text has no lines.
 func Wrap(text string, limit int, measure func(string) int) []string {
 	var lines []string
 	for text != "" {
@@ -69,8 +69,8 @@ func Widths(widths []int, separator string) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(widths), "[]"), " ", separator)
 }
 
-// Percent writes a share with some decimals, and never as none or all where it is
-// only nearly so: "<0.1%", ">99.9%".
+// Percent writes a share with some decimals, and never as 0% or 100% where it is
+// only nearly that: "<0.1%", ">99.9%".
 func Percent(share float64, decimals int) string {
 	write := func(x float64) string { return strconv.FormatFloat(x, 'f', decimals, 64) }
 	least := math.Pow10(-decimals)
