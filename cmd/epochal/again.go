@@ -45,5 +45,5 @@ func commandLine(args ...string) string {
 	return words.Shell(append([]string{name}, args...)...)
 }
 
-// recordedCommand is how this program was called, but for where it is.
+// recordedCommand is how this program was called, without its path.
 func recordedCommand() string { return "epochal " + words.Shell(os.Args[1:]...) }

@@ -48,10 +48,10 @@ width at which one backend overtakes another.
 
 Every cell of this grid is measured once per round, in a process of its own, and
 the cells take turns. Numbers are medians of the rounds with 95% confidence
-intervals. A cell that crashes, hangs or answers nonsense becomes a row with the
-reason, and the others go on.
+intervals. A cell that crashes, hangs or returns nonsense becomes a row with the
+reason, and the others continue.
 
---peer measures the same work in Python, in turns with epochal:` + strings.Join(peers, ";") + `.
+--peer measures the same work in Python, alternating with epochal:` + strings.Join(peers, ";") + `.
 
 Exit code 1 means that a cell failed, or that a backend or a peer requested by
 name could not be measured. The results are printed all the same.`,
@@ -87,7 +87,7 @@ name could not be measured. The results are printed all the same.`,
 			}
 			results, err := bench.Run(c.Context(), o)
 			t.end()
-			// Whatever was measured is shown, also after Ctrl-C or a failure.
+			// Whatever was measured is shown, even after Ctrl-C or a failure.
 			complete := err == nil || errors.As(err, new(bench.Incomplete))
 			return errors.Join(err, out.write(results, complete))
 		},
@@ -100,21 +100,21 @@ name could not be measured. The results are printed all the same.`,
 		"`widths` of the hidden layers of a network, separated by commas; may be repeated (default 32,32 128,128 512,512 1024,1024)")
 	flags.IntSliceVar(&o.BatchSizes, "batch-size", o.BatchSizes, "`images` per SGD step, separated by commas")
 	flags.StringSliceVar(&steps, "steps-per-call", nil,
-		"SGD `steps` per call of the device, separated by commas; epoch for a whole epoch (default epoch,1)")
+		"SGD `steps` per device call, separated by commas; epoch for a whole epoch (default epoch,1)")
 	flags.StringSliceVar(&o.Feeds, "feed", nil,
 		"`where` the batches come from: resident (on the device) or host (each one copied) (default both on xla:cuda, else resident)")
 	flags.StringSliceVar(&o.Precisions, "precision", nil,
-		"`precision` of matrix products: float32, and on xla:cuda tf32 (default all there are)")
+		"`precision` of matrix products: float32, and on xla:cuda also tf32 (default all that the backend has)")
 	flags.IntVar(&o.Rounds, "rounds", o.Rounds, fmt.Sprintf("measurements of each cell; intervals need at least %d", bench.FewestRounds))
 	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "`seconds` of steady steps in each measurement")
-	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "`time` after which a process is considered hung and killed")
+	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "`time` after which a process counts as hung and is killed")
 	flags.BoolVar(&quick, "quick", false, "two networks and short windows: about a minute and a quarter on 2 cores")
 	flags.StringArrayVar(&o.Peers, "peer", nil, "`peer` to compare with: "+strings.Join(bench.PeerNames(), ", ")+"; may be repeated")
 	flags.StringVar(&o.Python, "python", o.Python, "Python `interpreter` that runs the peers")
 	flags.BoolVar(&requirements, "peer-requirements", false, "print the peers' packages as a requirements file for pip, and exit")
 	flags.StringVar(&out.format, "format", out.format, "`format` of the results: table, json, or gobench for benchstat")
-	flags.StringVar(&out.figure, "figure", "", "draw images/s over the width to `file`, .svg or .png")
-	flags.StringVar(&out.json, "json", "", "write the results to `file` as JSON as well")
+	flags.StringVar(&out.figure, "figure", "", "plot images/s against width in `file`, .svg or .png")
+	flags.StringVar(&out.json, "json", "", "also write the results to `file` as JSON")
 	for flag, values := range map[string][]string{
 		"backend": {backend.XLACPU, backend.XLACUDA, backend.Go}, "peer": bench.PeerNames(), "format": {"table", "json", "gobench"},
 	} {
@@ -123,7 +123,7 @@ name could not be measured. The results are printed all the same.`,
 	return command
 }
 
-// readGrid reads the flags that are no lists of numbers or words, where they were given.
+// readGrid reads the flags that pflag cannot parse by itself, if they were given.
 func readGrid(o *bench.Options, networks, steps []string) (problems experiments.Problems) {
 	if networks != nil {
 		o.LayerSizes = nil
@@ -162,7 +162,7 @@ func newBenchChild(t *terminal) *cobra.Command {
 			}
 			go func() {
 				// The parent holds the other end open. Once it is gone, nobody waits
-				// for the answer, and a call of the device cannot be cancelled.
+				// for the answer, and a device call cannot be cancelled.
 				_, _ = io.Copy(io.Discard, in)
 				os.Exit(exitInterrupted)
 			}()
@@ -171,7 +171,7 @@ func newBenchChild(t *terminal) *cobra.Command {
 	}
 }
 
-// benchOutput is what becomes of the results.
+// benchOutput says where the results go.
 type benchOutput struct {
 	*terminal
 	format, figure, json string
@@ -198,15 +198,15 @@ func (o *benchOutput) check() experiments.Problems {
 	return problems
 }
 
-// write prints the results and writes the files. complete tells whether the
-// benchmark ran to its end; if not, no file that is there already is replaced.
+// write prints the results and writes the files. complete reports whether
+// the benchmark ran to completion; if not, no existing file is replaced.
 func (o *benchOutput) write(r bench.Results, complete bool) error {
 	write := func(file string, report func(io.Writer) error) error {
 		if file == "" {
 			return nil
 		}
 		if _, err := os.Lstat(file); err == nil && !complete {
-			o.note("%s is left as it was: the benchmark did not run to its end", file)
+			o.note("%s is left as it was: the benchmark did not run to completion", file)
 			return nil
 		}
 		var content bytes.Buffer
@@ -218,12 +218,12 @@ func (o *benchOutput) write(r bench.Results, complete bool) error {
 	return errors.Join(benchFormats[o.format](o.out, r),
 		write(o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }),
 		write(o.figure, func(w io.Writer) error {
-			format, _ := figures.FormatOf(o.figure) // check has seen to it
+			format, _ := figures.FormatOf(o.figure) // checked already
 			return report.BenchFigure(w, format, r)
 		}))
 }
 
-// progressInterval is how often a benchmark tells in a pipe how far it is.
+// progressInterval is how often a benchmark reports its progress in a pipe.
 const progressInterval = 30 * time.Second
 
 // benchPrinter prints the progress of a benchmark.

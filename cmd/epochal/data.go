@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxBatch is how many images are drawn at most: more would be too small to be read.
+// maxBatch is how many images are drawn at most: more would be too small to read.
 const maxBatch = 256
 
 // newData is `epochal data`.
@@ -55,7 +55,7 @@ labels.`,
 	flags.StringVar(&name, "data", name, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
 	flags.StringVar(&image, "image", "", "also draw a random batch with its labels to this .png or .svg `file`")
 	flags.IntVar(&count, "batch-size", count, "`images` in the drawn batch")
-	flags.Uint64Var(&seed, "seed", seed, "`number` that decides which images are in it")
+	flags.Uint64Var(&seed, "seed", seed, "`number` that decides which images are drawn")
 	return command
 }
 
@@ -77,7 +77,7 @@ func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, 
 	return nil
 }
 
-// describe prints what there is to know of d.
+// describe prints what there is to know about d.
 func describe(t *terminal, d *dataset.Dataset) error {
 	t.printf("%s: %d training and %d test images of %dx%d pixels, %d classes\n",
 		d.Name, d.Train.Len(), d.Test.Len(), d.Train.Rows, d.Train.Columns, d.Classes)

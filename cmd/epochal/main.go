@@ -1,8 +1,8 @@
-// Command epochal trains fully connected image classifiers, a whole run of SGD
-// steps per call of XLA, and repeats a blog post's PyTorch experiments.
+// Command epochal trains fully connected image classifiers, with many SGD steps
+// per call of XLA, and repeats a blog post's PyTorch experiments.
 //
 // One file holds one subcommand: its flags, what it prints and nothing else. The
-// work is done by package experiments and its neighbours to the right.
+// work is done by package experiments and the packages below it.
 package main
 
 import (
@@ -34,8 +34,8 @@ const (
 )
 
 func main() {
-	// A file that reaches the limit of its size is an error of that write, not
-	// the end of the process.
+	// A file that reaches the size limit makes that write fail; it does not kill
+	// the process.
 	signal.Ignore(syscall.SIGXFSZ)
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -43,8 +43,8 @@ func main() {
 // run is the whole program: it parses args, does the work, prints errors and
 // returns the exit code.
 func run(args []string, stdout, stderr io.Writer) int {
-	// The first signal ends the run in good order; then the default is back, and
-	// the second one kills.
+	// The first signal ends the run gracefully; after that the default handling is
+	// restored, so that a second one kills.
 	t := newTerminal(stdout, stderr, os.Getenv("TERM"))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -55,7 +55,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		select {
 		case <-signals:
 			signal.Stop(signals)
-			t.note("stopping after the current call of the device; press Ctrl-C again to quit at once")
+			t.note("stopping after the current device call; press Ctrl-C again to quit immediately")
 			cancel()
 		case <-finished:
 		}
@@ -155,8 +155,8 @@ func exitCode(err error) int {
 	}
 }
 
-// printError prints an error: a line `epochal: what: why` for each part, and where
-// the error has one a line `hint: what to do`.
+// printError prints an error: a line `epochal: what: why` for each part, and a line
+// `hint: what to do` if the error has a hint.
 func printError(stderr io.Writer, err error) {
 	lines := slices.Collect(strings.SplitSeq(strings.TrimRight(flagNames(err), "\n"), "\n"))
 	for i, line := range lines {
@@ -180,14 +180,14 @@ func printHint(stderr io.Writer, err error) {
 	}
 }
 
-// How much of an error is shown, in lines and in characters of one.
+// How much of an error is shown, in lines and in characters per line.
 const (
 	maxErrorLines = 100
 	maxErrorLine  = 4000
 )
 
-// harmless is a line of an error as a terminal may be sent it: a file can have any
-// names in it, of any length and with a terminal's commands.
+// harmless is a line of an error made safe for a terminal: names in a file can have
+// any length and can contain terminal commands.
 func harmless(line string) string {
 	line = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && r != '\t' {

@@ -30,14 +30,14 @@ func newReproduce(t *terminal) *cobra.Command {
 		Short: "Run the post's experiments again and judge its claims",
 		Long: `Run experiments over several seeds and judge, claim by claim, whether the
 published result holds, with 95% intervals. Without arguments it runs all of
-the post's experiments, or with --experiment those of the given files.
+the post's experiments or, with --experiment, those in the given files.
 
-The results folder keeps every finished run and the runs that were under way at
-an interruption: the same command continues them, and answers at once when
-nothing is left to run. results.json, results.md, report.html and figures/ are
-written there as well.
+The results folder keeps every run, finished or interrupted: the same command
+continues the interrupted ones, and returns immediately when nothing is left to
+run. results.json, results.md, report.html and figures/ are written there as
+well.
 
-Exit code 3 means that a claim which was expected to hold does not.`,
+Exit code 3 means that a claim that was expected to hold does not.`,
 		Example: `  epochal reproduce attempt-1 best
   epochal reproduce --quick
   epochal reproduce --experiment mine.yaml --seeds 3`,
@@ -166,7 +166,7 @@ func outcome(r record.Record) string {
 	return fmt.Sprintf("train %.2f%%, test %.2f%%", 100*last.TrainAccuracy, 100*last.TestAccuracy)
 }
 
-// printVerdicts prints what became of the claims, and a table of all experiments.
+// printVerdicts prints the verdicts on the claims, and a table of all experiments.
 func printVerdicts(t *terminal, r published.Results, folder string) error {
 	if r.Quick {
 		t.printf("smoke test: one seed, %d epochs, no claims judged\n\n", published.QuickEpochs)

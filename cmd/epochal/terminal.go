@@ -41,10 +41,10 @@ func newTerminal(stdout, stderr io.Writer, kind string) *terminal {
 	return &terminal{out: stdout, err: stderr, redraws: columns(stderr) > 0 && kind != "" && kind != "dumb"}
 }
 
-// redraw is how long a live line stands at least.
+// redraw is the least time between two drawings of the live line.
 const redraw = 100 * time.Millisecond
 
-// columns is the width of the terminal w in characters, 0 if w is no terminal.
+// columns is the width of the terminal w in characters, 0 if w is not a terminal.
 func columns(w io.Writer) int {
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
@@ -56,8 +56,8 @@ func columns(w io.Writer) int {
 	return 80
 }
 
-// printf prints a result. Its error is the first one of this and all earlier calls,
-// so that only the last of several needs to be looked at.
+// printf prints a result. It returns the first error of this and all earlier calls,
+// so that only the last of several calls needs to be checked.
 func (t *terminal) printf(format string, values ...any) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
@@ -123,8 +123,8 @@ func fold(line string, width int) string {
 	return folded + part
 }
 
-// progress draws the live line, the most important first: what does not fit the
-// width of the terminal is cut, because a line that wraps cannot be cleared. It
+// progress draws the live line, the most important part first: what does not fit
+// the width of the terminal is cut, because a line that wraps cannot be cleared. It
 // draws nothing in a pipe.
 func (t *terminal) progress(format string, values ...any) {
 	if !t.redraws {

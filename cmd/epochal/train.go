@@ -90,7 +90,7 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
 		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
 	flags.StringVar(&options.Keep, "keep", options.Keep,
-		"`which` checkpoint to keep: last, or also best, the epoch with the lowest validation loss (without a split, training loss)")
+		"`which` checkpoints to keep: last, or best, which also keeps the epoch with the lowest validation loss (without a split, training loss)")
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	command.MarkFlagDirname("resume")
@@ -124,8 +124,8 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 	return config, err
 }
 
-// resumeArguments are those that go on with a run: what its folder does not say
-// is given again.
+// resumeArguments are the arguments that continue a run: flags that its folder
+// does not record are repeated.
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
 	for _, name := range []string{"checkpoint-every", "keep", "require-accuracy"} {
@@ -153,7 +153,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall,
-		"SGD `steps` per call of the device; 0: as many as take about a quarter of a second; never changes results")
+		"SGD `steps` per device call; 0: as many as take about a quarter of a second; never changes results")
 }
 
 // layerSizes is the value of --layer-sizes.
@@ -189,7 +189,7 @@ type trainPrinter struct {
 	started time.Time
 	folder  string
 	total   int // images trained on in the whole run
-	first   int // of them those that were trained on before it was resumed
+	first   int // those of them that were trained on before the run was resumed
 }
 
 // observe prints one event.
