@@ -22,11 +22,11 @@
 //
 // # What it does not do
 //
-// It knows nothing of tensors, devices, flags or run folders. It downloads nothing,
-// writes nothing, and takes no time or randomness that was not passed in.
+// It knows nothing of tensors, devices, flags or run folders. It downloads
+// nothing, writes nothing, and takes no time or randomness that was not passed in.
 //
 // # Neighbours
 //
-// Of this project it imports only its own subpackage regular. Packages model, experiments and the
-// command import it.
+// Of this project it imports only its own subpackage regular. Packages model,
+// experiments and the command import it.
 package dataset

@@ -28,7 +28,7 @@ var partEndings = [parts][]string{
 	testLabels:  {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte"},
 }
 
-// Load reads the set in the four IDX files directly below fsys: the label files
+// Load reads the set in the four IDX files directly in fsys: the label files
 // and the headers of the image files. It then decodes the pixels on goroutines
 // of its own, which end with the files, even if nobody calls Wait.
 //

@@ -52,7 +52,7 @@ func TestBombs(t *testing.T) {
 		// The name of the packed file, in its header, without end.
 		{"an endless name", labels(append([]byte{0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 0xff}, bytes.Repeat([]byte("x"), 8<<20)...)), 1 << 20,
 			trainLabels + ": decompress: gzip: invalid header"},
-		// Members of nothing: a reader that goes on to the next one never ends soon.
+		// Empty members: a reader that continues with the next one does not end soon.
 		{"empty members", labels(bytes.Repeat(pack(nil), 100_000)), 1 << 20, trainLabels + ": header bytes: found 0, expected 8"},
 		// Deflate's empty blocks, each of 5 bytes.
 		{"empty blocks",

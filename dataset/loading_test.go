@@ -19,7 +19,7 @@ func (g gate) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// gated is a file system whose files of images deliver their header at once, and
+// gated is a file system whose image files deliver their header immediately, and
 // their pixels when the gate opens.
 func gated(files map[string][]byte, g gate) *paced {
 	return &paced{FS: folder(files), reader: func(name string, file io.Reader) io.Reader {

@@ -38,8 +38,8 @@ type RunStarted struct {
 	At           Position
 }
 
-// AlreadyEnded is the only event of a run that was to be resumed but had already
-// ended.
+// AlreadyEnded is the only event of a run that was to be resumed but had
+// already ended.
 type AlreadyEnded struct{ Result Result }
 
 // EpochStarted comes before the first step of an epoch, or before the first step

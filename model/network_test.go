@@ -223,7 +223,7 @@ func TestStepsPerCallNeverChangeTheResult(t *testing.T) {
 	})
 }
 
-// An epoch that goes on in its middle ends as one that was never left.
+// An epoch that continues from its middle ends as one that was never interrupted.
 func TestSeek(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		f := newFixture(t, b, relu(3, 5), 4, model.Unnormalized(), 22, 3)

@@ -9,7 +9,7 @@ import (
 	"epochal/experiments/bench"
 )
 
-// In a pipe a benchmark tells at every tick how far it is, and at none before it has begun.
+// In a pipe a benchmark reports its progress at every tick, and at none before it has begun.
 func TestBenchTellsHowFarItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var printed strings.Builder

@@ -31,7 +31,7 @@ func checkpoints(run string) string {
 }
 
 // A file that reaches the limit of its size ends the run with an error that says
-// what to do, and no stack trace; then it goes on as printed.
+// what to do, and no stack trace; then it continues as printed.
 func TestFileSizeLimit(t *testing.T) {
 	folder := diskFolder(t)
 	for _, c := range []struct {
@@ -66,7 +66,7 @@ func TestFileSizeLimit(t *testing.T) {
 	}
 }
 
-// A run folder that is removed while the run goes on ends it with an error; one
+// A run folder that is removed during the run ends it with an error; one
 // that is moved is written on.
 func TestRunFolderRemovedOrMoved(t *testing.T) {
 	folder := diskFolder(t)

@@ -121,7 +121,7 @@ func trainArguments(out string) []string {
 		"--epochs", "10", "--learning-rate", "0.05", "--out", out}
 }
 
-// A run that is interrupted again and again, and goes on each time with the
+// A run that is interrupted again and again, and continues each time with the
 // command that it printed, ends as one that was left alone.
 func TestInterruptedTrainGoesOnAsPrinted(t *testing.T) {
 	folder := dataFolder(t)
@@ -167,7 +167,7 @@ func TestInterruptedTrainGoesOnAsPrinted(t *testing.T) {
 	sameRun(t, filepath.Join(folder, out), filepath.Join(folder, "alone"))
 }
 
-// Ctrl-C ends a benchmark at once, with what was measured so far.
+// Ctrl-C ends a benchmark immediately, with what was measured so far.
 func TestInterruptedBenchExits130(t *testing.T) {
 	folder := t.TempDir()
 	p := prepare(t, folder, program(t), "bench", "--backend", "go", "--layer-sizes", "8",
@@ -189,7 +189,7 @@ func TestInterruptedBenchExits130(t *testing.T) {
 	}
 }
 
-// The second signal ends at once, and what was saved before stays.
+// The second signal ends the run immediately, and what was saved before stays.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	folder := dataFolder(t)
 	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
@@ -262,7 +262,7 @@ func TestFolderInUseNamesItsHolder(t *testing.T) {
 	third.code(t)
 }
 
-// An interrupted reproduction goes on as printed with the runs that were under way.
+// An interrupted reproduction continues as printed, with the runs that were under way.
 func TestInterruptedReproductionGoesOnAsPrinted(t *testing.T) {
 	folder := dataFolder(t)
 	if err := os.WriteFile(filepath.Join(folder, "mine.yaml"), []byte(`name: mine

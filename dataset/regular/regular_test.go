@@ -13,7 +13,7 @@ import (
 	"epochal/dataset/regular"
 )
 
-// Each of these would keep os.ReadFile for ever, or fail with less to go by.
+// Each of these would keep os.ReadFile forever, or fail with less to go by.
 func TestOpenRefusesWhatIsNoFile(t *testing.T) {
 	folder := t.TempDir()
 	pipe, socket, link := filepath.Join(folder, "pipe"), filepath.Join(folder, "socket"), filepath.Join(folder, "link")

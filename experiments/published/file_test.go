@@ -264,7 +264,7 @@ func laughs(levels int) string {
 }
 
 // What a file takes to be read, in time and in memory, is bounded by its length,
-// which is bounded as well, and by the number of its words and signs: goccy/go-yaml
+// which is bounded as well, and by the number of its tokens: goccy/go-yaml
 // takes time that grows with the square of the depth.
 func TestHostileFilesTakeLittle(t *testing.T) {
 	longest := func(part string) string { return strings.Repeat(part, published.MaxFileBytes/len(part)) }

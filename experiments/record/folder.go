@@ -212,7 +212,7 @@ func (r *Run) writeJSON(name string, value any) error {
 	return r.write(name, append(text, '\n'))
 }
 
-// sync makes sure that the names in a subfolder are on the disk.
+// sync makes sure that the names in a folder, "." for the run's own, are on the disk.
 func (r *Run) sync(name string) error {
 	folder, err := r.root.Open(name)
 	if err != nil {

@@ -114,7 +114,7 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
-// What is no file is refused at once. Package regular tests all that it may be.
+// What is not a file is refused immediately. Package regular tests all that it may be.
 func TestPipesAreRefused(t *testing.T) {
 	for _, name := range []string{record.ConfigFile, record.EnvironmentFile, record.MetricsFile, record.EvaluationFile} {
 		folder := t.TempDir()

@@ -75,8 +75,8 @@ func (t *benchText) heading(text string) {
 	t.paragraph(0, text)
 }
 
-// broken is a text in lines that are less characters narrower than the width, but at
-// least a third of the width.
+// broken is a text in lines as wide as the terminal minus less characters, but at least
+// a third of the terminal.
 func (t *benchText) broken(text string, less int) []string {
 	if t.width == 0 || text == "" {
 		return []string{words.Printable(text)}

@@ -124,7 +124,7 @@ func (w *work) job(ctx context.Context, device *train.Device) error {
 	return nil
 }
 
-// one runs one run to its end, which may be its divergence.
+// one runs one run until it ends or diverges.
 func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 	folder := w.store.unfinished(t)
 	_, err := os.Lstat(folder)

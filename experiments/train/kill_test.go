@@ -28,7 +28,7 @@ const childRun = "EPOCHAL_TEST_CHILD_RUN"
 // begun is what a child prints when the first epoch begins.
 const begun = "begun"
 
-// watched is the output of a child, and tells when it has begun.
+// watched is the output of a child, and says when it has begun.
 type watched struct {
 	buffer bytes.Buffer
 	begun  func()

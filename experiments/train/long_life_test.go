@@ -42,7 +42,7 @@ var mostMore = map[string]int64{
 const resident = "resident memory"
 
 // used is what the process holds, memory in bytes and once collected; 0 of what the
-// system does not tell.
+// system does not say.
 func used() map[string]int64 {
 	debug.FreeOSMemory()
 	debug.FreeOSMemory() // what the first one finalized
@@ -131,7 +131,7 @@ func TestAThousandEpochsHoldTheirMemory(t *testing.T) {
 		}
 		before := runtime.NumGoroutine()
 		memory := usage{from: c.Epochs / 5, to: c.Epochs}
-		// Not by mustTrain, which keeps what it is told.
+		// Not by mustTrain, which keeps every event.
 		_, err := train.Run(context.Background(), c, train.Options{
 			Folder: filepath.Join(t.TempDir(), "run"),
 			Observer: func(e experiments.Event) {
@@ -200,7 +200,7 @@ func TestTwoHundredRunsOnADeviceHoldTheirMemory(t *testing.T) {
 // Runs that each open the backend and close it. XLA's compiler and its client go
 // with the run, but the C library keeps memory for later: of 200 runs the first 20
 // left 40 to 90 MB, the last 80 less than 20 kB a run. So of the few runs that there
-// are on XLA, where each costs a quarter of a second, resident memory tells nothing;
+// are on XLA, where each costs a quarter of a second, resident memory shows nothing;
 // a device that is not closed leaves its buffers and its threads as well.
 func TestRunsWithDevicesOfTheirOwnHoldTheirMemory(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, name string) {

@@ -2,6 +2,6 @@
 
 package train_test
 
-// raceDetector tells that the race detector is on, whose own memory grows with
+// raceDetector says that the race detector is on, whose own memory grows with
 // whatever the program does, and with which pure Go is ten times slower.
 const raceDetector = true

@@ -246,7 +246,7 @@ func TestResumeWithoutCheckpoints(t *testing.T) {
 			t.Errorf("found error %v, expected %s", err, want)
 		}
 	}
-	// Killed before the first checkpoint, a run starts again.
+	// Killed before the first checkpoint, a run starts over.
 	again := mustTrain(t, c, train.Options{Folder: unsaved, Resume: true})
 	if len(again.warnings) != 1 || again.warnings[0] != unsaved+" has no checkpoint: the run starts from the beginning" {
 		t.Errorf("found the warnings %q", again.warnings)

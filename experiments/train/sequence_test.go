@@ -60,7 +60,7 @@ func sequences() map[string]experiments.Config {
 }
 
 // sequenceData is a folder with a dataset of 5x4 pixels and 4 classes, made of
-// whole numbers alone so that it is the same everywhere and for ever. With shift
+// whole numbers alone so that it is the same everywhere and forever. With shift
 // its training images are each one place further on.
 func sequenceData(t *testing.T, shift int) string {
 	t.Helper()

@@ -83,7 +83,7 @@ func small(t *testing.T, backend string) experiments.Config {
 // fixedNow is a clock that stands still, so that measured seconds are the same.
 func fixedNow() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
-// outcome is what a run told.
+// outcome is what a run reported.
 type outcome struct {
 	result   experiments.Result
 	err      error

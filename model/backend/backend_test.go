@@ -103,7 +103,7 @@ func TestOpenInstalls(t *testing.T) {
 	if calls != 2 {
 		t.Errorf("%d installations, want 2", calls)
 	}
-	// Cancelled while installing, auto does not go on with pure Go.
+	// Cancelled while installing, auto does not continue with pure Go.
 	ctx, cancel := context.WithCancel(context.Background())
 	b, _, err = Open(ctx, Auto, Options{Install: func(context.Context) (string, error) {
 		cancel()

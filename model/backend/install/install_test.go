@@ -94,7 +94,7 @@ func TestSecondPin(t *testing.T) {
 		t.Errorf("%d downloads, want 1", got)
 	}
 
-	// Without either, the error tells of both.
+	// Without either, the error names both.
 	_, folder := newHome(t)
 	s.handle("/second.whl", http.NotFound)
 	_, err := Installer{}.PinnedCPU(context.Background())
