@@ -11,19 +11,21 @@ import (
 	"epochal/model/backend/install"
 )
 
-// Device is an open backend and what one run can take over from the one before: the
-// compiled network and the resident images. It serves one run at a time, whose config
-// names the backend and the tf32 that it was opened with.
+// Device is an open backend and what runs can take over from those before them: compiled
+// networks and the resident images. It serves one run at a time, whose config names the
+// backend and the tf32 that it was opened with.
 type Device struct {
-	backend *backend.Backend
-
-	network    *model.Network // compiled, nil before the first run
-	networkKey string         // all that it depends on
+	backend  *backend.Backend
+	networks map[string]*model.Network // compiled, by all that they depend on
 
 	images        *model.Images // resident, nil before the first run
 	imagesKey     string        // all that they depend on
 	normalization model.Normalization
 }
+
+// maxNetworks is how many compiled networks a device keeps. Compiling one again and
+// again would not only take time: the C library does not give back all of its memory.
+const maxNetworks = 16
 
 // DeviceOptions say how a device is opened.
 type DeviceOptions struct {
@@ -41,7 +43,7 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 	if err != nil {
 		return nil, warnings, err
 	}
-	return &Device{backend: opened}, warnings, nil
+	return &Device{backend: opened, networks: map[string]*model.Network{}}, warnings, nil
 }
 
 // Info describes the backend.
@@ -49,28 +51,34 @@ func (d *Device) Info() backend.Info { return d.backend.Info }
 
 // Close frees everything on the device and closes it.
 func (d *Device) Close() {
-	if d.network != nil {
-		d.network.Close()
-	}
+	d.forgetNetworks()
 	if d.images != nil {
 		d.images.Close()
 	}
 	d.backend.Close()
 }
 
+func (d *Device) forgetNetworks() {
+	for _, network := range d.networks {
+		network.Close()
+	}
+	clear(d.networks)
+}
+
 // compile returns a compiled network; the weights it has may be another run's.
 func (d *Device) compile(p model.Program, counts []int) (*model.Network, error) {
 	key := fmt.Sprint(p.Architecture, p.BatchSize, p.SingleSteps, counts) // the printed architecture says all of it
-	if d.network != nil && d.networkKey == key {
-		return d.network, nil
+	if network, ok := d.networks[key]; ok {
+		return network, nil
 	}
-	if d.network != nil {
-		d.network.Close()
+	if len(d.networks) == maxNetworks {
+		d.forgetNetworks()
 	}
-	var err error
-	d.network, err = model.Compile(d.backend, p, counts...)
-	d.networkKey = key
-	return d.network, err
+	network, err := model.Compile(d.backend, p, counts...)
+	if err == nil {
+		d.networks[key] = network
+	}
+	return network, err
 }
 
 // upload returns data's sets on the device, split and normalized as c says.
