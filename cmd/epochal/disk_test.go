@@ -155,7 +155,7 @@ EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
 		"\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
 		"no space left on device\nhint: free some space on its file system, then continue with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
-		"epochal: out: m: cannot create a file there: read-only file system\nread-only 1\n",
+		"epochal: out: m: cannot create a folder there: read-only file system\nread-only 1\n",
 		"epochal: m/r is already complete: 60 epochs, ", "\nended 0\n",
 		"epochal: resume: open m/r/.lock: read-only file system\nmore 1\n",
 	} {

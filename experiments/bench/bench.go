@@ -126,7 +126,7 @@ func (r *benchmark) run(ctx context.Context) error {
 			return fmt.Errorf("peers: %w", err)
 		}
 		defer os.RemoveAll(folder)
-		if err := r.addPeers(ctx, folder); err != nil {
+		if err := r.addPeers(ctx, folder, backends); err != nil {
 			return err
 		}
 	}

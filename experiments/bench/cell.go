@@ -225,6 +225,10 @@ func (r *cellRun) wholeEpoch(ctx context.Context) error {
 		}
 	}
 	training := time.Since(begun).Seconds()
+	if r.epoch != nil {
+		r.epoch.Close() // its order is not to count in the memory of what follows
+		r.epoch = nil
+	}
 	r.m.Epoch = begun.Sub(start).Seconds() + training*float64(r.steps)/float64(r.m.EpochSteps)
 	return nil
 }
@@ -349,7 +353,7 @@ func (r *cellRun) begin() (err error) {
 
 // train runs the next steps of the epoch, as many as there are.
 func (r *cellRun) train(ctx context.Context, steps int, rate float64) (losses []float32, err error) {
-	if r.epoch != nil {
+	if r.hostFed == nil {
 		losses, err = r.epoch.Train(ctx, steps, rate)
 		r.next += len(losses)
 		return losses, err

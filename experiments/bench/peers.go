@@ -79,8 +79,9 @@ func (o Options) peerBackend() string {
 }
 
 // addPeers adds a result and a job for every peer, network and batch size, or only
-// a result that says what is missing. Their files are put into folder.
-func (r *benchmark) addPeers(ctx context.Context, folder string) error {
+// a result that says what is missing. Their files are put into folder; available are
+// the backends that are measured.
+func (r *benchmark) addPeers(ctx context.Context, folder string, available []string) error {
 	if err := errors.Join(
 		os.CopyFS(filepath.Join(folder, "mnist"), dataset.MNISTFiles()),
 		os.CopyFS(folder, peerFiles),
@@ -96,6 +97,9 @@ func (r *benchmark) addPeers(ctx context.Context, folder string) error {
 		versions, err := r.versions(ctx, folder, peer)
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if ours := r.peerBackend(); err == nil && !slices.Contains(available, ours) && !ready(ours) {
+			err = fmt.Errorf("%s, which it is compared with, is not available", ours)
 		}
 		failure := ""
 		if err != nil {
@@ -121,6 +125,13 @@ func (r *benchmark) addPeers(ctx context.Context, folder string) error {
 		}
 	}
 	return nil
+}
+
+// ready reports whether a backend that is not measured itself is installed.
+func ready(name string) bool {
+	return slices.ContainsFunc(backend.List(), func(s backend.Status) bool {
+		return s.Name == name && s.State == backend.StateReady
+	})
 }
 
 // python is the command that runs a peer's program on the device of the comparison.
@@ -273,20 +284,22 @@ func (r *benchmark) trainPeer(ctx context.Context, folder string, peer Peer, res
 type epochTimes struct {
 	Train    float64 `json:"train_seconds"`
 	Evaluate float64 `json:"eval_seconds"` // both sets
+	Event    string  `json:"event"`        // "step" where the line is of a step, as only epochal writes
 }
 
-// parseEpochs reads the times of a training's epochs from its lines of JSON. Those
-// of epochal's steps have none.
+// parseEpochs reads the times of a training's epochs from its lines of JSON.
 func parseEpochs(output []byte, epochs int) ([]epochTimes, error) {
 	var times []epochTimes
 	for line := range bytes.Lines(output) {
 		var epoch epochTimes
-		if err := json.Unmarshal(line, &epoch); err != nil {
+		err := json.Unmarshal(line, &epoch)
+		if epoch.Event == "step" {
+			continue
+		}
+		if err != nil || epoch.Train <= 0 {
 			return nil, fmt.Errorf("returned %s, expected one line of JSON per epoch", excerpt(line))
 		}
-		if epoch.Train > 0 {
-			times = append(times, epoch)
-		}
+		times = append(times, epoch)
 	}
 	if len(times) != epochs {
 		return nil, fmt.Errorf("returned results for %d epochs, expected %d", len(times), epochs)

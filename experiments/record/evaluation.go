@@ -2,6 +2,7 @@ package record
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -40,7 +41,7 @@ func NewTestEvaluation(e model.Evaluation) TestEvaluation {
 	return test
 }
 
-// check reports a matrix or mistakes that cannot be indexed by.
+// check reports a matrix or mistakes that no test set gives.
 func (e TestEvaluation) check() error {
 	classes, images := len(e.Confusion), 0
 	if classes < 2 || classes > dataset.MaxClasses {
@@ -57,9 +58,14 @@ func (e TestEvaluation) check() error {
 			images += count
 		}
 	}
+	if images == 0 {
+		return errors.New("confusion: found no images, expected at least 1")
+	}
+	class := func(found int) bool { return found >= 0 && found < classes }
 	for i, m := range e.Mistakes {
-		if m.Image < 0 || m.Image >= images {
-			return fmt.Errorf("mistakes: found image %d at position %d, expected one of the %d of the confusion matrix", m.Image, i, images)
+		if m.Image < 0 || m.Image >= images || !class(m.Label) || !class(m.Predicted) || m.Confidence < 0 || m.Confidence > 1 {
+			return fmt.Errorf("mistakes: found %+v at position %d, expected one of %d images, two of %d classes and a confidence from 0 to 1",
+				m, i, images, classes)
 		}
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"syscall"
 
+	"epochal/dataset/regular"
 	"epochal/model"
 
 	"github.com/google/renameio/v2"
@@ -93,6 +94,7 @@ func (r *Run) checkPlace() error {
 	if err == nil && !info.IsDir() {
 		return fmt.Errorf("out: %s: found that %s is a file, expected a folder", path, place)
 	}
+	r.place = place
 	probe := ""
 	if err == nil {
 		probe, err = os.MkdirTemp(place, ".epochal-probe-*") // permission bits do not reveal read-only file systems
@@ -101,7 +103,7 @@ func (r *Run) checkPlace() error {
 		err = os.Remove(probe)
 	}
 	if err != nil {
-		return fmt.Errorf("out: %s: cannot create a file there: %w", place, errors.Unwrap(err))
+		return fmt.Errorf("out: %s: cannot create a folder there: %w", place, errors.Unwrap(err))
 	}
 	var system unix.Statfs_t
 	silent := unix.Statfs(place, &system) != nil || system.Blocks == 0 // some file systems do not say
@@ -128,6 +130,10 @@ func (r *Run) make(path string, e Environment) error {
 	err := os.MkdirAll(path, 0o755)
 	if err == nil {
 		err = r.hold(path)
+	} else {
+		for made := filepath.Clean(path); made != r.place && made != filepath.Dir(made); made = filepath.Dir(made) {
+			unix.Rmdir(made) // which leaves alone what holds something or is no folder
+		}
 	}
 	if err == nil {
 		err = r.fill(e)
@@ -143,12 +149,15 @@ func (r *Run) make(path string, e Environment) error {
 	return fmt.Errorf("out: %s: %w", path, err)
 }
 
+// errTaken is the error of a folder that another run made in the meantime.
+var errTaken = errors.New("another run is already recorded there")
+
 // fill writes the first files of a new run. metrics.jsonl comes last: a folder that
 // has it is a run's, and one that does not, because the process failed or was killed,
 // is free for the next run.
 func (r *Run) fill(e Environment) (err error) {
 	if _, err := r.root.Lstat(MetricsFile); err == nil {
-		return fmt.Errorf("another run is recorded there: %w", fs.ErrExist)
+		return errTaken
 	}
 	if err := errors.Join(r.sweep(), r.writeJSON(ConfigFile, r.config), r.writeJSON(EnvironmentFile, e)); err != nil {
 		return err
@@ -188,10 +197,22 @@ func (r *Run) append(line any) error {
 	return r.failed(err)
 }
 
-// openFile opens a file of the folder for reading. It never waits, as opening a
-// pipe would.
+// openFile opens a regular file of the folder for reading. It never waits, as opening
+// a pipe would.
 func (r *Run) openFile(name string) (*os.File, error) {
-	return r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, err := r.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil {
+		err = regular.Check(name, info)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }
 
 // write writes one file of the folder whole or not at all, and has it on the disk

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -24,6 +25,9 @@ const (
 	MaxJSON        = 2 << 20
 	MaxMetricsLine = 4 << 10 // the line break included
 )
+
+// maxSeconds is longer than any epoch, and short enough that those of a million can be added.
+const maxSeconds = 1e10
 
 // Record is what a run folder says about a run that ended.
 type Record struct {
@@ -131,6 +135,9 @@ func (r *Run) readEpochs(size int) ([]experiments.EpochMetrics, error) {
 	if err = record.readMetrics(limited, MetricsFile); err == nil && limited.N > 0 {
 		err = fmt.Errorf("%s: found %d bytes, expected at least the %d that belong to the checkpoint", MetricsFile, int64(size)-limited.N, size)
 	}
+	if err == nil && record.Diverged != nil {
+		err = fmt.Errorf("%s: %w", MetricsFile, *record.Diverged)
+	}
 	return record.Epochs, err
 }
 
@@ -169,6 +176,9 @@ func (r *Record) readLine(line []byte) error {
 		if err := json.Unmarshal(line, &epoch); err != nil {
 			return err
 		}
+		if err := checkEpoch(epoch); err != nil {
+			return err
+		}
 		found, r.Epochs = epoch.Epoch, append(r.Epochs, epoch)
 		r.Seconds += epoch.TrainSeconds + epoch.EvalSeconds
 	case bytes.HasPrefix(line, []byte(`{"event":"diverged"`)):
@@ -177,8 +187,8 @@ func (r *Record) readLine(line []byte) error {
 			return err
 		}
 		loss, err := strconv.ParseFloat(diverged.Loss, 64)
-		if err != nil {
-			return err
+		if err != nil || experiments.IsFinite(loss) {
+			return fmt.Errorf("loss: found %q, expected NaN or an infinite one", diverged.Loss)
 		}
 		found, r.Diverged = diverged.Epoch, &experiments.Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
 	default:
@@ -186,6 +196,29 @@ func (r *Record) readLine(line []byte) error {
 	}
 	if found != expected || found > r.Config.Epochs {
 		return fmt.Errorf("found epoch %d, expected %d, and at most %d as the config says", found, expected, r.Config.Epochs)
+	}
+	return nil
+}
+
+// checkEpoch reports a number that no epoch can have.
+func checkEpoch(m experiments.EpochMetrics) error {
+	for _, value := range []struct {
+		name  string
+		found *float64
+		most  float64
+	}{
+		{"train_loss", &m.TrainLoss, math.MaxFloat32},
+		{"validation_loss", m.ValidationLoss, math.MaxFloat32},
+		{"test_loss", &m.TestLoss, math.MaxFloat32},
+		{"train_accuracy", &m.TrainAccuracy, 1},
+		{"validation_accuracy", m.ValidationAccuracy, 1},
+		{"test_accuracy", &m.TestAccuracy, 1},
+		{"train_seconds", &m.TrainSeconds, maxSeconds},
+		{"eval_seconds", &m.EvalSeconds, maxSeconds},
+	} {
+		if value.found != nil && (*value.found < 0 || *value.found > value.most) {
+			return fmt.Errorf("%s: found %v, expected 0 to %v", value.name, *value.found, value.most)
+		}
 	}
 	return nil
 }

@@ -84,9 +84,9 @@ func formatJSON(field reflect.Value) string {
 
 // Restore finds out where the run stands, and returns the weights that it has
 // there: those of the newest checkpoint that can be used, or the initial ones.
-// Without any checkpoint the run is new, or was killed before the first, and begins.
-// It reports why the folder could not be made or written, before much time is spent.
-func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights) (model.Weights, error) {
+// steps is the number of steps of an epoch. Without any checkpoint the run is new, or
+// was killed before the first, and begins. It reports why the folder could not be made or written, before much time is spent.
+func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, steps int) (model.Weights, error) {
 	r.parameters = parameters
 	if err := r.checkPlace(); err != nil {
 		return nil, err
@@ -103,7 +103,7 @@ func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights) (
 		if refused != nil {
 			r.options.Warn(fmt.Sprintf("%v; using the checkpoint before it", refused))
 		}
-		weights, err := r.take(at)
+		weights, err := r.take(at, steps)
 		if err == nil {
 			r.refused = found[:i]
 			return weights, r.checkEpochs()
@@ -121,13 +121,14 @@ func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights) (
 }
 
 // take takes one checkpoint if it can be used.
-func (r *Run) take(at experiments.Position) (model.Weights, error) {
+func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	c, weights, err := r.readCheckpoint(checkpointFile(at))
 	if err != nil {
 		return nil, err
 	}
-	if c.Position != at {
-		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected the position in its name", checkpointFile(at), c.Step, c.Epoch)
+	if c.Position != at || c.Step > steps {
+		return nil, fmt.Errorf("%s: found step %d of epoch %d, expected the position in its name and at most %d steps",
+			checkpointFile(at), c.Step, c.Epoch, steps)
 	}
 	epochs, err := r.readEpochs(c.metricsBytes)
 	if err == nil && len(epochs) != c.Epoch-1 {

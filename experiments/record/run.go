@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -56,6 +55,7 @@ type Run struct {
 	refused     []experiments.Position // checkpoints newer than the one that is used
 
 	bestLoss float64
+	place    string // the nearest folder above a new run folder that there is
 
 	// Everything in the folder is reached through root, not through its path: a
 	// folder that is moved while the run continues is still written to, and one that
@@ -81,18 +81,25 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 // Open takes the folder of a run that stopped, and continues it as c says: all but
 // its epochs, backend, tf32 and steps per call must be as recorded, else the error is
 // [experiments.Problems]. A folder from which no run can continue is
-// [CannotResume], one that is in use is [Busy]. Nothing is written before Begin.
+// [CannotResume], one that is in use is [Busy]. No file but the lock's is written before
+// Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
 	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, Saved: beginning, config: c, options: o}
-	// Without the lock, so that a finished run is left as it is.
-	if err := r.inspect(); err != nil || r.Ended != nil {
+	// Once without the lock, so that a finished run is left as it is, and once with
+	// it, in case another process continued the run in the meantime.
+	err := r.inspect()
+	if err != nil || r.Ended != nil {
 		return r, err
 	}
-	if err := r.hold(o.Folder); err != nil {
-		r.Close()
-		return nil, fmt.Errorf("resume: %w", err)
+	if err = r.hold(o.Folder); err != nil {
+		err = fmt.Errorf("resume: %w", err)
+	} else {
+		err = r.inspect()
 	}
-	return r, nil
+	if err != nil {
+		r.Close()
+	}
+	return r, err
 }
 
 // Locate is where a file or folder that the config names is: a relative path
@@ -128,7 +135,7 @@ func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) e
 	}
 	name := filepath.Join(r.options.Parent, r.options.Now().Format("2006-01-02_15-04-05"))
 	err = r.make(name, e)
-	for i := 2; errors.Is(err, fs.ErrExist) || errors.As(err, new(Busy)); i++ {
+	for i := 2; errors.Is(err, errTaken) || errors.As(err, new(Busy)); i++ {
 		err = r.make(name+"-"+strconv.Itoa(i), e)
 	}
 	return err

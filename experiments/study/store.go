@@ -15,7 +15,6 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/record"
-	"epochal/model"
 )
 
 const (
@@ -143,11 +142,16 @@ func (s contents) of(c experiments.Config) (held content, err error) {
 		held.data = data.Files
 	}
 	if c.Init != "" {
-		text, err := regular.Read(c.Init, 8+model.MaxHeader+4*model.MaxParameters)
+		hash := sha256.New()
+		file, err := regular.Open(c.Init)
+		if err == nil {
+			_, err = io.Copy(hash, file)
+			file.Close()
+		}
 		if err != nil {
 			return held, fmt.Errorf("init: %w", err)
 		}
-		held.initSHA256 = fmt.Sprintf("%x", sha256.Sum256(text))
+		held.initSHA256 = fmt.Sprintf("%x", hash.Sum(nil))
 	}
 	s[key] = held
 	return held, nil

@@ -27,7 +27,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	weights, err = r.record.Restore(r.architecture.Parameters(), weights)
+	weights, err = r.record.Restore(r.architecture.Parameters(), weights, dataset.BatchCount(r.trainCount, r.config.BatchSize))
 	if err != nil {
 		return err
 	}

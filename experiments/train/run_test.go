@@ -195,7 +195,7 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 	small := small(t, backend.Go)
 	for _, test := range []struct{ out, data, init, want string }{
 		{folder, small.Data, "", "out: " + folder + ": found file in it, expected a new or an empty folder"},
-		{long, small.Data, "", "out: " + long + ": cannot create a file there: file name too long"},
+		{long, small.Data, "", "out: " + long + ": cannot create a folder there: file name too long"},
 		{new, "/nowhere", "", "data: stat /nowhere: no such file or directory"},
 		{new, file, "", "data: " + file + ": found a file, expected a folder with four IDX files"},
 		{new, small.Data, pipe, "init: " + pipe + ": found a pipe, expected a file"},
@@ -266,15 +266,31 @@ func TestTwoRunsNeverShareAFolder(t *testing.T) {
 	}
 }
 
-func TestCancelledBeforeTheFirstEpochLeavesNoFolder(t *testing.T) {
+func TestNoFolderIsLeft(t *testing.T) {
+	parent, c := t.TempDir(), small(t, backend.Go)
+	err := attempt(c, train.Options{Folder: filepath.Join(parent, "a", "b", strings.Repeat("x", 300))}).err
+	if err == nil || !strings.Contains(err.Error(), "file name too long") {
+		t.Errorf("found error %v", err)
+	}
+	// Cancelled before the first epoch.
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	out := filepath.Join(t.TempDir(), "run")
-	if err := attemptUntil(ctx, small(t, backend.Go), train.Options{Folder: out}).err; !errors.Is(err, context.Canceled) {
+	if err := attemptUntil(ctx, c, train.Options{Folder: filepath.Join(parent, "run")}).err; !errors.Is(err, context.Canceled) {
 		t.Errorf("found error %v, expected %v", err, context.Canceled)
 	}
-	if _, err := os.Stat(out); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("found a folder left behind (%v)", err)
+	if entries, err := os.ReadDir(parent); err != nil || len(entries) != 0 {
+		t.Errorf("found %v left behind (%v)", entries, err)
+	}
+	// A link to a disk that is not there is neither followed for ever nor removed.
+	link := filepath.Join(parent, "runs")
+	if err := os.Symlink("nowhere", link); err != nil {
+		t.Fatal(err)
+	}
+	if err := attempt(c, train.Options{Parent: link}).err; err == nil || !strings.Contains(err.Error(), "file exists") {
+		t.Errorf("found error %v", err)
+	}
+	if _, err := os.Lstat(link); err != nil {
+		t.Error(err)
 	}
 }
 
