@@ -184,7 +184,7 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 		t.table("  ", 2, rows...)
 		t.printf("\n")
 	}
-	rows := [][]string{{"EXPERIMENT", "TRAIN", "TEST", "N", "SECONDS PER RUN"}}
+	rows := [][]string{{"EXPERIMENT", "TRAIN", "TEST", "N", "SECONDS"}}
 	for _, e := range r.Experiments {
 		if e.Kept {
 			continue
