@@ -10,25 +10,30 @@ const xlaFlags = "XLA_FLAGS"
 
 // flagsOf are the flags of XLA that are set for a plugin, by the plugin's SHA-256:
 // a plugin aborts the process if it does not know a flag.
-var flagsOf = map[string]string{
-	// lammps-jax-pjrt-cpu 0.11.2, the first that package install pins. The flag removes two
-	// copies of weight matrices from each training step: 6% of an epoch at 512,512.
-	"ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2": "--xla_cpu_copy_insertion_use_region_analysis=true",
+var flagsOf = map[string][]string{
+	// lammps-jax-pjrt-cpu 0.11.2, the first that package install pins.
+	"ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2": {
+		// Removes two copies of weight matrices from each training step: 6% of an epoch at 512,512.
+		"--xla_cpu_copy_insertion_use_region_analysis=true",
+		// Fused loops from XLA's older emitters have the same bits, and take LLVM a third less
+		// time and 60 MB less memory to compile.
+		"--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters",
+	},
 }
 
 // composeFlags returns what XLA_FLAGS must hold for the plugin with this SHA-256,
-// given the user's own value, which wins.
+// given the user's own value, whose flags win.
 func composeFlags(user, sha256 string) string {
-	flag := flagsOf[sha256]
-	name, _, _ := strings.Cut(flag, "=")
-	switch trimmed := strings.TrimSpace(user); {
-	case trimmed == "":
-		return flag
-	case flag == "" || strings.Contains(user, name) || trimmed[0] != '-':
-		// XLA reads a value without a leading dash as the name of a file of flags.
-		return user
+	flags := strings.TrimSpace(user)
+	if flags != "" && flags[0] != '-' {
+		return user // XLA reads a value without a leading dash as the name of a file of flags
 	}
-	return user + " " + flag
+	for _, flag := range flagsOf[sha256] {
+		if name, _, _ := strings.Cut(flag, "="); !strings.Contains(user, name) {
+			flags = strings.TrimSpace(flags + " " + flag)
+		}
+	}
+	return flags
 }
 
 // withFlags calls open with XLA_FLAGS set for the plugin with this SHA-256 and

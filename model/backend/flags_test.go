@@ -7,7 +7,9 @@ import (
 )
 
 func TestWithFlags(t *testing.T) {
-	const flag, other = "--xla_cpu_copy_insertion_use_region_analysis", "0a0f"
+	const region, emitters, other = "--xla_cpu_copy_insertion_use_region_analysis", "--xla_backend_extra_options", "0a0f"
+	const old = emitters + "=xla_cpu_disable_new_fusion_emitters"
+	const ours = region + "=true " + old
 	known := "ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2"
 	const unset = "-"
 	for _, c := range []struct {
@@ -18,17 +20,18 @@ func TestWithFlags(t *testing.T) {
 		err                error
 		left               string // what is left in the variable; "" as user
 	}{
-		{name: "none set", user: unset, sha256: known, want: flag + "=true"},
-		{name: "blank", user: "  ", sha256: known, want: flag + "=true"},
-		{name: "the user's are kept", user: "--a", sha256: known, want: "--a " + flag + "=true"},
-		{name: "the user decides", user: flag + "=false", sha256: known, want: flag + "=false"},
-		{name: "already added", user: "--a " + flag + "=true", sha256: known, want: "--a " + flag + "=true"},
+		{name: "none set", user: unset, sha256: known, want: ours},
+		{name: "blank", user: "  ", sha256: known, want: ours},
+		{name: "the user's are kept", user: "--a", sha256: known, want: "--a " + ours},
+		{name: "the user decides", user: region + "=false", sha256: known, want: region + "=false " + old},
+		{name: "the user decides otherwise", user: emitters + "=a", sha256: known, want: emitters + "=a " + region + "=true"},
+		{name: "already added", user: "--a " + ours, sha256: known, want: "--a " + ours},
 		{name: "a file of flags", user: "/etc/flags", sha256: known, want: "/etc/flags"},
 		{name: "another plugin", user: "--a", sha256: other, want: "--a"},
 		{name: "another plugin, none set", user: unset, sha256: other, want: ""},
 		{name: "what go-xla adds for CUDA is kept", user: "--a", sha256: other, want: "--a", keep: true,
 			add: " --cuda", left: "--a --cuda"},
-		{name: "but not after a failure", user: unset, sha256: known, want: flag + "=true", keep: true, add: " --cuda", err: errors.New("no")},
+		{name: "but not after a failure", user: unset, sha256: known, want: ours, keep: true, add: " --cuda", err: errors.New("no")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Setenv(xlaFlags, c.user)
