@@ -55,8 +55,16 @@ var Peers = []Peer{
 		"torch_loop.py", []string{"--feed=memory"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
 	},
 	{
+		"torch-tuned", "torch-memory, its backward pass by hand, updates in place",
+		"torch_loop.py", []string{"--feed=memory", "--tuned"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
+	},
+	{
 		"jax", "JAX with a whole epoch as one compiled scan",
 		"jax_epoch.py", nil, nil, []string{"jax", "jaxlib", "numpy"},
+	},
+	{
+		"jax-tuned", "jax, its batches gathered ahead, one thread for small steps",
+		"jax_epoch.py", []string{"--tuned"}, nil, []string{"jax", "jaxlib", "numpy"},
 	},
 }
 

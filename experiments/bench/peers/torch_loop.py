@@ -4,6 +4,7 @@
     pip install -r requirements.txt
     python torch_loop.py --data ../../../dataset/mnist --feed loader   # torchvision dataset + DataLoader, as the post does it
     python torch_loop.py --data ../../../dataset/mnist --feed memory   # the whole set as one tensor: what a careful user would write
+    python torch_loop.py --data ../../../dataset/mnist --feed memory --tuned   # the backward pass by hand, the update in place
 
 One JSON line per epoch on standard output: seconds and metrics. Losses are means of batch means, as in the post.
 """
@@ -18,6 +19,7 @@ p.add_argument("--layer-sizes", default="512,512")
 p.add_argument("--batch-size", type=int, default=64)
 p.add_argument("--learning-rate", type=float, default=1e-3)
 p.add_argument("--epochs", type=int, default=4)
+p.add_argument("--tuned", action="store_true")
 p.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
 p.add_argument("--normalize", action=argparse.BooleanOptionalAction, default=False)
 p.add_argument("--shuffle", action=argparse.BooleanOptionalAction, default=True)
@@ -94,15 +96,45 @@ def evaluate(feed):
     return loss / batches, correct / n
 
 
+linears = [layer for layer in stack if isinstance(layer, nn.Linear)]
+
+
+def step(x, y):
+    loss = loss_fn(model(x), y)
+    sgd.zero_grad()
+    loss.backward()
+    sgd.step()
+    return loss
+
+
+@torch.no_grad()
+def tuned_step(x, y):
+    inputs = [x.flatten(1)]
+    for layer in linears[:-1]:
+        inputs.append(torch.addmm(layer.bias, inputs[-1], layer.weight.t()).relu_())
+    log = torch.log_softmax(torch.addmm(linears[-1].bias, inputs[-1], linears[-1].weight.t()), 1)
+    rows = torch.arange(len(y), device=y.device)
+    gradient = log.exp()
+    gradient[rows, y] -= 1
+    gradient /= len(y)
+    for layer, given in zip(reversed(linears), reversed(inputs)):
+        before = None
+        if layer is not linears[0]:
+            before = (gradient @ layer.weight).mul_(given > 0)
+        layer.weight.addmm_(gradient.t(), given, alpha=-a.learning_rate)
+        layer.bias.sub_(gradient.sum(0), alpha=a.learning_rate)
+        gradient = before
+    return -log[rows, y].mean()
+
+
+if a.tuned:
+    step = tuned_step
 steps = []
 for epoch in range(1, a.epochs + 1):
     t0, losses = time.perf_counter(), []
     for i, (x, y) in enumerate(train):
         x, y = x.to(device), y.to(device)
-        loss = loss_fn(model(x), y)
-        sgd.zero_grad()
-        loss.backward()
-        sgd.step()
+        loss = step(x, y)
         if i % 100 == 0:
             losses.append(loss.item())
     if a.device == "cuda":
