@@ -29,8 +29,7 @@ var partEndings = [parts][]string{
 }
 
 // Load reads the set in the four IDX files directly in fsys: the label files
-// and the headers of the image files. It then decodes the pixels on goroutines
-// of its own, which end with the files, even if nobody calls Wait.
+// and the headers of the image files, whose pixels Wait decodes.
 //
 // Each file is found by how its name ends: train-images-idx3-ubyte,
 // train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;

@@ -16,7 +16,7 @@ import (
 )
 
 // Loading is a dataset whose labels and headers are read and checked, and whose
-// pixels are still being decoded in the background.
+// pixels are not decoded yet: Wait does that, or Close lets them be.
 type Loading struct {
 	Name       string // as the Dataset's
 	TrainCount int    // train images, 1 to MaxImages
@@ -25,25 +25,18 @@ type Loading struct {
 	Columns    int    // width of an image, 1 to MaxSide pixels
 	Classes    int    // as the Dataset's
 
-	pixels *pixels
-}
-
-// pixels is the work in the background and, once done is closed, its result.
-type pixels struct {
-	done    chan struct{}
-	dataset Dataset
-	err     error
+	decoded     func() (Dataset, error) // decodes the pixels when it is called first
+	train, test *half
 }
 
 // published is what is known of a set before it is read.
 type published struct{ mean, deviation float64 }
 
-// Open begins to read the dataset of that name: MNIST, which is decoded once per
-// process, or else a folder as described at [Load]. It returns within
-// milliseconds, while the pixels are decoded in the background.
+// Open begins to read the dataset of that name: MNIST, which is built in, or
+// else a folder as described at [Load]. It returns within milliseconds.
 func Open(name string) (*Loading, error) {
 	if name == MNIST {
-		return mnist()
+		return load(MNISTFiles(), MNIST, &published{mnistMean, mnistDeviation})
 	}
 	info, err := os.Stat(name)
 	if err != nil {
@@ -55,6 +48,13 @@ func Open(name string) (*Loading, error) {
 	return Load(os.DirFS(name), name)
 }
 
+// Close closes the files, whether or not the pixels were decoded. No call of Wait may
+// be under way.
+func (l *Loading) Close() {
+	l.train.close()
+	l.test.close()
+}
+
 // Read is [Open] and Wait in one.
 func Read(name string) (*Dataset, error) {
 	loading, err := Open(name)
@@ -64,15 +64,15 @@ func Read(name string) (*Dataset, error) {
 	return loading.Wait()
 }
 
-// Wait returns the dataset when all of its pixels are decoded, or the errors of
-// the image files. It may be called any number of times, from any
-// goroutine; each call returns a Dataset value of its own, with the same arrays.
+// Wait decodes the pixels and returns the dataset, or the errors of the image
+// files. It may be called any number of times, from any goroutine; each call
+// returns a Dataset value of its own, with the same arrays. They are held only by
+// whoever holds l or what Wait returned.
 func (l *Loading) Wait() (*Dataset, error) {
-	<-l.pixels.done
-	if l.pixels.err != nil {
-		return nil, l.pixels.err
+	d, err := l.decoded()
+	if err != nil {
+		return nil, err
 	}
-	d := l.pixels.dataset
 	return &d, nil
 }
 
@@ -102,22 +102,21 @@ func load(fsys fs.FS, name string, known *published) (*Loading, error) {
 		return nil, err
 	}
 
-	l := &Loading{
+	return &Loading{
 		Name:       name,
 		TrainCount: train.count,
 		TestCount:  test.count,
 		Rows:       train.rows,
 		Columns:    train.columns,
 		Classes:    classes,
-		pixels:     &pixels{done: make(chan struct{})},
-	}
-	go func() {
-		defer close(l.pixels.done)
-		l.pixels.dataset, l.pixels.err = decode(&train, &test, known)
-		l.pixels.dataset.Name = name
-		l.pixels.dataset.Classes = classes
-	}()
-	return l, nil
+		train:      &train,
+		test:       &test,
+		decoded: sync.OnceValues(func() (Dataset, error) {
+			d, err := decode(&train, &test, known)
+			d.Name, d.Classes = name, classes
+			return d, err
+		}),
+	}, nil
 }
 
 // agree checks the labels and headers of both halves against each other and

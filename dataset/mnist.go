@@ -3,7 +3,6 @@ package dataset
 import (
 	"embed"
 	"io/fs"
-	"sync"
 )
 
 // MNIST is the name of the MNIST database, which the binary carries: 60,000 train
@@ -19,11 +18,6 @@ const (
 
 //go:embed mnist/*-ubyte.gz
 var mnistFiles embed.FS
-
-// mnist is decoded once per process and then kept: 55 MB.
-var mnist = sync.OnceValues(func() (*Loading, error) {
-	return load(MNISTFiles(), MNIST, &published{mnistMean, mnistDeviation})
-})
 
 // MNISTFiles returns the four files of MNIST as this package carries them, IDX
 // in gzip, for programs that read them themselves.

@@ -67,3 +67,26 @@ func TestFullyConnectedRefusesTheImpossible(t *testing.T) {
 		}
 	}
 }
+
+func TestThreads(t *testing.T) {
+	network := func(hidden ...int) model.FullyConnected {
+		return model.FullyConnected{Rows: 28, Columns: 28, Hidden: hidden, Classes: 10, Activation: model.ActivationReLU}
+	}
+	for _, c := range []struct {
+		network            model.FullyConnected
+		batch, cores, want int
+	}{
+		{network(), 1, 64, 1},
+		{network(32, 32), 16, 2, 1},
+		{network(32, 32), 64, 2, 1}, // 6.9 MFLOP
+		{network(128, 128), 16, 2, 2},
+		{network(128, 128), 16, 1, 1},
+		{network(128, 128), 64, 64, 8},
+		{network(512, 512), 64, 64, 51},
+		{network(1024, 1024), 256, 64, 64},
+	} {
+		if found := model.Threads(c.network, c.batch, c.cores); found != c.want {
+			t.Errorf("%v, batch %d, %d cores: found %d threads, expected %d", c.network.Hidden, c.batch, c.cores, found, c.want)
+		}
+	}
+}

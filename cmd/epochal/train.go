@@ -86,6 +86,8 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	flags := command.Flags()
 	flags.SortFlags = false
 	addConfigFlags(flags, &config)
+	flags.IntVar(&options.Threads, "threads", 0,
+		"`threads` of XLA on the CPU; 0: as many as suit the work of a step; never changes results")
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
 	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
 		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
@@ -128,7 +130,7 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 // does not record are repeated.
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
-	for _, name := range []string{"checkpoint-every", "keep", "require-accuracy"} {
+	for _, name := range []string{"threads", "checkpoint-every", "keep", "require-accuracy"} {
 		if flags.Changed(name) {
 			args = append(args, "--"+name, flags.Lookup(name).Value.String())
 		}

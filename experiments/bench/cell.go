@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime"
 	"time"
 
 	"epochal/dataset"
@@ -98,7 +99,9 @@ func (r *cellRun) prepare(context.Context) (err error) {
 
 func (r *cellRun) open(ctx context.Context) (err error) {
 	r.m.Open, err = timed(func() (err error) {
-		r.device, _, err = backend.Open(ctx, r.task.Cell.Backend, backend.Options{TF32: r.task.Cell.Precision == TF32})
+		c := r.task.Cell
+		threads := model.Threads(c.Architecture(), c.BatchSize, runtime.GOMAXPROCS(0))
+		r.device, _, err = backend.Open(ctx, c.Backend, backend.Options{TF32: c.Precision == TF32, Threads: threads})
 		return err
 	})
 	return err

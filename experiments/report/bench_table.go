@@ -139,9 +139,6 @@ func (t *benchText) configuration(r bench.Results) {
 		if info.PluginSHA256 != "" {
 			parts = append(parts, "plugin "+info.PluginSHA256[:12])
 		}
-		if info.Threads > 0 {
-			parts = append(parts, words.Counted(info.Threads, "thread"))
-		}
 		if info.XLAFlags != "" {
 			parts = append(parts, "XLA_FLAGS "+info.XLAFlags)
 		}
@@ -242,6 +239,7 @@ func versus(r bench.Results, c bench.CellResult) string {
 // startUp is the table of everything but training.
 func (t *benchText) startUp(r bench.Results, labels []label) {
 	columns := append(columns("backend", labels),
+		column{name: "threads", about: "of XLA on the CPU", spare: 1},
 		column{name: "evaluated/s", about: "images evaluated per second"},
 		column{name: "open", about: "loading the plugin and opening the device"},
 		column{name: "upload", about: "copying both sets to the device", spare: 3},
@@ -254,7 +252,11 @@ func (t *benchText) startUp(r bench.Results, labels []label) {
 			continue
 		}
 		memory := bench.Summarize(c.Values(func(m bench.Measurement) float64 { return float64(m.ProcessMemory) }))
-		lines = append(lines, line{texts: append(texts(c.Cell.Runner().String(), labels, c.Cell),
+		threads := missing
+		if c.Info.Threads > 0 {
+			threads = strconv.Itoa(c.Info.Threads)
+		}
+		lines = append(lines, line{texts: append(texts(c.Cell.Runner().String(), labels, c.Cell), threads,
 			summaryText(bench.Summarize(c.Values(evaluateThroughput)), scaled),
 			medianTime(c, func(m bench.Measurement) float64 { return m.Open }),
 			medianTime(c, func(m bench.Measurement) float64 { return m.Upload }),

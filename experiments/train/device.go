@@ -20,6 +20,7 @@ type Device struct {
 
 	images        *model.Images // resident, nil before the first run
 	imagesKey     string        // all that they depend on
+	files         []dataset.File
 	normalization model.Normalization
 }
 
@@ -81,30 +82,42 @@ func (d *Device) compile(p model.Program, counts []int) (*model.Network, error) 
 	return network, err
 }
 
-// upload returns data's sets on the device, split and normalized as c says.
-func (d *Device) upload(data *dataset.Dataset, c experiments.Config) (*model.Images, error) {
-	key := fmt.Sprint(data.Files, c.Validation) // files have their hashes
+// upload returns the sets of c's data on the device, split and normalized as c says, and
+// the files that they come from.
+func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.Images, []dataset.File, error) {
+	key := fmt.Sprint("validation ", c.Validation)
 	if c.Validation > 0 {
 		key += fmt.Sprint(" seed ", c.Seed)
+	}
+	if c.Data != dataset.MNIST { // which is built in; the files of a folder may have changed
+		data, err := loading.Wait()
+		if err != nil {
+			return nil, nil, fmt.Errorf("data: %w", err)
+		}
+		key += fmt.Sprint(data.Files) // with their hashes
 	}
 	if d.images == nil || d.imagesKey != key {
 		if d.images != nil {
 			d.images.Close()
+			d.images = nil
+		}
+		data, err := loading.Wait()
+		if err != nil {
+			return nil, nil, fmt.Errorf("data: %w", err)
 		}
 		data.Split(c.Validation, c.Seed)
 		sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
 		if c.Validation > 0 {
 			sets = append(sets, data.Validation)
 		}
-		var err error
 		if d.images, err = model.Upload(d.backend, model.Unnormalized(), sets...); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		d.imagesKey = key
+		d.imagesKey, d.files = key, data.Files
 		d.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
 	}
 	if c.Normalize {
-		return d.images.Normalized(d.normalization), nil
+		return d.images.Normalized(d.normalization), d.files, nil
 	}
-	return d.images, nil
+	return d.images, d.files, nil
 }

@@ -1,10 +1,13 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"runtime"
+	"runtime/debug"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
@@ -20,8 +23,8 @@ const (
 	validationSection // only with a validation split
 )
 
-// prepare makes everything ready for the first epoch. The pixels inflate in the
-// background while the backend opens and the programs compile.
+// prepare makes everything ready for the first epoch. The pixels are decoded in the
+// background while the programs compile.
 func (r *run) prepare(ctx context.Context) error {
 	weights, err := r.load()
 	if err != nil {
@@ -48,14 +51,14 @@ func (r *run) prepare(ctx context.Context) error {
 }
 
 // load reads the headers and labels of the data, and the initial weights, so that
-// what is wrong with them is reported before a device opens. Pixels are still being
-// read then; upload reports what is wrong with those.
+// what is wrong with them is reported before a device opens. What is wrong with the
+// pixels, upload reports.
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
 	if r.loading, err = dataset.Open(r.record.Locate(c.Data)); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
-	r.trainCount = r.loading.TrainCount - c.Validation
+	r.trainCount, r.testCount = r.loading.TrainCount-c.Validation, r.loading.TestCount
 	if r.trainCount < 1 {
 		return nil, experiments.Problem{Field: "validation", Found: fmt.Sprint(c.Validation),
 			Expected: fmt.Sprintf("fewer than the %d training images", r.loading.TrainCount)}
@@ -85,6 +88,7 @@ func (r *run) open(ctx context.Context) error {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
 			TF32:     r.config.TF32,
+			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, runtime.GOMAXPROCS(0))),
 			Progress: func(p install.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
 		})
 		for _, warning := range warnings {
@@ -103,14 +107,14 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// compile compiles the programs, and copies the pixels to the device as soon as they
-// are decoded.
+// compile compiles the programs, and meanwhile decodes the pixels and copies them to
+// the device.
 func (r *run) compile() (err error) {
 	c := r.config
 	start := r.options.Now()
 	uploaded := make(chan error, 1)
 	go func() { uploaded <- r.upload() }()
-	counts := []int{trainSection: r.trainCount, testSection: r.loading.TestCount, validationSection: c.Validation}
+	counts := []int{trainSection: r.trainCount, testSection: r.testCount, validationSection: c.Validation}
 	program := model.Program{Architecture: r.architecture, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	r.network, err = r.device.compile(program, counts)
 	compiled := r.options.Now()
@@ -123,13 +127,15 @@ func (r *run) compile() (err error) {
 	return uploadErr
 }
 
-// upload waits for the pixels and copies them to the device.
-func (r *run) upload() error {
-	data, err := r.loading.Wait()
-	if err != nil {
-		return fmt.Errorf("data: %w", err)
+// upload has the data on the device, and gives the memory back that the pixels took on
+// the host, 47 MB for MNIST, before the programs need more.
+func (r *run) upload() (err error) {
+	loading := r.loading
+	r.loading = nil
+	defer loading.Close()
+	if r.images, r.files, err = r.device.upload(loading, r.config); err != nil {
+		return err
 	}
-	r.files = data.Files
-	r.images, err = r.device.upload(data, r.config)
-	return err
+	debug.FreeOSMemory()
+	return nil
 }

@@ -14,6 +14,9 @@ import (
 	"epochal/model"
 )
 
+// MaxThreads is the most that Options.Threads may be.
+const MaxThreads = 1024
+
 // Options are the surroundings of a run: what does not change its result.
 type Options struct {
 	Observer experiments.Observer // may be nil
@@ -24,6 +27,8 @@ type Options struct {
 	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
 	Resume bool   // Folder is that of a run that stopped, which continues
 
+	Threads int // of XLA on the processor; 0: as suits the steps, see [model.Threads]; ignored with Device
+
 	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
 	Keep            string // record.KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
 }
@@ -33,6 +38,10 @@ func (o Options) problems() (problems experiments.Problems) {
 	if o.CheckpointEvery < 0 || o.CheckpointEvery > experiments.MaxEpochs {
 		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery),
 			Expected: fmt.Sprintf("0 (only on interrupt and at the end) to %d", experiments.MaxEpochs)})
+	}
+	if o.Threads < 0 || o.Threads > MaxThreads {
+		problems = append(problems, experiments.Problem{Field: "threads", Found: fmt.Sprint(o.Threads),
+			Expected: fmt.Sprintf("0 (automatic) to %d", MaxThreads)})
 	}
 	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
 		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep),
@@ -109,6 +118,7 @@ type run struct {
 	initSHA256   string         // of the file with the initial weights, "" without one
 	architecture model.Architecture
 	trainCount   int // images to train on
+	testCount    int // images in the test set
 
 	device  *Device
 	network *model.Network // the device's
@@ -141,7 +151,7 @@ func (r *run) begin() error {
 	r.result.Folder = r.record.Folder
 	r.observe(experiments.RunStarted{
 		Config: r.config, Architecture: r.architecture, Backend: r.device.Info(),
-		Train: r.trainCount, Test: r.loading.TestCount, Folder: r.record.Folder,
+		Train: r.trainCount, Test: r.testCount, Folder: r.record.Folder,
 		Resumed: r.record.Resumed, At: r.record.At,
 	})
 	return nil
@@ -288,6 +298,9 @@ func (r *run) end() error {
 // close ends the record, and the device if it was opened for this run.
 func (r *run) close() {
 	r.record.Close()
+	if r.loading != nil {
+		r.loading.Close()
+	}
 	if r.device != nil && r.options.Device == nil {
 		r.device.Close()
 	}

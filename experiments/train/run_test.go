@@ -17,7 +17,9 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/experiments/train"
+	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
 )
 
 func TestRunTellsWhatHappens(t *testing.T) {
@@ -55,6 +57,30 @@ func TestRunTellsWhatHappens(t *testing.T) {
 			t.Errorf("found %d images in the confusion matrix, expected 90", total)
 		}
 	})
+}
+
+// Any number of threads computes the same bits, and the record says how many there were.
+func TestThreadsNeverChangeTheResult(t *testing.T) {
+	backendtest.XLA(t)
+	for _, activation := range model.Activations() {
+		c := small(t, backend.XLACPU)
+		c.Activation, c.LayerSizes, c.BatchSize, c.Epochs = string(activation), []int{512, 512}, 64, 2
+		var first []byte
+		for _, threads := range []int{1, 2, 3} {
+			out := filepath.Join(t.TempDir(), "run")
+			mustTrain(t, c, train.Options{Folder: out, Threads: threads})
+			weights := read(t, filepath.Join(out, record.WeightsFile))
+			if first == nil {
+				first = weights
+			}
+			if !bytes.Equal(weights, first) {
+				t.Errorf("%s, %d threads: found other weights than with one", activation, threads)
+			}
+			if found, err := record.Read(out); err != nil || found.Environment.Backend.Threads != threads {
+				t.Errorf("found %d threads in the record (%v), expected %d", found.Environment.Backend.Threads, err, threads)
+			}
+		}
+	}
 }
 
 // countImages are the images in a confusion matrix, and those off its diagonal.

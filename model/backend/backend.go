@@ -45,7 +45,7 @@ type Info struct {
 	PluginFile   string `json:"plugin_file,omitempty"`   // absolute path; XLA only
 	PluginSHA256 string `json:"plugin_sha256,omitempty"` // hexadecimal; XLA only
 	TF32         bool   `json:"tf32"`                    // matrix products in TF32
-	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, if fewer than the device has were requested
+	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, 0 if it chose them itself
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
 }
 
