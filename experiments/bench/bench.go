@@ -33,7 +33,7 @@ type Measuring struct {
 	Round, Rounds int           // from 1
 	Done, Total   int           // processes, or pairs of them, of all rounds
 	What          string        // a cell, or a peer at a network
-	Left          time.Duration // to the end of the benchmark, an estimate; 0 where nothing is known yet
+	Left          time.Duration // to the end of the benchmark, an estimate; 0 in the first round
 }
 
 // Failed comes when a cell or a peer failed. It is not measured again.
@@ -218,7 +218,7 @@ func (r *benchmark) rounds(ctx context.Context) error {
 				continue
 			}
 			event := Measuring{Round: round, Rounds: r.Rounds, Done: done - 1, Total: total, What: j.what}
-			if event.Done > 0 {
+			if round > 1 { // the jobs of a round take very different times
 				event.Left = time.Duration(float64(time.Since(began)) * float64(total-event.Done) / float64(event.Done))
 			}
 			r.Observer(event)
