@@ -132,10 +132,8 @@ func (r *run) compile() (err error) {
 func (r *run) upload() (err error) {
 	loading := r.loading
 	r.loading = nil
-	defer loading.Close()
-	if r.images, r.files, err = r.device.upload(loading, r.config); err != nil {
-		return err
-	}
+	r.images, r.files, err = r.device.upload(loading, r.config)
+	loading.Close() // the last use of it, so that nothing holds the pixels any more
 	debug.FreeOSMemory()
-	return nil
+	return err
 }
