@@ -7,8 +7,8 @@
 // # Where to start
 //
 // [Read] gives a [Dataset] by its name: [MNIST], or a folder. [Open] gives its
-// shape immediately and its pixels later, so that a program can be compiled while
-// they inflate. [Order] and [Batches] say which images each training step sees.
+// shape immediately and decodes its pixels when Wait is called, which may be while
+// a program compiles. [Order] and [Batches] say which images each training step sees.
 //
 // # Stance
 //

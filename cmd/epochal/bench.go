@@ -108,7 +108,7 @@ name could not be measured. The results are printed all the same.`,
 	flags.IntVar(&o.Rounds, "rounds", o.Rounds, fmt.Sprintf("measurements of each cell; intervals need at least %d", bench.FewestRounds))
 	flags.Float64Var(&o.Seconds, "seconds", o.Seconds, "`seconds` of steady steps in each measurement")
 	flags.DurationVar(&o.Timeout, "timeout", o.Timeout, "`time` after which a process counts as hung and is killed")
-	flags.BoolVar(&quick, "quick", false, "two networks and short windows: about a minute and a quarter on 2 cores")
+	flags.BoolVar(&quick, "quick", false, "two networks and short windows: about a minute and a half on 2 cores")
 	flags.StringArrayVar(&o.Peers, "peer", nil, "`peer` to compare with: "+strings.Join(bench.PeerNames(), ", ")+"; may be repeated")
 	flags.StringVar(&o.Python, "python", o.Python, "Python `interpreter` that runs the peers")
 	flags.BoolVar(&requirements, "peer-requirements", false, "print the peers' packages as a requirements file for pip, and exit")
