@@ -69,16 +69,14 @@ func TrainFLOPs(a Architecture) float64 {
 	return 3*EvaluationFLOPs(a) - a.Products()[0].flops()
 }
 
-// Threads is how many threads of a processor suit the training and evaluation of a
-// network, 1 to cores: one for every 4 MFLOP of a step. With less work, dividing a step
-// costs more than it saves. On 2 cores of a Zen 4, one thread instead of two took 0.80 of
-// the time of an epoch with its evaluation at 1.7 MFLOP, 0.96 at 6.9, 1.02 at 8.1 and
-// 1.18 at 16; training alone breaks even at about 12 MFLOP there, and at 30 on an Intel,
-// but evaluation takes 1.2 to 1.7 times as long. On more cores the rule leaves each thread
-// as much work as here, and never has more of them than XLA by itself, which takes all.
-// The bits are the same.
+// Threads is how many threads of a processor suit the training of a network, 1 to cores:
+// one for every 8 MFLOP of a step. With less work, dividing a step costs more than it
+// saves. On 2 cores of a Zen 4, one thread instead of two took 0.73 of the time of an
+// epoch at 1.7 MFLOP, 0.84 at 6.9, 0.91 at 8.1, 1.10 at 16 and 1.16 at 33; an Intel breaks
+// even at 30. On more cores the rule leaves each thread as much work as here, and never
+// has more of them than XLA by itself, which takes all. The bits are the same.
 func Threads(a Architecture, batch, cores int) int {
-	const enough = 4e6 // FLOP
+	const enough = 8e6 // FLOP
 	return int(max(1, min(TrainFLOPs(a)*float64(batch)/enough, float64(cores))))
 }
 

@@ -35,11 +35,24 @@ func (e Evaluation) Accuracy() float64 { return float64(e.Correct) / float64(e.C
 //
 // ctx can end it between two device calls, with ctx's error.
 func (n *Network) Evaluate(ctx context.Context, images *Images, section int) (Evaluation, error) {
+	now, err := n.Snapshot()
+	if err != nil {
+		return Evaluation{}, err
+	}
+	if now != nil {
+		defer now.Close()
+		return now.Evaluate(ctx, images, section)
+	}
+	return n.evaluateWith(ctx, n.parameters, images, section)
+}
+
+// evaluateWith is Evaluate with parameters that are where the evaluation program runs.
+func (n *Network) evaluateWith(ctx context.Context, parameters []*tensors.Tensor, images *Images, section int) (Evaluation, error) {
 	if err := ctx.Err(); err != nil {
 		return Evaluation{}, err
 	}
 	where := images.sections[section]
-	results, err := n.evaluate(ctx, images, where)
+	results, err := n.evaluate(ctx, parameters, images, where)
 	if err != nil && ctx.Err() == nil {
 		err = fmt.Errorf("evaluating set %d: %w", section, err)
 	}
@@ -58,26 +71,21 @@ type perImage struct {
 
 // evaluate evaluates a section, all of its chunks in one call where the device
 // has loops, else in a call each.
-func (n *Network) evaluate(ctx context.Context, images *Images, where section) (all perImage, err error) {
+func (n *Network) evaluate(ctx context.Context, parameters []*tensors.Tensor, images *Images, where section) (all perImage, err error) {
 	chunk := evaluationChunk(n.program.inputs())
 	chunks := dataset.BatchCount(len(where.labels), chunk)
-	if n.backend.StepLoops() {
-		return n.evaluateCall(images, map[string]any{"first": int32(where.first), "chunks": int32(chunks)})
+	if n.backend.StepLoops() && n.backend.Beside == nil {
+		return n.evaluateCall(parameters, images, map[string]any{"first": int32(where.first), "chunks": int32(chunks)})
 	}
-	rows := make([]int32, chunk)
 	for number := range chunks {
 		if err := ctx.Err(); err != nil {
 			return perImage{}, err
 		}
-		for i := range rows {
-			rows[i] = int32(where.first + number*chunk + i)
+		evaluateChunk := n.evaluateChunk
+		if n.backend.Beside != nil {
+			evaluateChunk = n.evaluateChunkBeside
 		}
-		batch, err := toDevice(n.backend, rows, chunk)
-		if err != nil {
-			return perImage{}, err
-		}
-		some, err := n.evaluateCall(images, map[string]any{"batch": batch})
-		finalize(batch)
+		some, err := evaluateChunk(parameters, images, where, number*chunk)
 		if err != nil {
 			return perImage{}, err
 		}
@@ -88,11 +96,25 @@ func (n *Network) evaluate(ctx context.Context, images *Images, where section) (
 	return all, nil
 }
 
+// evaluateChunk evaluates the chunk that begins at a row of the section.
+func (n *Network) evaluateChunk(parameters []*tensors.Tensor, images *Images, where section, row int) (perImage, error) {
+	rows := make([]int32, evaluationChunk(n.program.inputs()))
+	for i := range rows {
+		rows[i] = int32(where.first + row + i)
+	}
+	batch, err := toDevice(n.backend, rows, len(rows))
+	if err != nil {
+		return perImage{}, err
+	}
+	defer finalize(batch)
+	return n.evaluateCall(parameters, images, map[string]any{"batch": batch})
+}
+
 // evaluateCall calls the evaluation program. It copies the outputs to the host,
 // which waits for the device, and frees them there.
-func (n *Network) evaluateCall(images *Images, inputs map[string]any) (results perImage, err error) {
+func (n *Network) evaluateCall(parameters []*tensors.Tensor, images *Images, inputs map[string]any) (results perImage, err error) {
 	for i, parameter := range n.program.parameters() {
-		inputs[parameter.Name] = n.parameters[i]
+		inputs[parameter.Name] = parameters[i]
 	}
 	outputs, err := n.evaluation.run(images.inputs(inputs))
 	if err != nil {

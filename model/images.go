@@ -32,6 +32,7 @@ func Unnormalized() Normalization { return Normalization{Mean: 0, Deviation: 1} 
 // tensor [rows, inputs] and the labels [rows], with the sets one after another.
 type Images struct {
 	pixels, labels *tensors.Tensor
+	bytes          []uint8 // of pixels, where device memory is host memory
 	normalization  Normalization
 	sections       []section
 }
@@ -68,7 +69,7 @@ func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, 
 	rows := residentRows(inputs, counts)
 	labels = append(labels, make([]uint8, rows-len(labels))...)
 	var err error
-	if images.pixels, err = uploadPixels(b, rows, inputs, sets); err == nil {
+	if err = images.uploadPixels(b, rows, inputs, sets); err == nil {
 		images.labels, err = toDevice(b, labels, rows)
 	}
 	if err != nil {
@@ -79,7 +80,7 @@ func Upload(b *backend.Backend, n Normalization, sets ...dataset.Set) (*Images, 
 }
 
 // uploadPixels copies the pixels of all sets to one device tensor [rows, inputs].
-func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*tensors.Tensor, error) {
+func (i *Images) uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (err error) {
 	fill := func(pixels []uint8) {
 		first := 0
 		for _, set := range sets {
@@ -90,16 +91,19 @@ func uploadPixels(b *backend.Backend, rows, inputs int, sets []dataset.Set) (*te
 	if !b.HasSharedBuffers() {
 		pixels := make([]uint8, rows*inputs)
 		fill(pixels)
-		return toDevice(b, pixels, rows, inputs)
+		i.pixels, err = toDevice(b, pixels, rows, inputs)
+		return err
 	}
 	// Where device memory is host memory, the sets are copied once instead of twice.
-	return newTensor(func() (compute.Buffer, error) {
+	i.pixels, err = newTensor(func() (compute.Buffer, error) {
 		buffer, flat, err := b.NewSharedBuffer(device, shapes.Make(dtypes.Uint8, rows, inputs))
 		if err == nil {
-			fill(flat.([]uint8))
+			i.bytes = flat.([]uint8)
+			fill(i.bytes)
 		}
 		return buffer, err
 	})
+	return err
 }
 
 // inputs adds to the inputs of a program what it needs to read images.

@@ -53,8 +53,11 @@ func compile(b *backend.Backend, p Program, counts []int, build func(n *Network)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if b.StepLoops() {
-			chunks := dataset.BatchCount(slices.Max(counts), evaluationChunk(p.inputs()))
+		chunk := evaluationChunk(p.inputs())
+		if b.Beside != nil {
+			n.evaluation, evaluationErr = buildEvaluationLoop(b.Beside.Backend, p, chunk, 1)
+		} else if b.StepLoops() {
+			chunks := dataset.BatchCount(slices.Max(counts), chunk)
 			n.evaluation, evaluationErr = buildEvaluationLoop(b.Backend, p, n.rows, chunks)
 		} else {
 			n.evaluation, evaluationErr = buildEvaluationChunk(b.Backend, p, n.rows)

@@ -2,9 +2,11 @@ package model_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"testing"
 
 	"epochal/dataset"
@@ -13,9 +15,10 @@ import (
 	"epochal/model/backend/backendtest"
 )
 
-// onEveryBackend runs a test on XLA's CPU and on pure Go.
+// onEveryBackend runs a test on XLA's CPU, with one client and with two, and on pure Go.
 func onEveryBackend(t *testing.T, test func(*testing.T, *backend.Backend)) {
 	t.Run("xla:cpu", func(t *testing.T) { test(t, backendtest.XLA(t)) })
+	t.Run("beside", func(t *testing.T) { test(t, backendtest.Beside(t)) })
 	t.Run("go", func(t *testing.T) { test(t, backendtest.Go(t)) })
 }
 
@@ -204,6 +207,39 @@ func TestEvaluationInChunks(t *testing.T) {
 		compareEvaluation(t, f, 0, f.train, want, model.Unnormalized())
 		compareEvaluation(t, f, 1, f.test, want, model.Unnormalized())
 	})
+}
+
+// A snapshot keeps the network as it was while it trains on, and evaluates it with the
+// bits of the first client.
+func TestASnapshotIsEvaluatedWhileTheNetworkTrains(t *testing.T) {
+	architecture, n := relu(4, 64, 32), model.Normalization{Mean: 0.1, Deviation: 0.3}
+	alone := newFixture(t, backendtest.XLA(t), architecture, 7, n, 2503, 1001)
+	f := newFixture(t, backendtest.Beside(t), architecture, 7, n, 2503, 1001)
+	order := dataset.Order(0, 1, 2503)
+	want := fmt.Sprint(alone.epoch(t, order, 358, 0.05), evaluate(t, alone.Network, alone.images, 0), evaluate(t, alone.Network, alone.images, 1))
+
+	losses := f.epoch(t, order, 358, 0.05)
+	snapshot, err := f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	var found [2]model.Evaluation
+	var errs [2]error
+	var group sync.WaitGroup
+	group.Go(func() {
+		for section := range found {
+			found[section], errs[section] = snapshot.Evaluate(context.Background(), f.images, section)
+		}
+	})
+	f.epoch(t, order, 20, 0.05)
+	group.Wait()
+	if got := fmt.Sprint(losses, found[0], found[1]); got != want || errors.Join(errs[:]...) != nil {
+		t.Errorf("found another evaluation than alone, errors %v", errs)
+	}
+	if again := fmt.Sprint(evaluate(t, f.Network, f.images, 0)); again == fmt.Sprint(found[0]) {
+		t.Error("the network evaluates like its snapshot although it has trained since")
+	}
 }
 
 func TestStepsPerCallNeverChangeTheResult(t *testing.T) {

@@ -32,6 +32,7 @@ const maxNetworks = 16
 type DeviceOptions struct {
 	TF32     bool
 	Threads  int                    // of XLA on the processor, 0 for all
+	Beside   bool                   // evaluate beside the next epoch's training where threads leave cores free
 	Progress func(install.Progress) // of an installation; may be nil
 }
 
@@ -39,7 +40,7 @@ type DeviceOptions struct {
 // Warnings come with a device that works.
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
 	opened, warnings, err := backend.Open(ctx, name, backend.Options{
-		TF32: o.TF32, Threads: o.Threads, Install: install.Installer{Progress: o.Progress}.PinnedCPU,
+		TF32: o.TF32, Threads: o.Threads, Beside: o.Beside, Install: install.Installer{Progress: o.Progress}.PinnedCPU,
 	})
 	if err != nil {
 		return nil, warnings, err

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,8 @@ type run struct {
 
 	begun       bool              // the run folder is the run's: what fails from here on can be resumed
 	stepSeconds float64           // of a step in the last call, 0 before the first
+	ahead       float64           // seconds of training of the epoch after record.At, while evaluation is under way
+	evaluation  *evaluation       // of the epoch at record.At, nil if it has not begun
 	test        *model.Evaluation // of the test set after the last epoch, nil before
 	result      experiments.Result
 }
@@ -157,31 +160,38 @@ func (r *run) begin() error {
 	return nil
 }
 
-// epochs is the post's epoch_loop: train, evaluate both sets, report.
+// epochs is the post's epoch_loop: train, evaluate both sets, report. With a second
+// client the evaluation runs beside the first call of the next epoch. What is observed
+// and recorded has the same order: see [run.report].
 func (r *run) epochs(ctx context.Context) error {
-	for r.record.At.Epoch <= r.config.Epochs {
-		r.observe(experiments.EpochStarted{Epoch: r.record.At.Epoch})
-		if err := r.train(ctx); err != nil {
-			return err
+	for r.at().Epoch <= r.config.Epochs {
+		err := r.train(ctx)
+		if err == nil {
+			err = r.evaluate(ctx)
 		}
-		metrics, err := r.evaluate(ctx)
 		if err != nil {
-			return err
+			return cmp.Or(r.report(), err)
 		}
-		r.count([]experiments.EpochMetrics{metrics})
-		if err := r.record.EpochDone(metrics, r.network.Weights); err != nil {
-			return err
-		}
-		r.observe(experiments.EpochDone{Metrics: metrics})
 	}
-	return nil
+	return r.report()
+}
+
+// at is the step that trains next.
+func (r *run) at() experiments.Position {
+	if r.evaluation != nil {
+		return experiments.Position{Epoch: r.record.At.Epoch + 1}
+	}
+	return r.record.At
 }
 
 // train is the post's train_loop: one pass over the training images, several steps
 // per device call, from the step that comes next. The seconds that it counts
 // are the device's: the observer and the files are outside of them.
 func (r *run) train(ctx context.Context) error {
-	at := r.record.At
+	at := r.at()
+	if r.evaluation == nil {
+		r.observe(experiments.EpochStarted{Epoch: at.Epoch})
+	}
 	order := dataset.FileOrder(r.trainCount)
 	if r.config.Shuffle {
 		order = dataset.Order(r.config.Seed, at.Epoch, r.trainCount)
@@ -193,7 +203,7 @@ func (r *run) train(ctx context.Context) error {
 	}
 	defer epoch.Close()
 	epoch.Seek(at.Step)
-	r.record.EpochSeconds += r.options.Now().Sub(start).Seconds()
+	r.ahead += r.options.Now().Sub(start).Seconds()
 	for epoch.Step() < epoch.Steps() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -207,7 +217,7 @@ func (r *run) train(ctx context.Context) error {
 
 // call is one device call that trains.
 func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
-	number := r.record.At.Epoch
+	number := r.at().Epoch
 	done := experiments.StepsDone{Epoch: number, First: epoch.Step(), Count: r.trainCount}
 	start := r.options.Now()
 	losses, err := epoch.Train(ctx, r.stepsPerCall(), r.config.LearningRate)
@@ -215,7 +225,19 @@ func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
 	if len(losses) > 0 {
 		r.stepSeconds = seconds / float64(len(losses))
 	}
-	r.record.EpochSeconds += seconds
+	r.ahead += seconds
+	if e := r.evaluation; e != nil {
+		if err := r.report(); err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			// The run stops between two epochs, as if this call had not been.
+			return cmp.Or(r.network.SetWeights(e.snapshot.Weights), err)
+		}
+		r.observe(experiments.EpochStarted{Epoch: number})
+	}
+	r.record.EpochSeconds += r.ahead
+	r.ahead = 0
 	finite := slices.IndexFunc(losses, func(x float32) bool { return !experiments.IsFinite(float64(x)) })
 	if finite < 0 {
 		finite = len(losses)
@@ -244,37 +266,6 @@ func (r *run) stepsPerCall() int {
 	default:
 		return 1 // the first call tells how long a step takes
 	}
-}
-
-// evaluate is the post's eval_loop over every set.
-func (r *run) evaluate(ctx context.Context) (experiments.EpochMetrics, error) {
-	start := r.options.Now()
-	metrics := experiments.EpochMetrics{Event: "epoch", Epoch: r.record.At.Epoch, TrainSeconds: r.record.EpochSeconds}
-	sections := []int{trainSection, testSection}
-	if r.config.Validation > 0 {
-		sections = append(sections, validationSection)
-	}
-	for _, section := range sections {
-		evaluation, err := r.network.Evaluate(ctx, r.images, section)
-		if err != nil {
-			return metrics, err
-		}
-		loss, accuracy := evaluation.Loss, evaluation.Accuracy()
-		if !experiments.IsFinite(loss) {
-			return metrics, experiments.Diverged{Epoch: metrics.Epoch, Step: -1, Loss: loss}
-		}
-		switch section {
-		case trainSection:
-			metrics.TrainLoss, metrics.TrainAccuracy = loss, accuracy
-		case testSection:
-			metrics.TestLoss, metrics.TestAccuracy = loss, accuracy
-			r.test = &evaluation
-		case validationSection:
-			metrics.ValidationLoss, metrics.ValidationAccuracy = &loss, &accuracy
-		}
-	}
-	metrics.EvalSeconds = r.options.Now().Sub(start).Seconds()
-	return metrics, nil
 }
 
 // end writes the weights and what else is known at the end.

@@ -59,22 +59,26 @@ func TestRunTellsWhatHappens(t *testing.T) {
 	})
 }
 
-// Any number of threads computes the same bits, and the record says how many there were.
+// Any number of threads computes the same bits, tells the same and in the same order, also
+// where less threads than cores evaluate beside the training, and is recorded.
 func TestThreadsNeverChangeTheResult(t *testing.T) {
 	backendtest.XLA(t)
 	for _, activation := range model.Activations() {
 		c := small(t, backend.XLACPU)
 		c.Activation, c.LayerSizes, c.BatchSize, c.Epochs = string(activation), []int{512, 512}, 64, 2
-		var first []byte
+		var first string
 		for _, threads := range []int{1, 2, 3} {
 			out := filepath.Join(t.TempDir(), "run")
-			mustTrain(t, c, train.Options{Folder: out, Threads: threads})
-			weights := read(t, filepath.Join(out, record.WeightsFile))
-			if first == nil {
-				first = weights
+			told := mustTrain(t, c, train.Options{Folder: out, Threads: threads, Keep: record.KeepBest, Now: fixedNow})
+			all := fmt.Sprint(told.events, told.losses)
+			for _, file := range []string{record.WeightsFile, record.EvaluationFile, record.MetricsFile} {
+				all += string(read(t, filepath.Join(out, file)))
 			}
-			if !bytes.Equal(weights, first) {
-				t.Errorf("%s, %d threads: found other weights than with one", activation, threads)
+			if first == "" {
+				first = all
+			}
+			if all != first {
+				t.Errorf("%s, %d threads: found other files or events than with one", activation, threads)
 			}
 			if found, err := record.Read(out); err != nil || found.Environment.Backend.Threads != threads {
 				t.Errorf("found %d threads in the record (%v), expected %d", found.Environment.Backend.Threads, err, threads)

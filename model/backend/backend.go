@@ -22,6 +22,7 @@ import (
 type Options struct {
 	TF32    bool // CUDA: matrix products in TF32, faster and less exact; default false
 	Threads int  // XLA on the processor: threads of the client; default 0 for one per core; ignored by CUDA and pure Go
+	Beside  bool // XLA on the processor: open [Backend.Beside] as well if Threads leave cores free; default false
 
 	// Install installs the CPU plugin and returns its file. It is called when auto
 	// or xla:cpu finds no plugin, or a damaged one that was installed by it before;
@@ -34,7 +35,8 @@ type Options struct {
 // b.Backend are different backends.
 type Backend struct {
 	compute.Backend
-	Info Info
+	Info   Info
+	Beside *Backend // a second client with a thread for every core, for work beside the first one's; may be nil
 }
 
 // Info describes an open backend, for a run's environment.json.
@@ -50,7 +52,12 @@ type Info struct {
 }
 
 // Close frees the backend. Nothing that was made with it can be used afterwards.
-func (b *Backend) Close() { b.Finalize() }
+func (b *Backend) Close() {
+	if b.Beside != nil {
+		b.Beside.Close()
+	}
+	b.Finalize()
+}
 
 // StepLoops reports whether a program can run many steps per call: true for XLA,
 // false for pure Go, where GoMLX has no DynamicSlice and its While fails.
@@ -184,7 +191,7 @@ func openGo(c choice) (b *Backend, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Backend{opened, Info{Name: c.name, Version: goVersion(), Device: processor()}}, nil
+	return &Backend{Backend: opened, Info: Info{Name: c.name, Version: goVersion(), Device: processor()}}, nil
 }
 
 // goVersion returns the version of the module with the pure-Go backend.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -51,23 +52,33 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	}
 
 	logged := quiet.Collect()
-	var opened *xla.Backend
+	var opened, beside *xla.Backend
 	var plugin *pjrt.Plugin
 	flags, err := withFlags(sha256, kind == "cuda", func() (err error) {
 		defer recovered(&err)
-		if kind == "cpu" && o.Threads > 0 {
-			defer setThreads(o.Threads)()
+		client := func(threads int) (*xla.Backend, error) {
+			if kind == "cpu" && threads > 0 {
+				defer setThreads(threads)()
+			}
+			return xla.NewWithOptions(config, settings)
 		}
-		if opened, err = xla.NewWithOptions(config, settings); err == nil {
-			plugin, err = pjrt.GetPlugin(opened.PluginName())
+		if opened, err = client(o.Threads); err != nil {
+			return err
 		}
+		if cores := runtime.GOMAXPROCS(0); kind == "cpu" && o.Beside && 0 < o.Threads && o.Threads < cores && opened.HasSharedBuffers() {
+			if beside, err = client(cores); err != nil {
+				opened.Finalize()
+				return err
+			}
+		}
+		plugin, err = pjrt.GetPlugin(opened.PluginName())
 		return err
 	})
 	warnings = logged()
 	if err != nil {
 		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
 	}
-	b = &Backend{opened, Info{
+	b = &Backend{Backend: opened, Info: Info{
 		Name:         c.name,
 		Version:      pluginVersion(plugin),
 		Device:       processor(),
@@ -78,6 +89,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	}}
 	if kind == "cpu" {
 		b.Info.Threads = o.Threads
+		if beside != nil {
+			b.Beside = &Backend{Backend: beside}
+		}
 	} else {
 		b.Info.Device = opened.DeviceDescription(0)
 	}

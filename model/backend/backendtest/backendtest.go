@@ -19,22 +19,42 @@ import (
 // where it would skip it.
 const Require = "EPOCHAL_REQUIRE_XLA"
 
-func open(name string) func() (*backend.Backend, error) {
+func open(name string, o backend.Options) func() (*backend.Backend, error) {
 	return sync.OnceValues(func() (*backend.Backend, error) {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		b, _, err := backend.Open(ctx, name, backend.Options{Install: install.Installer{}.PinnedCPU})
+		o.Install = install.Installer{}.PinnedCPU
+		b, _, err := backend.Open(ctx, name, o)
 		return b, err
 	})
 }
 
-var xlaCPU, pureGo = open(backend.XLACPU), open(backend.Go)
+var (
+	xlaCPU = open(backend.XLACPU, backend.Options{})
+	beside = open(backend.XLACPU, backend.Options{Threads: 1, Beside: true})
+	pureGo = open(backend.Go, backend.Options{})
+)
 
 // XLA returns XLA on the processor, after installing its plugin if there is
 // none. If it is not available the test is skipped, or fails if [Require] is set.
 func XLA(t testing.TB) *backend.Backend {
 	t.Helper()
-	b, err := xlaCPU()
+	return available(t, xlaCPU)
+}
+
+// Beside is XLA with one thread and a second client. On a single core the test is skipped.
+func Beside(t testing.TB) *backend.Backend {
+	t.Helper()
+	b := available(t, beside)
+	if b.Beside == nil {
+		t.Skip("needs more than one core")
+	}
+	return b
+}
+
+func available(t testing.TB, open func() (*backend.Backend, error)) *backend.Backend {
+	t.Helper()
+	b, err := open()
 	if err != nil {
 		if os.Getenv(Require) == "1" {
 			t.Fatalf("XLA on the processor, which %s=1 requires: %v", Require, err)
