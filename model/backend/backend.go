@@ -15,7 +15,6 @@ import (
 	"github.com/gomlx/compute"
 	"github.com/gomlx/compute/gobackend"
 	"github.com/gomlx/go-xla/compute/xla"
-	"github.com/gomlx/go-xla/installer"
 )
 
 // Options say how a backend is opened. The zero value is ready to use.
@@ -23,11 +22,17 @@ type Options struct {
 	TF32    bool // CUDA: matrix products in TF32, faster and less exact; default false
 	Threads int  // XLA on the processor: threads of the client; default 0 for one per core; ignored by CUDA and pure Go
 	Beside  bool // XLA on the processor: open [Backend.Beside] as well if Threads leave cores free; default false
+	GPU     int  // CUDA: the number of the GPU, of those that CUDA_VISIBLE_DEVICES allows; ignored elsewhere
 
 	// Install installs the CPU plugin and returns its file. It is called when auto
 	// or xla:cpu finds no plugin, or a damaged one that was installed by it before;
 	// nil for never. See [install.Installer.PinnedCPU].
 	Install func(ctx context.Context) (file string, err error)
+
+	// InstallCUDA is the same for CUDA's plugin. It is called when auto or xla:cuda finds a
+	// GPU whose driver is new enough but no plugin, and may decline with "". See
+	// [install.Installer.CUDA].
+	InstallCUDA func(ctx context.Context) (file string, err error)
 }
 
 // Backend is an open backend. Hand GoMLX the embedded field, b.Backend, and
@@ -37,6 +42,7 @@ type Backend struct {
 	compute.Backend
 	Info   Info
 	Beside *Backend // a second client with a thread for every core, for work beside the first one's; may be nil
+	GPUs   int // from which Options.GPU picks; 0 if this is none
 }
 
 // Info describes an open backend, for a run's environment.json.
@@ -95,9 +101,6 @@ func Open(ctx context.Context, name string, options Options) (*Backend, []string
 	return options.open(ctx, c)
 }
 
-// hasNVIDIA reports whether there is an NVIDIA GPU. Tests replace it.
-var hasNVIDIA = installer.HasNvidiaGPU
-
 func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	if name := os.Getenv(compute.ConfigEnvVar); name != "" && name != Auto {
 		b, warnings, err := Open(ctx, name, o)
@@ -108,20 +111,27 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	}
 
 	var warnings []string
-	if hasNVIDIA() {
-		if file, found := install.Find("cuda"); !found {
-			warnings = append(warnings, "there is an NVIDIA GPU but no CUDA plugin; to use it: "+advice.InstallCUDA)
-		} else if b, more, err := o.openXLA(ctx, choice{name: XLACUDA, plugin: "cuda"}, file); err == nil {
-			return b, more, nil
-		} else {
-			warnings = append(warnings, fmt.Sprintf("the NVIDIA GPU is not used: %v", err))
+	file, err := o.cudaPlugin(ctx)
+	if err == nil {
+		var b *Backend
+		if b, warnings, err = o.openXLA(ctx, choice{name: XLACUDA, plugin: "cuda"}, file); err == nil {
+			return b, warnings, nil
 		}
+	}
+	problem, _ := errors.AsType[*unready](err)
+	switch {
+	case ctx.Err() != nil || errors.As(err, new(*flagsError)):
+		return nil, nil, err
+	case problem == nil || problem.state != StateNoDevice && problem.state != StateMissing:
+		warnings = append(warnings, fmt.Sprintf("the NVIDIA GPU is not used: %v", advice.Text(err)))
+	case problem.state == StateMissing:
+		warnings = append(warnings, "there is an NVIDIA GPU but no CUDA plugin; to use it: "+advice.InstallCUDA+" ("+install.CUDASize+")")
 	}
 	b, more, err := o.open(ctx, choice{name: XLACPU, plugin: "cpu"})
 	if err == nil {
 		return b, append(warnings, more...), nil
 	}
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || errors.As(err, new(*flagsError)) {
 		return nil, nil, err
 	}
 	warnings = append(warnings, slowWarning(err))
@@ -159,11 +169,11 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 	if filepath.IsAbs(name) {
 		return name, nil
 	}
-	if name == "cuda" && !hasNVIDIA() {
-		return "", errors.New("no NVIDIA GPU: no /dev/nvidia* and no nvidia-smi")
+	if name == "cuda" {
+		return o.cudaPlugin(ctx)
 	}
 	kind := cmp.Or(name, "cpu")
-	if name == "" && hasNVIDIA() {
+	if _, err := askDriver(); name == "" && err == nil {
 		if file, found := install.Find("cuda"); found {
 			return file, nil
 		}
@@ -174,15 +184,20 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 	if name == "cpu" && o.Install != nil {
 		return o.Install(ctx)
 	}
+	return "", noPlugin(kind)
+}
+
+// noPlugin is the error of a plugin that is not there.
+func noPlugin(kind string) error {
 	folders := "the plugin folders"
 	if folder, err := install.Directory(); err == nil {
 		folders = folder + " or the other plugin folders"
 	}
 	missing := fmt.Errorf("no PJRT plugin %q in %s, expected a file such as pjrt_c_api_%s_plugin.so", kind, folders, kind)
 	if kind == "cpu" || kind == "cuda" {
-		return "", &advice.Error{Err: missing, Advice: advice.Install + kind}
+		return &advice.Error{Err: missing, Advice: advice.Install + kind}
 	}
-	return "", missing
+	return missing
 }
 
 func openGo(c choice) (b *Backend, err error) {

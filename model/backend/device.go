@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -17,17 +16,6 @@ func processor() string {
 		return model + ", 1 thread"
 	}
 	return fmt.Sprintf("%s, %d threads", model, runtime.NumCPU())
-}
-
-// card describes the first NVIDIA GPU as its driver does, or is empty.
-func card() string {
-	files, _ := filepath.Glob("/proc/driver/nvidia/gpus/*/information")
-	for _, file := range files {
-		if model := field(file, "Model"); model != "" {
-			return model
-		}
-	}
-	return ""
 }
 
 // field returns the value of the first "key: value" line with that key in a file,

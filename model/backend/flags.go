@@ -25,9 +25,6 @@ var flagsOf = map[string][]string{
 // given the user's own value, whose flags win.
 func composeFlags(user, sha256 string) string {
 	flags := strings.TrimSpace(user)
-	if flags != "" && flags[0] != '-' {
-		return user // XLA reads a value without a leading dash as the name of a file of flags
-	}
 	for _, flag := range flagsOf[sha256] {
 		if name, _, _ := strings.Cut(flag, "="); !strings.Contains(user, name) {
 			flags = strings.TrimSpace(flags + " " + flag)

@@ -26,7 +26,6 @@ func TestWithFlags(t *testing.T) {
 		{name: "the user decides", user: region + "=false", sha256: known, want: region + "=false " + old},
 		{name: "the user decides otherwise", user: emitters + "=a", sha256: known, want: emitters + "=a " + region + "=true"},
 		{name: "already added", user: "--a " + ours, sha256: known, want: "--a " + ours},
-		{name: "a file of flags", user: "/etc/flags", sha256: known, want: "/etc/flags"},
 		{name: "another plugin", user: "--a", sha256: other, want: "--a"},
 		{name: "another plugin, none set", user: unset, sha256: other, want: ""},
 		{name: "what go-xla adds for CUDA is kept", user: "--a", sha256: other, want: "--a", keep: true,

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"context"
 	"errors"
 	"os"
 
@@ -12,11 +13,14 @@ import (
 
 // The states of a backend.
 const (
-	StateReady    = "ready"         // its plugin loads
-	StateMissing  = "not installed" // no plugin was found
-	StateNoDevice = "no NVIDIA GPU" // neither /dev/nvidia* nor a working nvidia-smi
-	StateBroken   = "does not load" // a plugin was found that does not work
-	StateDamaged  = "damaged"       // a pinned plugin was found whose SHA-256 is not its pin's
+	StateReady       = "ready"               // its plugin loads, and its device answers
+	StateMissing     = "not installed"       // no plugin was found
+	StateNoDevice    = "no NVIDIA GPU"       // or none that CUDA_VISIBLE_DEVICES allows
+	StateNoDriver    = "no driver"           // there is an NVIDIA GPU, but its driver does not load or answer
+	StateOldDriver   = "driver too old"      // for the CUDA plugin that is pinned
+	StateNoLibraries = "no NVIDIA libraries" // those that the CUDA plugin needs
+	StateBroken      = "does not load"       // a plugin was found that does not work
+	StateDamaged     = "damaged"             // a pinned plugin was found whose SHA-256 is not its pin's
 )
 
 // Status says whether a backend can be used on this machine.
@@ -27,40 +31,48 @@ type Status struct {
 	Device  string // the processor and its threads, or the GPU; "" where it is not known
 	File    string // the plugin, "" for none
 	SHA256  string // of the plugin, hexadecimal
-	Hint    string // a command that helps, or why the plugin does not load
+	Hint    string // a command that helps, or why it cannot be used
 }
 
 // List returns the state of each backend, best first. It loads the plugins that
 // it finds, unless they are damaged, but opens no device.
 func List() []Status {
-	cpu := statusOf(XLACPU, "cpu")
-	cpu.Device = processor()
-	cuda := Status{Name: XLACUDA, State: StateNoDevice}
-	if hasNVIDIA() {
-		cuda = statusOf(XLACUDA, "cuda")
-		cuda.Device = card()
-	} else {
-		cuda.File, _ = install.Find("cuda")
+	cpu := Status{Name: XLACPU, Device: processor(), State: StateMissing, Hint: advice.InstallCPU}
+	if file, found := install.Find("cpu"); found {
+		cpu.File = file
+		cpu.explain(cpu.load())
 	}
+	cuda := Status{Name: XLACUDA}
+	cuda.File, _ = install.Find("cuda")
+	if d, err := askDriver(); err == nil {
+		cuda.Device = d.Describe(0)
+	}
+	_, err := Options{}.cudaPlugin(context.Background())
+	if err == nil {
+		err = cuda.load()
+	}
+	cuda.explain(err)
 	return []Status{cuda, cpu, {Name: Go, State: StateReady, Version: goVersion(), Device: processor()}}
 }
 
-// statusOf returns the state of the backend of a plugin's kind.
-func statusOf(name, kind string) Status {
-	file, found := install.Find(kind)
-	if !found {
-		return Status{Name: name, State: StateMissing, Hint: advice.Install + kind}
-	}
-	s := Status{Name: name, File: file}
-	err := s.load()
-	if _, damaged := errors.AsType[*install.HashError](err); damaged {
-		s.State, s.Hint = StateDamaged, advice.InstallCPU
-	} else if err != nil {
-		s.State, s.Hint = StateBroken, err.Error()
-	} else {
+// explain fills in the state and the hint that follow from an error, or from nil.
+func (s *Status) explain(err error) {
+	problem, _ := errors.AsType[*unready](err)
+	s.Hint = ""
+	switch _, damaged := errors.AsType[*install.HashError](err); {
+	case err == nil:
 		s.State = StateReady
+	case damaged:
+		s.State, s.Hint = StateDamaged, advice.InstallCPU
+	case problem == nil:
+		s.State, s.Hint = StateBroken, err.Error()
+	case problem.state == StateNoDevice:
+		s.State = StateNoDevice
+	case problem.state == StateMissing:
+		s.State, s.Hint = StateMissing, advice.InstallCUDA
+	default:
+		s.State, s.Hint = problem.state, advice.Text(err)
 	}
-	return s
 }
 
 // load verifies and loads the plugin, and fills in what that reveals.
@@ -68,6 +80,11 @@ func (s *Status) load() (err error) {
 	defer recovered(&err)
 	if s.SHA256, err = install.Verify(s.File); err != nil {
 		return err
+	}
+	if kindOf(s.File) == "cuda" {
+		if _, err := checkCUDA(s.File, s.SHA256); err != nil {
+			return err
+		}
 	}
 	opening.Lock()
 	defer opening.Unlock()

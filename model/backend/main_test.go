@@ -2,26 +2,61 @@ package backend
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"testing"
 
 	"epochal/model/backend/install"
+	"epochal/model/backend/internal/driver"
 )
 
-// childMode is a variable with which this test binary becomes a process that only
-// opens auto.
-const childMode = "EPOCHAL_BACKEND_TEST"
+// Variables with which this test binary becomes a process that opens the backend that
+// they name: one prints nothing, the other a [Report].
+const (
+	ChildMode  = "EPOCHAL_BACKEND_TEST"
+	ReportMode = "EPOCHAL_BACKEND_REPORT"
+)
+
+// Report is what a process says of the backends. Its argument is Options.GPU.
+type Report struct {
+	CUDA     Status
+	Info     Info
+	GPUs     int
+	Warnings []string
+	Err      string
+	Hint     string
+}
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childMode) == "" {
+	name, quiet := os.LookupEnv(ChildMode)
+	if !quiet {
+		name = os.Getenv(ReportMode)
+	}
+	if name == "" {
 		os.Exit(m.Run())
 	}
-	if _, _, err := Open(context.Background(), Auto, Options{}); err != nil {
-		fmt.Fprint(os.Stderr, err)
-		os.Exit(1)
+	var o Options
+	if len(os.Args) > 1 {
+		o.GPU, _ = strconv.Atoi(os.Args[1])
 	}
+	b, warnings, err := Open(context.Background(), name, o)
+	if quiet {
+		if err != nil {
+			fmt.Fprint(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	report := Report{CUDA: List()[0], Warnings: warnings, Hint: hintOf(err)}
+	if err != nil {
+		report.Err = err.Error()
+	} else {
+		report.Info, report.GPUs = b.Info, b.GPUs
+	}
+	json.NewEncoder(os.Stdout).Encode(report)
 }
 
 // The commands that hints name.
@@ -44,7 +79,14 @@ func newMachine(t *testing.T) (folder string) {
 	return folder
 }
 
-func setNVIDIA(t *testing.T, there bool) { set(t, &hasNVIDIA, func() bool { return there }) }
+func setNVIDIA(t *testing.T, there bool) {
+	set(t, &nvidia, func() (driver.Driver, error) {
+		if !there {
+			return driver.Driver{}, driver.ErrNoGPU
+		}
+		return driver.Driver{CUDA: 13000, Version: "580.65.06", GPUs: []string{"NVIDIA H100 80GB HBM3"}}, nil
+	})
+}
 
 // set sets a variable for the time of a test.
 func set[T any](t *testing.T, variable *T, value T) {

@@ -38,11 +38,21 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	}
 	kind := kindOf(file)
 	settings := pjrt.NamedValuesMap{}
+	device, gpus := processor(), 0
 	switch kind {
 	case "cpu":
 		// The plugin makes 4 devices unless told otherwise, with a thread each: on 2 cores that costs 12%.
 		settings["cpu_device_count"] = int64(1)
 	case "cuda":
+		d, err := checkCUDA(file, sha256)
+		if err != nil {
+			return nil, nil, err
+		}
+		var option string
+		if option, device, gpus, err = o.pickGPU(c, d); err != nil {
+			return nil, nil, err
+		}
+		config += option
 		if !strings.Contains(","+c.options, ",tf32") {
 			config += fmt.Sprintf(",tf32=%t", o.TF32)
 		}
@@ -51,6 +61,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		config += "," + c.options
 	}
 
+	if err := tryUserFlags(ctx, config); err != nil {
+		return nil, nil, err
+	}
 	logged := quiet.Collect()
 	var opened, beside *xla.Backend
 	var plugin *pjrt.Plugin
@@ -74,25 +87,31 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		plugin, err = pjrt.GetPlugin(opened.PluginName())
 		return err
 	})
-	warnings = logged()
+	warnings = slices.DeleteFunc(logged(), func(text string) bool {
+		return strings.HasPrefix(text, "Can't find nvidia/ subdirectory") // checkLibraries knows better
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
 	}
-	b = &Backend{Backend: opened, Info: Info{
+	if kind == "cuda" {
+		leftFlags = flags
+	}
+	b = &Backend{Backend: opened, GPUs: gpus, Info: Info{
 		Name:         c.name,
 		Version:      pluginVersion(plugin),
-		Device:       processor(),
+		Device:       device,
 		PluginFile:   file,
 		PluginSHA256: sha256,
 		TF32:         opened.DotGeneralUseTF32 && opened.IsCUDA(),
 		XLAFlags:     flags,
 	}}
-	if kind == "cpu" {
+	switch kind {
+	case "cpu":
 		b.Info.Threads = o.Threads
 		if beside != nil {
 			b.Beside = &Backend{Backend: beside}
 		}
-	} else {
+	case "":
 		b.Info.Device = opened.DeviceDescription(0)
 	}
 	return b, warnings, nil

@@ -14,8 +14,8 @@ import (
 // cudaFile is the name of the CUDA plugin in the folder nvidia.
 const cudaFile = "pjrt_c_api_cuda_plugin.so"
 
-// CUDA installs JAX's CUDA plugin with NVIDIA's libraries, a download of 3.8 GB,
-// and returns the plugin's path. On linux/amd64 only; a GPU need not be present.
+// CUDA installs JAX's CUDA plugin with NVIDIA's libraries, see [CUDASize], and
+// returns the plugin's path. On linux/amd64 only; a GPU need not be present.
 // If the pinned plugin is already installed, it does nothing. The old
 // installation stays until the new one is complete.
 //

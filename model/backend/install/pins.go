@@ -56,6 +56,18 @@ var pins = []pin{
 // cudaPluginSHA256 is the hash of the plugin in the first of cudaWheels.
 var cudaPluginSHA256 = "b6de513893c09af2c77e71afcef46d9706f8c259337cdef4cd5cae2353886f75"
 
+// CUDASHA256 is the hash of the CUDA plugin that [Installer.CUDA] installs.
+func CUDASHA256() string { return cudaPluginSHA256 }
+
+// What that plugin needs: CUDA 13 runs with any driver from 580 on, says NVIDIA's table
+// https://docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html.
+// The driver's library states CUDA 13.0 as 13000.
+const (
+	CUDANeeded   = 13000
+	DriverNeeded = "580"
+	CUDASize     = "a download of 2.5 GB, 3.8 GB unpacked"
+)
+
 // cudaWheels are JAX's CUDA plugin and the NVIDIA libraries that
 // jax-cuda13-plugin 0.12.0.1 requires. They were chosen to work together, so a new
 // plugin needs a whole new table.

@@ -1,7 +1,10 @@
 // Package advice makes errors that tell the user what to do about them.
 package advice
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // The commands that install a plugin; the name of its kind follows Install.
 const (
@@ -30,3 +33,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Hint returns the advice. The command prints it on a line of its own; it looks
 // for this method in the chain of any error.
 func (e *Error) Hint() string { return e.Advice }
+
+// Text is the message of err with its advice, for a place with room for one text.
+func Text(err error) string {
+	if advised, ok := errors.AsType[*Error](err); ok {
+		return fmt.Sprintf("%v (%s)", err, advised.Advice)
+	}
+	return err.Error()
+}
