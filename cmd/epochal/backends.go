@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
+	"context"
 	"fmt"
+	"os"
+	"strings"
 
 	"epochal/model/backend"
 	"epochal/model/backend/install"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // newBackends is `epochal backends`.
@@ -22,7 +27,7 @@ func newBackends(t *terminal) *cobra.Command {
 	}
 	command.AddCommand(&cobra.Command{
 		Use:       "install cpu|cuda",
-		Short:     "Install the XLA plugin for the CPU (62 MB) or CUDA (several GB)",
+		Short:     "Install the XLA plugin for the CPU (62 MB) or CUDA (2.5 GB)",
 		ValidArgs: []string{"cpu", "cuda"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 || (args[0] != "cpu" && args[0] != "cuda") {
@@ -63,6 +68,27 @@ func listBackends(c *cobra.Command, t *terminal) error {
 		fmt.Fprintf(t.err, "hint: %s\n", hint)
 	}
 	return err
+}
+
+// wantCUDA asks at a terminal whether to install CUDA's plugin. Elsewhere, and
+// without an answer, it is not wanted.
+func (t *terminal) wantCUDA(ctx context.Context) bool {
+	if columns(t.err) == 0 || !term.IsTerminal(int(os.Stdin.Fd())) {
+		return false
+	}
+	t.end()
+	fmt.Fprintf(t.err, "epochal: there is an NVIDIA GPU but no CUDA plugin; install it now, %s? [y/N] ", install.CUDASize)
+	answer := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(os.Stdin).ReadString('\n')
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return false
+	case line := <-answer:
+		return strings.HasPrefix(strings.ToLower(strings.TrimSpace(line)), "y")
+	}
 }
 
 // printInstallation shows how far an installation is: a live line at a terminal,

@@ -73,7 +73,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 				return usageError{err: fmt.Errorf("--quick and --seeds: found both, expected one; --quick runs one seed")}
 			}
 			o.Command = recordedCommand()
-			o.Observer = t.observeStudy
+			o.Observer, o.WantCUDA = t.observeStudy, t.wantCUDA
 			results, err := published.Reproduce(c.Context(), chosen, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
@@ -100,7 +100,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.IntVar(&o.Seeds, "seeds", o.Seeds, "`number` of seeds per experiment")
-	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel; 0: one per core, or one on a GPU")
+	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel, each on the next GPU; 0: one per core, or one per GPU")
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
 	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")

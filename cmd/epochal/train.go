@@ -62,7 +62,7 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 				}
 			}
 			printer := &trainPrinter{terminal: t}
-			options.Observer = printer.observe
+			options.Observer, options.WantCUDA = printer.observe, t.wantCUDA
 			result, err := train.Run(c.Context(), config, options)
 			t.end()
 			if stopped, ok := errors.AsType[train.Stopped](err); ok {
@@ -88,6 +88,7 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	addConfigFlags(flags, &config)
 	flags.IntVar(&options.Threads, "threads", 0,
 		"`threads` of XLA on the CPU; 0: as many as suit the work of a step; never changes results")
+	flags.IntVar(&options.GPU, "device", 0, "`number` of the GPU, of those that CUDA_VISIBLE_DEVICES allows")
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
 	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
 		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
@@ -130,7 +131,7 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 // does not record are repeated.
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
-	for _, name := range []string{"threads", "checkpoint-every", "keep", "require-accuracy"} {
+	for _, name := range []string{"threads", "device", "checkpoint-every", "keep", "require-accuracy"} {
 		if flags.Changed(name) {
 			args = append(args, "--"+name, flags.Lookup(name).Value.String())
 		}

@@ -199,10 +199,10 @@ func (r *benchmark) whyUnusable(ctx context.Context, name string, status backend
 		return ""
 	case status.Hint == "":
 		return status.State
-	case status.State == backend.StateBroken:
-		return status.State + ": " + status.Hint
-	default:
+	case status.State == backend.StateMissing || status.State == backend.StateDamaged:
 		return fmt.Sprintf("%s; to install it: %s", status.State, status.Hint)
+	default:
+		return status.State + ": " + status.Hint
 	}
 }
 

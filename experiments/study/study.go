@@ -28,11 +28,12 @@ type Result struct {
 // Options say where and on what runs are made.
 type Options struct {
 	Folder   string // of the study, made if need be
-	Jobs     int    // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one on a GPU
+	Jobs     int    // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one per GPU
 	Backend  string // as in experiments.Config
 	TF32     bool
-	Observer func(Event)      // may be nil
-	Now      func() time.Time // time.Now when nil
+	Observer func(Event)                // may be nil
+	Now      func() time.Time           // time.Now when nil
+	WantCUDA func(context.Context) bool // see [epochal/experiments/train.DeviceOptions]
 }
 
 // Validate reports impossible options as [experiments.Problems].

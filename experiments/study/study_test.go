@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/experiments/study"
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
 )
 
 // data are 300 and 90 images of 3x4 pixels and 3 classes that can be learned.
@@ -27,10 +30,18 @@ const data = "testdata/three-classes"
 // The test binary makes the runs in a process of its own when this names a folder.
 const childFolder = "EPOCHAL_TEST_STUDY"
 
+// With this number of jobs as well, it makes fewer, on CUDA.
+const childJobs = "EPOCHAL_TEST_STUDY_JOBS"
+
 func TestMain(m *testing.M) {
 	if folder := os.Getenv(childFolder); folder != "" {
 		fmt.Println("started")
-		if _, err := study.Do(context.Background(), runs(data, 3), options(folder)); err != nil {
+		o, seeds := options(folder), 3
+		if jobs := os.Getenv(childJobs); jobs != "" {
+			o.Jobs, _ = strconv.Atoi(jobs)
+			o.Backend, seeds = "xla:cuda", 1
+		}
+		if _, err := study.Do(context.Background(), runs(data, seeds), o); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -174,6 +185,42 @@ func TestJobsGiveTheSameResults(t *testing.T) {
 		o.Jobs = jobs
 		results, _ := do(t, runs(data, 2), o)
 		if text := bits(t, o.Folder, results); first == "" {
+			first = text
+		} else if text != first {
+			t.Errorf("%d jobs: found other results", jobs)
+		}
+	}
+}
+
+// On two GPUs each job has its own, and the results are those of one after the other.
+func TestEachJobHasItsGPU(t *testing.T) {
+	names := []string{"NVIDIA H100 80GB HBM3", "NVIDIA A100-SXM4-40GB"}
+	g := backendtest.CUDA(t, names...)
+	var first string
+	for jobs := 1; jobs <= 2; jobs++ {
+		folder := t.TempDir()
+		child := exec.Command(os.Args[0])
+		child.Env = append(append(os.Environ(), g.Environment...), childFolder+"="+folder, childJobs+"="+fmt.Sprint(jobs))
+		if output, err := child.CombinedOutput(); err != nil {
+			t.Fatalf("%v, printed %s", err, output)
+		}
+		o := options(folder)
+		o.Backend = "xla:cuda"
+		results, planned := do(t, runs(data, 1), o)
+		if planned != (study.Planned{Runs: 3, Done: 3}) {
+			t.Fatalf("found the plan %+v, expected that all is done", planned)
+		}
+		used := map[string]bool{}
+		for i := range results {
+			used[results[i].Record.Environment.Backend.Device] = true
+			results[i].Record.Environment.Backend = backend.Info{}
+		}
+		for _, name := range names[:jobs] {
+			if device := name + ", CUDA 13.0"; !used[device] || len(used) != jobs {
+				t.Errorf("%d jobs: found the devices %v, expected %s among them", jobs, used, device)
+			}
+		}
+		if text := bits(t, folder, results); first == "" {
 			first = text
 		} else if text != first {
 			t.Errorf("%d jobs: found other results", jobs)

@@ -82,14 +82,17 @@ func (w *work) run(ctx context.Context) error {
 
 // open opens a device for every job. On the processor each has its share of the
 // cores: several runs side by side use them better than one run does, whose
-// steps are too small to be divided well.
+// steps are too small to be divided well. On GPUs they take turns.
 func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 	cores := runtime.GOMAXPROCS(0)
 	jobs := min(cmp.Or(w.options.Jobs, cores), len(w.missing))
+	gpus, want := 1, w.options.WantCUDA
 	for len(devices) < jobs {
 		device, warnings, err := train.OpenDevice(ctx, w.options.Backend, train.DeviceOptions{
 			TF32:     w.options.TF32,
 			Threads:  max(1, cores/jobs),
+			GPU:      len(devices) % gpus,
+			WantCUDA: want,
 			Progress: func(p install.Progress) { w.observe(Other{experiments.PluginProgress{Progress: p}}) },
 		})
 		if err != nil {
@@ -104,8 +107,9 @@ func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 			}
 		}
 		devices = append(devices, device)
+		gpus, want = max(1, device.GPUs()), nil // it is asked once
 		if w.options.Jobs == 0 && !strings.HasPrefix(device.Info().Name, backend.XLACPU) {
-			break // a GPU, or pure Go, which has a pool of its own for all cores
+			jobs = min(gpus, len(w.missing)) // pure Go has a pool of its own for all cores
 		}
 	}
 	return devices, nil

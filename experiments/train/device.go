@@ -31,16 +31,25 @@ const maxNetworks = 16
 // DeviceOptions say how a device is opened.
 type DeviceOptions struct {
 	TF32     bool
-	Threads  int                    // of XLA on the processor, 0 for all
-	Beside   bool                   // evaluate beside the next epoch's training where threads leave cores free
-	Progress func(install.Progress) // of an installation; may be nil
+	Threads  int                            // of XLA on the processor, 0 for all
+	Beside   bool                           // evaluate beside the next epoch's training where threads leave cores free
+	GPU      int                            // on CUDA, its number
+	Progress func(install.Progress)         // of an installation; may be nil
+	WantCUDA func(ctx context.Context) bool // whether to install CUDA's plugin, asked where a GPU has none; nil for no
 }
 
 // OpenDevice opens the backend of that name, installing its plugin if need be.
 // Warnings come with a device that works.
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
+	installer := install.Installer{Progress: o.Progress}
 	opened, warnings, err := backend.Open(ctx, name, backend.Options{
-		TF32: o.TF32, Threads: o.Threads, Beside: o.Beside, Install: install.Installer{Progress: o.Progress}.PinnedCPU,
+		TF32: o.TF32, Threads: o.Threads, Beside: o.Beside, GPU: o.GPU, Install: installer.PinnedCPU,
+		InstallCUDA: func(ctx context.Context) (file string, err error) {
+			if o.WantCUDA == nil || !o.WantCUDA(ctx) {
+				return "", context.Cause(ctx)
+			}
+			return installer.CUDA(ctx)
+		},
 	})
 	if err != nil {
 		return nil, warnings, err
@@ -50,6 +59,9 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 
 // Info describes the backend.
 func (d *Device) Info() backend.Info { return d.backend.Info }
+
+// GPUs is how many GPUs there are of which this is one, 0 if it is none.
+func (d *Device) GPUs() int { return d.backend.GPUs }
 
 // Close frees everything on the device and closes it.
 func (d *Device) Close() {

@@ -90,7 +90,9 @@ func (r *run) open(ctx context.Context) error {
 			TF32:     r.config.TF32,
 			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, runtime.GOMAXPROCS(0))),
 			Beside:   true,
+			GPU:      r.options.GPU,
 			Progress: func(p install.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
+			WantCUDA: r.options.WantCUDA,
 		})
 		for _, warning := range warnings {
 			r.observe(experiments.Warning{Text: warning})
@@ -104,6 +106,9 @@ func (r *run) open(ctx context.Context) error {
 	r.result.Backend = r.device.Info()
 	if r.config.TF32 && !r.result.Backend.TF32 {
 		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
+	}
+	if r.options.GPU > 0 && r.device.GPUs() == 0 {
+		r.observe(experiments.Warning{Text: "device has no effect on " + r.result.Backend.Name})
 	}
 	return nil
 }

@@ -29,6 +29,9 @@ type Options struct {
 	Resume bool   // Folder is that of a run that stopped, which continues
 
 	Threads int // of XLA on the processor; 0: as suits the steps, see [model.Threads]; ignored with Device
+	GPU     int // on CUDA, its number; ignored with Device
+
+	WantCUDA func(context.Context) bool // see [DeviceOptions]
 
 	CheckpointEvery int    // epochs between two checkpoints; 0: only on interrupt and at the end
 	Keep            string // record.KeepLast or KeepBest; "" is KeepLast, or what a run that is resumed kept
@@ -43,6 +46,9 @@ func (o Options) problems() (problems experiments.Problems) {
 	if o.Threads < 0 || o.Threads > MaxThreads {
 		problems = append(problems, experiments.Problem{Field: "threads", Found: fmt.Sprint(o.Threads),
 			Expected: fmt.Sprintf("0 (automatic) to %d", MaxThreads)})
+	}
+	if o.GPU < 0 {
+		problems = append(problems, experiments.Problem{Field: "device", Found: fmt.Sprint(o.GPU), Expected: "the number of a GPU, from 0"})
 	}
 	if o.Keep != "" && o.Keep != record.KeepLast && o.Keep != record.KeepBest {
 		problems = append(problems, experiments.Problem{Field: "keep", Found: fmt.Sprintf("%q", o.Keep),

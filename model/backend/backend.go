@@ -42,7 +42,7 @@ type Backend struct {
 	compute.Backend
 	Info   Info
 	Beside *Backend // a second client with a thread for every core, for work beside the first one's; may be nil
-	GPUs   int // from which Options.GPU picks; 0 if this is none
+	GPUs   int      // from which Options.GPU picks; 0 if this is none
 }
 
 // Info describes an open backend, for a run's environment.json.
