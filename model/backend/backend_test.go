@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"epochal/model/backend/internal/advice"
+	"epochal/model/backend/internal/driver"
+
 	"github.com/gomlx/gomlx/core/graph"
 	"github.com/google/go-cmp/cmp"
 )
@@ -69,6 +72,16 @@ func TestOpenAutoWithNVIDIA(t *testing.T) {
 	if got, want := open()[0], "there is an NVIDIA GPU but no CUDA plugin; to use it: epochal backends install cuda (a download of 2.5 GB, 3.8 GB unpacked)"; got != want {
 		t.Errorf("warning %q, want %q", got, want)
 	}
+	set(t, &nvidia, func() (driver.Driver, error) {
+		return driver.Driver{}, advice.Errorf("install it", "%w: libcuda.so.1 is missing", driver.ErrNoDriver)
+	})
+	if got, want := open()[0], "the NVIDIA GPU is not used: no NVIDIA driver: libcuda.so.1 is missing (install it)"; got != want {
+		t.Errorf("warning %q, want %q", got, want)
+	}
+	if got := List()[0]; got.State != StateNoDriver || got.Hint != "no NVIDIA driver: libcuda.so.1 is missing (install it)" {
+		t.Errorf("listed as %+v, want it without a driver", got)
+	}
+	setNVIDIA(t, true)
 	put(t, filepath.Join(folder, "nvidia", "pjrt_c_api_cuda_plugin.so"), "no plugin")
 	if got := open()[0]; !strings.HasPrefix(got, "the NVIDIA GPU is not used: plugin "+folder) {
 		t.Errorf("warning %q, want why the plugin does not load", got)

@@ -9,7 +9,13 @@
 // used on this machine.
 //
 // It honours GOMLX_BACKEND (for auto) and XLA_FLAGS; package install finds the
-// plugins and names the variables that lead to them.
+// plugins and names the variables that lead to them. XLA ends the process that gives it
+// a flag it does not know, so flags of the user's are tried first, by this program as a
+// child that does nothing else.
+//
+// A CUDA plugin is loaded only where NVIDIA's driver has a GPU for it, and opens that
+// one GPU. None of this has run on a card: the tests do it with a driver and a plugin
+// of their own, see package backendtest.
 //
 // Importing it silences klog for the whole process, because GoMLX and go-xla
 // log through it to standard error. Fatal messages still get there.
@@ -20,5 +26,5 @@
 //
 // Neighbours: package model compiles its programs for a [Backend]; package
 // experiments opens one; package install finds, verifies and installs plugins;
-// package backendtest hands open backends to tests.
+// package backendtest hands open backends, and GPUs that are not there, to tests.
 package backend

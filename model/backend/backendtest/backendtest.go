@@ -1,5 +1,6 @@
 // Package backendtest hands open backends to tests. Each is opened once per
-// process, shared by its tests, and must not be closed by them.
+// process, shared by its tests, and must not be closed by them. [CUDA] stands in for
+// NVIDIA's driver and for a CUDA plugin.
 package backendtest
 
 import (
