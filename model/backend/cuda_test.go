@@ -19,7 +19,7 @@ import (
 func reportOf(t *testing.T, name, gpu string, variables ...string) (r backend.Report) {
 	t.Helper()
 	child := exec.Command(os.Args[0], gpu)
-	child.Env = append(append(os.Environ(), variables...), backend.ReportMode+"="+name)
+	child.Env = append(append(os.Environ(), variables...), backend.ReportMode+"="+name, "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	var printed bytes.Buffer
 	child.Stderr = &printed
 	output, err := child.Output()
@@ -138,10 +138,11 @@ func TestUserFlags(t *testing.T) {
 	}
 	good, junk := put("good", "--xla_dump_max_hlo_modules=3\n--xla_dump_hlo_as_text=false\n"), put("junk", "# comment")
 	const unknown, hint = "XLA_FLAGS: XLA says: Unknown flag: ", "correct XLA_FLAGS, or unset it"
-	for _, c := range []struct{ flags, err, inForce string }{
+	for _, c := range []struct{ flags, name, err, inForce string }{
 		{flags: "--xla_dump_max_hlo_modules=3", inForce: "--xla_dump_max_hlo_modules=3"},
 		{flags: good, inForce: "--xla_dump_max_hlo_modules=3\n--xla_dump_hlo_as_text=false"},
 		{flags: put("empty", ""), inForce: ""},
+		{flags: "--xla_nonsense=3", name: "xla:cpu", err: unknown + "--xla_nonsense=3"},
 		{flags: "--xla_nonsense=3", err: unknown + "--xla_nonsense=3"},
 		{flags: "--xla_nonsense --xla_dump_max_hlo_modules=3 --xla_bogus", err: "XLA_FLAGS: XLA says: Unknown flags: --xla_nonsense --xla_bogus"},
 		{flags: "--xla_dump_hlo_as_text=false --xla_dump_max_hlo_modules=many", err: "XLA_FLAGS: XLA says: Couldn't interpret value many for flag xla_dump_max_hlo_modules"},
@@ -149,7 +150,13 @@ func TestUserFlags(t *testing.T) {
 		{flags: junk, err: "XLA_FLAGS names the file " + junk + `: found "# comment", expected flags such as --xla_dump_to=x`},
 		{flags: "/no/file", err: "XLA_FLAGS, the name of a file of flags: open /no/file: no such file or directory"},
 	} {
-		for _, name := range []string{"xla:cpu", "xla:cuda", "auto"} {
+		names := []string{"xla:cpu", "xla:cuda"}
+		if c.name != "" {
+			names = []string{c.name}
+		} else if c.err != "" {
+			names = []string{"auto"} // which refuses with whatever plugin it tries first
+		}
+		for _, name := range names {
 			t.Run(filepath.Base(c.flags)+" "+name, func(t *testing.T) {
 				r := reportOf(t, name, "0", append(g.Environment, "XLA_FLAGS="+c.flags)...)
 				if c.err == "" && (r.Err != "" || len(r.Warnings) > 0 || !strings.Contains(r.Info.XLAFlags, c.inForce)) {

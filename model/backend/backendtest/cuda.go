@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -20,6 +21,12 @@ type GPUs struct {
 	Plugin      string // the CUDA plugin, which is XLA's for the processor
 	Log         string // file with the options and the flags of each client of Plugin, a line for each
 }
+
+// header returns the folder with PJRT's header.
+var header = sync.OnceValues(func() (string, error) {
+	folder, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/gomlx/go-xla/pjrt").Output()
+	return strings.TrimSpace(string(folder)), err
+})
 
 // CUDA makes a driver with GPUs of these names and a plugin for them. Like [XLA], it
 // skips or fails the test where there is no plugin for the processor.
@@ -37,7 +44,7 @@ func CUDA(t testing.TB, names ...string) GPUs {
 	if err := os.MkdirAll(filepath.Join(filepath.Dir(g.Plugin), "cu13", "lib"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	headers, err := exec.Command("go", "list", "-f", "{{.Dir}}", "github.com/gomlx/go-xla/pjrt").Output()
+	headers, err := header()
 	if err != nil {
 		t.Fatalf("find PJRT's header: %v", err)
 	}
@@ -46,7 +53,7 @@ func CUDA(t testing.TB, names ...string) GPUs {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cc := exec.Command("cc", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib", "-I", strings.TrimSpace(string(headers)), "-o", library, "-x", "c", "-", "-ldl")
+		cc := exec.Command("cc", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib", "-I", headers, "-o", library, "-x", "c", "-", "-ldl")
 		cc.Stdin = strings.NewReader(string(code))
 		if output, err := cc.CombinedOutput(); err != nil {
 			t.Fatalf("cc %s: %v\n%s", source, err, output)
