@@ -46,7 +46,8 @@ func TestCommandsOnCUDA(t *testing.T) {
 	}
 	train("cpu", "--backend", "xla:cpu")
 	expect(t, train("auto").stderr.String(), `training on xla:cuda \(NVIDIA H100 80GB HBM3, CUDA 13.0\)`)
-	expect(t, train("cuda", "--backend", "xla:cuda", "--device", "1").stderr.String(), `training on xla:cuda \(NVIDIA A100-SXM4-40GB, CUDA 13.0\)`)
+	expect(t, train("cuda", "--backend", "xla:cuda", "--device", "1").stderr.String(),
+		`training on xla:cuda \(NVIDIA A100-SXM4-40GB, CUDA 13.0\)`)
 	sameRun(t, filepath.Join(folder, "auto"), filepath.Join(folder, "cpu"))
 	sameRun(t, filepath.Join(folder, "cuda"), filepath.Join(folder, "cpu"))
 	recorded, err := os.ReadFile(filepath.Join(folder, "cuda", "environment.json"))
@@ -55,7 +56,8 @@ func TestCommandsOnCUDA(t *testing.T) {
 	}
 	expect(t, string(recorded), fmt.Sprintf(`"version": "PJRT 0[^\0]*"plugin_file": %q,\s+"plugin_sha256": "[0-9a-f]{64}"`, g.Plugin))
 
-	expect(t, ran(t, folder, g.Environment, exitDone, "backends").stdout.String(), `xla:cuda +ready +PJRT .* NVIDIA H100 80GB HBM3, CUDA 13.0 .*cuda_plugin.so`)
+	expect(t, ran(t, folder, g.Environment, exitDone, "backends").stdout.String(),
+		`xla:cuda +ready +PJRT .* NVIDIA H100 80GB HBM3, CUDA 13.0 .*cuda_plugin.so`)
 	ran(t, folder, g.Environment, exitDone, "bench", "--backend", "xla:cuda", "--layer-sizes", "4", "--batch-size", "512", "--rounds", "1",
 		"--seconds", "0.01", "--steps-per-call", "1", "--precision", "tf32", "--json", "bench.json")
 	measured, err := os.ReadFile(filepath.Join(folder, "bench.json"))
@@ -77,20 +79,23 @@ func TestOfferOfCUDA(t *testing.T) {
 	if err := os.Symlink(cpu, filepath.Join(folder, filepath.Base(cpu))); err != nil {
 		t.Fatal(err)
 	}
-	environment := append(g.Environment, "PJRT_PLUGIN_LIBRARY_PATH="+folder, "HOME="+folder, "HTTPS_PROXY=http://127.0.0.1:1", "TERM=dumb")
+	environment := append(g.Environment, "PJRT_PLUGIN_LIBRARY_PATH="+folder, "HOME="+folder,
+		"HTTPS_PROXY=http://127.0.0.1:1", "TERM=dumb")
 	const question = `install it now, a download of 2.5 GB, 3.8 GB unpacked\? \[y/N\]`
 	for _, c := range []struct {
 		name, answer, backend string
 		code                  int
 		want                  string
 	}{
-		{"declined", "\n", "auto", exitDone, question + `[^\0]*warning: there is an NVIDIA GPU but no CUDA plugin; to\s+use it:\s+epochal\s+backends\s+install\s+cuda`},
+		{"declined", "\n", "auto", exitDone,
+			question + `[^\0]*warning: there is an NVIDIA GPU but no CUDA plugin; to\s+use it:\s+epochal\s+backends\s+install\s+cuda`},
 		{"accepted", "yes\n", "auto", exitDone, question + `[^\0]*warning: the NVIDIA GPU is not used: install the CUDA plugin into`},
 		{"declined by name", "n\n", "xla:cuda", exitFailed, question + `[^\0]*no PJRT plugin "cuda"[^\0]*hint: epochal backends install cuda`},
 		{"in a pipe", "", "auto", exitDone, `^epochal: warning: there is an NVIDIA GPU but no CUDA plugin`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p := prepare(t, folder, program(t), "train", "--data", "d", "--layer-sizes", "8", "--epochs", "1", "--out", t.TempDir(), "--backend", c.backend)
+			p := prepare(t, folder, program(t), "train", "--data", "d", "--layer-sizes", "8", "--epochs", "1",
+				"--out", t.TempDir(), "--backend", c.backend)
 			p.Env = append(p.Env, environment...)
 			printed := func() string { return p.stderr.String() }
 			if c.answer != "" {

@@ -173,8 +173,9 @@ func (o Options) plugin(ctx context.Context, name string) (file string, err erro
 		return o.cudaPlugin(ctx)
 	}
 	kind := cmp.Or(name, "cpu")
-	if _, err := askDriver(); name == "" && err == nil {
-		if file, found := install.Find("cuda"); found {
+	if name == "" {
+		_, err := askDriver()
+		if file, found := install.Find("cuda"); found && err == nil {
 			return file, nil
 		}
 	}

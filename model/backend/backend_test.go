@@ -69,7 +69,9 @@ func TestOpenAutoWithNVIDIA(t *testing.T) {
 		}
 		return warnings
 	}
-	if got, want := open()[0], "there is an NVIDIA GPU but no CUDA plugin; to use it: epochal backends install cuda (a download of 2.5 GB, 3.8 GB unpacked)"; got != want {
+	const missing = "there is an NVIDIA GPU but no CUDA plugin; to use it: epochal backends install cuda " +
+		"(a download of 2.5 GB, 3.8 GB unpacked)"
+	if got, want := open()[0], missing; got != want {
 		t.Errorf("warning %q, want %q", got, want)
 	}
 	set(t, &nvidia, func() (driver.Driver, error) {

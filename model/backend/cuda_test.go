@@ -100,13 +100,16 @@ func TestCUDAIsNotReady(t *testing.T) {
 			err:   "NVIDIA's driver does not answer: error 803, so says the fake",
 			hint:  "see what nvidia-smi says; after an update of the driver, restart the machine",
 			state: backend.StateNoDriver},
-		{name: "old driver without a plugin", environment: append(g.Environment, "FAKE_CUDA=12080", "PJRT_PLUGIN_LIBRARY_PATH=/none", "HOME="+t.TempDir()),
-			err:  "the driver is too old: found driver of unknown version for CUDA 12.8, expected driver 580 or newer, for CUDA 13.0",
-			hint: "update NVIDIA's driver to 580 or newer", state: backend.StateOldDriver},
+		{name: "old driver without a plugin",
+			environment: append(g.Environment, "FAKE_CUDA=12080", "PJRT_PLUGIN_LIBRARY_PATH=/none", "HOME="+t.TempDir()),
+			err:         "the driver is too old: found driver of unknown version for CUDA 12.8, expected driver 580 or newer, for CUDA 13.0",
+			hint:        "update NVIDIA's driver to 580 or newer", state: backend.StateOldDriver},
 		{name: "plugin without its libraries", environment: bare.Environment,
-			err:  "plugin " + bare.Plugin + ": NVIDIA's libraries are missing, expected them in " + filepath.Join(filepath.Dir(bare.Plugin), "cu13", "lib"),
+			err: "plugin " + bare.Plugin + ": NVIDIA's libraries are missing, expected them in " +
+				filepath.Join(filepath.Dir(bare.Plugin), "cu13", "lib"),
 			hint: "epochal backends install cuda", state: backend.StateNoLibraries},
-		{name: "GPU that is not there", gpu: "1", environment: g.Environment, err: "GPU: found number 1, expected 0 to 0", state: backend.StateReady},
+		{name: "GPU that is not there", gpu: "1", environment: g.Environment,
+			err: "GPU: found number 1, expected 0 to 0", state: backend.StateReady},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := reportOf(t, "xla:cuda", c.gpu, c.environment...)
@@ -145,9 +148,11 @@ func TestUserFlags(t *testing.T) {
 		{flags: "--xla_nonsense=3", name: "xla:cpu", err: unknown + "--xla_nonsense=3"},
 		{flags: "--xla_nonsense=3", err: unknown + "--xla_nonsense=3"},
 		{flags: "--xla_nonsense --xla_dump_max_hlo_modules=3 --xla_bogus", err: "XLA_FLAGS: XLA says: Unknown flags: --xla_nonsense --xla_bogus"},
-		{flags: "--xla_dump_hlo_as_text=false --xla_dump_max_hlo_modules=many", err: "XLA_FLAGS: XLA says: Couldn't interpret value many for flag xla_dump_max_hlo_modules"},
+		{flags: "--xla_dump_hlo_as_text=false --xla_dump_max_hlo_modules=many",
+			err: "XLA_FLAGS: XLA says: Couldn't interpret value many for flag xla_dump_max_hlo_modules"},
 		{flags: put("bad", "--xla_nonsense=3"), err: unknown + "--xla_nonsense=3"},
-		{flags: junk, err: "XLA_FLAGS names the file " + junk + `: found "# comment", expected flags such as --xla_dump_to=x`},
+		{flags: junk, err: "XLA_FLAGS names the file " + junk +
+			`: found "# comment", expected flags such as --xla_dump_to=x`},
 		{flags: "/no/file", err: "XLA_FLAGS, the name of a file of flags: open /no/file: no such file or directory"},
 	} {
 		names := []string{"xla:cpu", "xla:cuda"}

@@ -53,7 +53,8 @@ func CUDA(t testing.TB, names ...string) GPUs {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cc := exec.Command("cc", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib", "-I", headers, "-o", library, "-x", "c", "-", "-ldl")
+		cc := exec.Command("cc", "-shared", "-fPIC", "-Wl,-rpath,$ORIGIN/../nvidia/cu13/lib",
+			"-I", headers, "-o", library, "-x", "c", "-", "-ldl")
 		cc.Stdin = strings.NewReader(string(code))
 		if output, err := cc.CombinedOutput(); err != nil {
 			t.Fatalf("cc %s: %v\n%s", source, err, output)
