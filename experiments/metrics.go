@@ -30,7 +30,7 @@ type EpochMetrics struct {
 	TestLoss           float64  `json:"test_loss"`
 	TestAccuracy       float64  `json:"test_accuracy"`
 	TrainSeconds       float64  `json:"train_seconds"`
-	EvalSeconds        float64  `json:"eval_seconds"`
+	EvalSeconds        float64  `json:"eval_seconds"` // of the evaluation, in which nothing trained
 }
 
 // SelectionLoss is the loss by which the best epoch is chosen: the validation

@@ -24,18 +24,14 @@ func negativeLogLikelihood(shifted, sum, labels *Node) *Node {
 	return Sub(Log(sum), ReduceSum(Mul(hot, shifted), 1))
 }
 
-// batchLoss is the mean of the losses [batch] whose weight is 1; those of
-// padding rows have weight 0. weights is [batch] float32.
-func batchLoss(losses, weights *Node) *Node {
-	return Div(ReduceAllSum(Mul(losses, weights)), ReduceAllSum(weights))
-}
-
-// batchWeights is 1 for each row of a batch that exists and 0 for the padding
-// of the last, partial one: [batch] float32. step is the batch's number from 0
-// and count the number of images in the epoch, both scalars.
-func batchWeights(step, count *Node, batch int) *Node {
-	g := step.Graph()
-	first := Mul(step, Const(g, int32(batch)))
-	position := Add(Iota(g, shapes.Make(dtypes.Int32, batch), 0), first)
-	return ConvertDType(LessThan(position, count), dtypes.Float32)
+// batchLoss is the mean of the losses [batch] of a batch's images. In the last,
+// partial batch of an epoch the rows after them are padding, which counts nothing.
+// step is the batch's number from 0 and count the number of images in the epoch,
+// both scalars.
+func batchLoss(losses, step, count *Node) *Node {
+	g, batch := step.Graph(), losses.Shape().Dim(0)
+	left := Sub(count, Mul(step, Const(g, int32(batch))))
+	exists := ConvertDType(LessThan(Iota(g, shapes.Make(dtypes.Int32, batch), 0), left), dtypes.Float32)
+	images := ConvertDType(Min(left, Const(g, int32(batch))), dtypes.Float32)
+	return Div(ReduceAllSum(Mul(losses, exists)), images)
 }

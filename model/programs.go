@@ -86,7 +86,7 @@ func (p Program) logits(v values, pixels *Node) *Node {
 func (p Program) step(v values, pixels, labels *Node) (loss *Node) {
 	shifted, sum := shiftedLogits(p.logits(v, pixels))
 	losses := negativeLogLikelihood(shifted, sum, labels) // [batch]
-	loss = batchLoss(losses, batchWeights(v["step"], v["count"], p.BatchSize))
+	loss = batchLoss(losses, v["step"], v["count"])
 	parameters := p.Architecture.Parameters()
 	before := v.of(parameters)
 	for i, updated := range sgd(before, Gradient(loss, before...), v["rate"]) {
