@@ -12,7 +12,7 @@ import (
 	"epochal/model/backend/install"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
+	"golang.org/x/sys/unix"
 )
 
 // newBackends is `epochal backends`.
@@ -70,10 +70,11 @@ func listBackends(c *cobra.Command, t *terminal) error {
 	return err
 }
 
-// wantCUDA asks at a terminal whether to install CUDA's plugin. Elsewhere, and
-// without an answer, it is not wanted.
+// wantCUDA asks at a terminal whether to install CUDA's plugin. Elsewhere, in the
+// background of one, and without an answer, it is not wanted.
 func (t *terminal) wantCUDA(ctx context.Context) bool {
-	if columns(t.err) == 0 || !term.IsTerminal(int(os.Stdin.Fd())) {
+	foreground, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
+	if columns(t.err) == 0 || err != nil || foreground != unix.Getpgrp() {
 		return false
 	}
 	t.end()

@@ -18,8 +18,8 @@ type evaluation struct {
 }
 
 // evaluate begins the post's eval_loop over every set, and ends it as well where there is
-// no second client to do it beside the training. What has begun there is not cancelled,
-// for it is short: the run then stops after its epoch.
+// no second client to do it beside the training. What has begun there is not cancelled:
+// networks with such a client are small, and the run then stops after its epoch.
 func (r *run) evaluate(ctx context.Context) (err error) {
 	if err := ctx.Err(); err != nil {
 		return err

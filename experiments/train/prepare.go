@@ -89,7 +89,7 @@ func (r *run) open(ctx context.Context) error {
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
 			TF32:     r.config.TF32,
 			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, runtime.GOMAXPROCS(0))),
-			Beside:   true,
+			Beside:   r.options.Threads == 0,
 			GPU:      r.options.GPU,
 			Progress: func(p install.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },
 			WantCUDA: r.options.WantCUDA,

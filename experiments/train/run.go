@@ -167,8 +167,8 @@ func (r *run) begin() error {
 }
 
 // epochs is the post's epoch_loop: train, evaluate both sets, report. With a second
-// client the evaluation runs beside the first call of the next epoch. What is observed
-// and recorded has the same order: see [run.report].
+// client the evaluation runs beside the first call of the next epoch, after which it is
+// reported; what is observed and recorded has the same order.
 func (r *run) epochs(ctx context.Context) error {
 	for r.at().Epoch <= r.config.Epochs {
 		err := r.train(ctx)
@@ -209,7 +209,11 @@ func (r *run) train(ctx context.Context) error {
 	}
 	defer epoch.Close()
 	epoch.Seek(at.Step)
-	r.ahead += r.options.Now().Sub(start).Seconds()
+	if seconds := r.options.Now().Sub(start).Seconds(); r.evaluation == nil {
+		r.record.EpochSeconds += seconds
+	} else {
+		r.ahead = seconds
+	}
 	for epoch.Step() < epoch.Steps() {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -262,16 +266,18 @@ func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
 	return err
 }
 
-// stepsPerCall is the number of steps of the next call.
+// stepsPerCall is the number of steps of the next call. One beside an evaluation is
+// never long, because the epoch before is reported after it.
 func (r *run) stepsPerCall() int {
-	switch {
-	case r.config.StepsPerCall > 0:
-		return r.config.StepsPerCall
-	case r.stepSeconds > 0:
-		return int(max(1, min(experiments.CallSeconds/r.stepSeconds, math.MaxInt32)))
-	default:
-		return 1 // the first call tells how long a step takes
+	wanted := r.config.StepsPerCall
+	if r.stepSeconds == 0 {
+		return max(1, wanted) // the first call tells how long a step takes
 	}
+	short := int(max(1, min(experiments.CallSeconds/r.stepSeconds, math.MaxInt32)))
+	if wanted > 0 && (r.evaluation == nil || wanted < short) {
+		return wanted
+	}
+	return short
 }
 
 // end writes the weights and what else is known at the end.

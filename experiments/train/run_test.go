@@ -59,8 +59,22 @@ func TestRunTellsWhatHappens(t *testing.T) {
 	})
 }
 
-// Any number of threads computes the same bits, tells the same and in the same order, also
-// where less threads than cores evaluate beside the training, and is recorded.
+// toldAndWritten is all that a run tells and writes, but for what it ran on. It may diverge.
+func toldAndWritten(t *testing.T, c experiments.Config, folder string, threads int) string {
+	t.Helper()
+	told := attempt(c, train.Options{Folder: folder, Threads: threads, Keep: record.KeepBest})
+	if told.err != nil && !errors.As(told.err, new(experiments.Diverged)) {
+		t.Fatal(told.err)
+	}
+	all := fmt.Sprint(told.events, told.losses, told.err)
+	for _, file := range []string{record.WeightsFile, record.EvaluationFile, record.MetricsFile} {
+		content, _ := os.ReadFile(filepath.Join(folder, file))
+		all += string(content)
+	}
+	return all
+}
+
+// Any number of threads computes the same bits, and the record says how many there were.
 func TestThreadsNeverChangeTheResult(t *testing.T) {
 	backendtest.XLA(t)
 	for _, activation := range model.Activations() {
@@ -69,11 +83,7 @@ func TestThreadsNeverChangeTheResult(t *testing.T) {
 		var first string
 		for _, threads := range []int{1, 2, 3} {
 			out := filepath.Join(t.TempDir(), "run")
-			told := mustTrain(t, c, train.Options{Folder: out, Threads: threads, Keep: record.KeepBest, Now: fixedNow})
-			all := fmt.Sprint(told.events, told.losses)
-			for _, file := range []string{record.WeightsFile, record.EvaluationFile, record.MetricsFile} {
-				all += string(read(t, filepath.Join(out, file)))
-			}
+			all := toldAndWritten(t, c, out, threads)
 			if first == "" {
 				first = all
 			}
@@ -83,6 +93,27 @@ func TestThreadsNeverChangeTheResult(t *testing.T) {
 			if found, err := record.Read(out); err != nil || found.Environment.Backend.Threads != threads {
 				t.Errorf("found %d threads in the record (%v), expected %d", found.Environment.Backend.Threads, err, threads)
 			}
+		}
+	}
+}
+
+// What is evaluated beside the training is told and written as if it were not, also where
+// it is not finite.
+func TestEvaluationBesideTheTraining(t *testing.T) {
+	backendtest.Beside(t)
+	for _, rate := range []float64{0.1, 1e30} {
+		c := small(t, backend.XLACPU)
+		c.BatchSize, c.LearningRate = 470, rate // a step an epoch
+		out := filepath.Join(t.TempDir(), "run")
+		if beside, alone := toldAndWritten(t, c, out, 0), toldAndWritten(t, c, filepath.Join(t.TempDir(), "run"), 1); beside != alone {
+			t.Errorf("learning rate %v: found\n%.2000s\nexpected\n%.2000s", rate, beside, alone)
+		}
+		found, err := record.Read(out)
+		if err != nil || found.Environment.Backend.Beside == 0 {
+			t.Errorf("found no threads beside the training in the record (%v)", err)
+		}
+		if rate > 1 && (found.Diverged == nil || found.Diverged.Epoch != 1 || found.Diverged.Step != -1) {
+			t.Errorf("found %v, expected to have diverged in the first evaluation", found.Diverged)
 		}
 	}
 }

@@ -21,7 +21,7 @@ import (
 type Options struct {
 	TF32    bool // CUDA: matrix products in TF32, faster and less exact; default false
 	Threads int  // XLA on the processor: threads of the client; default 0 for one per core; ignored by CUDA and pure Go
-	Beside  bool // XLA on the processor: open [Backend.Beside] as well if Threads leave cores free; default false
+	Beside  bool // XLA on the processor: open [Backend.Beside] with the cores that Threads leave, if any; default false
 	GPU     int  // CUDA: the number of the GPU, of those that CUDA_VISIBLE_DEVICES allows; ignored elsewhere
 
 	// Install installs the CPU plugin and returns its file. It is called when auto
@@ -41,7 +41,7 @@ type Options struct {
 type Backend struct {
 	compute.Backend
 	Info   Info
-	Beside *Backend // a second client with a thread for every core, for work beside the first one's; may be nil
+	Beside *Backend // a second client, for work beside the first one's; may be nil
 	GPUs   int      // from which Options.GPU picks; 0 if this is none
 }
 
@@ -54,6 +54,7 @@ type Info struct {
 	PluginSHA256 string `json:"plugin_sha256,omitempty"` // hexadecimal; XLA only
 	TF32         bool   `json:"tf32"`                    // matrix products in TF32
 	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, 0 if it chose them itself
+	Beside       int    `json:"beside,omitempty"`        // threads of the second client, 0 without one
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
 }
 
@@ -120,7 +121,7 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	}
 	problem, _ := errors.AsType[*unready](err)
 	switch {
-	case ctx.Err() != nil || errors.As(err, new(*flagsError)):
+	case ctx.Err() != nil || errors.As(err, new(*flagsError)) || errors.As(err, new(*gpuError)):
 		return nil, nil, err
 	case problem == nil || problem.state != StateNoDevice && problem.state != StateMissing:
 		warnings = append(warnings, fmt.Sprintf("the NVIDIA GPU is not used: %v", advice.Text(err)))

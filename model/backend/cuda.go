@@ -107,11 +107,16 @@ func checkLibraries(file string) error {
 		"plugin %s: NVIDIA's libraries are missing, expected them in %s", file, filepath.Clean(folders[0]))}
 }
 
+// gpuError reports a number for which there is no GPU.
+type gpuError struct{ error }
+
 // pickGPU returns the client's option for one GPU, "" where the backend string has its
 // own, the GPU's description, and how many there are to pick from.
 func (o Options) pickGPU(c choice, d driver.Driver) (option, description string, gpus int, err error) {
 	gpu, gpus := o.GPU, len(d.GPUs)
-	if _, own, found := strings.Cut(","+c.options, ",visible_devices="); found {
+	if _, own, found := strings.Cut(","+c.options, ",visible_devices="); found && o.GPU > 0 {
+		return "", "", 0, &gpuError{fmt.Errorf("GPU: found number %d beside the option visible_devices, expected one of them", gpu)}
+	} else if found {
 		own, _, _ = strings.Cut(own, ",")
 		first, _, _ := strings.Cut(own, ";")
 		if gpu, err = strconv.Atoi(first); err != nil {
@@ -122,7 +127,7 @@ func (o Options) pickGPU(c choice, d driver.Driver) (option, description string,
 		option = fmt.Sprintf(",visible_devices=%d", gpu)
 	}
 	if gpu < 0 || gpu >= len(d.GPUs) {
-		return "", "", 0, fmt.Errorf("GPU: found number %d, expected 0 to %d", gpu, len(d.GPUs)-1)
+		return "", "", 0, &gpuError{fmt.Errorf("GPU: found number %d, expected 0 to %d", gpu, len(d.GPUs)-1)}
 	}
 	return option, d.Describe(gpu), gpus, nil
 }

@@ -3,6 +3,7 @@ package backend
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -94,6 +95,9 @@ func tryUserFlags(ctx context.Context, config string) error {
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
+	}
+	if _, ended := errors.AsType[*exec.ExitError](err); !ended {
+		return nil // it did not start, which says nothing of the flags
 	}
 	reason := fmt.Sprintf("XLA ends the process with %q: %v", user, err)
 	if found := refused.FindStringSubmatch(said.String()); found != nil {

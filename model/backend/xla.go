@@ -79,7 +79,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 			return err
 		}
 		if cores := runtime.GOMAXPROCS(0); kind == "cpu" && o.Beside && 0 < o.Threads && o.Threads < cores && opened.HasSharedBuffers() {
-			if beside, err = client(cores); err != nil {
+			if beside, err = client(cores - o.Threads); err != nil {
 				opened.Finalize()
 				return err
 			}
@@ -109,7 +109,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	case "cpu":
 		b.Info.Threads = o.Threads
 		if beside != nil {
-			b.Beside = &Backend{Backend: beside}
+			b.Beside, b.Info.Beside = &Backend{Backend: beside}, runtime.GOMAXPROCS(0)-o.Threads
 		}
 	case "":
 		b.Info.Device = opened.DeviceDescription(0)
