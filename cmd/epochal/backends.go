@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // newBackends is `epochal backends`.
@@ -73,8 +74,9 @@ func listBackends(c *cobra.Command, t *terminal) error {
 // wantCUDA asks at a terminal whether to install CUDA's plugin. Elsewhere, in the
 // background of one, and without an answer, it is not wanted.
 func (t *terminal) wantCUDA(ctx context.Context) bool {
-	foreground, err := unix.IoctlGetInt(int(os.Stdin.Fd()), unix.TIOCGPGRP)
-	if columns(t.err) == 0 || err != nil || foreground != unix.Getpgrp() {
+	stdin := int(os.Stdin.Fd())
+	foreground, err := unix.IoctlGetInt(stdin, unix.TIOCGPGRP) // fails at a terminal that stops nobody
+	if columns(t.err) == 0 || !term.IsTerminal(stdin) || err == nil && foreground != unix.Getpgrp() {
 		return false
 	}
 	t.end()
