@@ -89,7 +89,7 @@ func (p Program) step(v values, pixels, labels *Node) (loss *Node) {
 	loss = batchLoss(losses, v["step"], v["count"])
 	parameters := p.Architecture.Parameters()
 	before := v.of(parameters)
-	for i, updated := range sgd(before, Gradient(loss, before...), v["rate"]) {
+	for i, updated := range sgd(loss, before, v["rate"]) {
 		v[parameters[i].Name] = updated
 	}
 	return loss

@@ -80,6 +80,12 @@ func IsXLACPU(b compute.Backend) bool {
 	return ok && opened.IsCPU()
 }
 
+// IsCUDA is IsXLACPU for XLA on an NVIDIA GPU.
+func IsCUDA(b compute.Backend) bool {
+	opened, ok := b.(*xla.Backend)
+	return ok && opened.IsCUDA()
+}
+
 // Open opens a backend: auto, xla:cpu, xla:cuda, go, or any GoMLX backend
 // string. Warnings come with a backend that works. [Check] says which names are
 // possible; ctx stops an installation, not the opening itself. Errors may carry
