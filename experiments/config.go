@@ -41,6 +41,10 @@ type Config struct {
 	Backend      string  `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
 	TF32         bool    `json:"tf32"`           // matrix products in TF32 on CUDA
 	StepsPerCall int     `json:"steps_per_call"` // SGD steps per call, 0 for as many as take CallSeconds; changes speed, never results
+
+	// On CUDA, two runs on one GPU have the same bits, else kernels are chosen by timing them.
+	// Missing is false: runs that were made before it was there did the latter.
+	Deterministic bool `json:"deterministic,omitempty"`
 }
 
 // Defaults is the post's first attempt, as published: inputs from 0 to 1.
@@ -54,6 +58,8 @@ func Defaults() Config {
 		Shuffle:      true,
 		Data:         dataset.MNIST,
 		Backend:      backend.Auto,
+
+		Deterministic: true,
 	}
 }
 

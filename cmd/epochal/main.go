@@ -20,6 +20,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/model"
 
 	"github.com/spf13/cobra"
 )
@@ -37,6 +38,13 @@ func main() {
 	// A file that reaches the size limit makes that write fail; it does not kill
 	// the process.
 	signal.Ignore(syscall.SIGXFSZ)
+	if name := os.Getenv(model.TrialVariable); name != "" {
+		if err := model.Trial(context.Background(), name); err != nil {
+			printError(os.Stderr, err)
+			os.Exit(exitFailed)
+		}
+		return
+	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 

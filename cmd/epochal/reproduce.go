@@ -23,7 +23,8 @@ import (
 
 // newReproduce is `epochal reproduce`.
 func newReproduce(t *terminal) *cobra.Command {
-	o := published.Options{Options: study.Options{Backend: experiments.Defaults().Backend}, Seeds: 5}
+	o := published.Options{Options: study.Options{
+		Backend: experiments.Defaults().Backend, Deterministic: experiments.Defaults().Deterministic}, Seeds: 5}
 	var files []string
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
@@ -106,6 +107,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
+	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)
 	return command
 }
 

@@ -40,7 +40,7 @@ checkpoints/.
 
 --resume continues an interrupted run, bit for bit as if it had never stopped.
 Its settings come from its config.json; only --epochs, --backend, --tf32,
---steps-per-call, --checkpoint-every and --keep may differ.`,
+--deterministic, --steps-per-call, --checkpoint-every and --keep may differ.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
   epochal train --layer-sizes "" --learning-rate 0.01 --require-accuracy 0.85
@@ -155,9 +155,12 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
+	flags.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, deterministicUsage)
 	flags.IntVar(&c.StepsPerCall, "steps-per-call", c.StepsPerCall,
 		"SGD `steps` per device call; 0: as many as take about a quarter of a second; never changes results")
 }
+
+const deterministicUsage = "the same bits in every run on one CUDA GPU; =false lets XLA choose kernels by timing them, perhaps faster ones"
 
 // layerSizes is the value of --layer-sizes.
 type layerSizes []int

@@ -101,7 +101,9 @@ func (r *cellRun) open(ctx context.Context) (err error) {
 	r.m.Open, err = timed(func() (err error) {
 		c := r.task.Cell
 		threads := model.Threads(c.Architecture(), c.BatchSize, runtime.GOMAXPROCS(0))
-		r.device, _, err = backend.Open(ctx, c.Backend, backend.Options{TF32: c.Precision == TF32, Threads: threads, Beside: true})
+		r.device, _, err = backend.Open(ctx, c.Backend, backend.Options{
+			TF32: c.Precision == TF32, TryLoops: model.TryLoops, Threads: threads, Beside: true,
+		})
 		return err
 	})
 	return err

@@ -53,9 +53,10 @@ func (e Environment) LastBackend() backend.Info {
 	return e.Backend
 }
 
-// sameBackend reports whether two backends give the same bits.
+// sameBackend reports whether two backends give the same bits, as far as a backend does.
 func sameBackend(a, b backend.Info) bool {
-	return a.Name == b.Name && a.Version == b.Version && a.PluginSHA256 == b.PluginSHA256 && a.Device == b.Device && a.TF32 == b.TF32
+	return a.Name == b.Name && a.Version == b.Version && a.PluginSHA256 == b.PluginSHA256 && a.Device == b.Device &&
+		a.TF32 == b.TF32 && a.Nondeterministic == b.Nondeterministic
 }
 
 // BuildEnvironment is the part of the environment that the binary knows about itself.
@@ -103,6 +104,9 @@ const arithmetic = 1
 // checksum of its initial weights, "" where they are drawn from the seed.
 func Identity(c experiments.Config, data []dataset.File, initSHA256 string) string {
 	c.StepsPerCall = 0 // changes speed, never results
+	// Left out where it is true, so that the runs that people have are known again.
+	nondeterministic := !c.Deterministic
+	c.Deterministic = false
 	if c.Data == dataset.MNIST {
 		data = nil
 	}
@@ -111,7 +115,9 @@ func Identity(c experiments.Config, data []dataset.File, initSHA256 string) stri
 		Config     experiments.Config
 		Data       []dataset.File
 		InitSHA256 string
-	}{arithmetic, c, data, initSHA256})
+
+		Nondeterministic bool `json:",omitempty"`
+	}{arithmetic, c, data, initSHA256, nondeterministic})
 }
 
 // ReadIdentity is the identity of the run in a folder, ended or not; "" if an older

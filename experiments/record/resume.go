@@ -61,6 +61,7 @@ func (r *Run) inspect() (err error) {
 func fixed(c experiments.Config) experiments.Config {
 	defaults := experiments.Defaults()
 	c.Epochs, c.Backend, c.TF32, c.StepsPerCall = defaults.Epochs, defaults.Backend, defaults.TF32, defaults.StepsPerCall
+	c.Deterministic = defaults.Deterministic
 	return c
 }
 
@@ -203,9 +204,10 @@ func (r *Run) goOn(now Environment) error {
 		return err
 	}
 	if before := r.environment.LastBackend(); !sameBackend(before, now.Backend) {
-		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, and continues on %s (%s), tf32 %t: "+
+		r.options.Warn(fmt.Sprintf("the run was on %s (%s), tf32 %t, deterministic %t, and continues on %s (%s), tf32 %t, deterministic %t: "+
 			"its numbers may differ from those of a run on one backend",
-			before.Name, before.Device, before.TF32, now.Backend.Name, now.Backend.Device, now.Backend.TF32))
+			before.Name, before.Device, before.TF32, !before.Nondeterministic,
+			now.Backend.Name, now.Backend.Device, now.Backend.TF32, !now.Backend.Nondeterministic))
 	}
 	r.environment.Identity = now.Identity
 	r.environment.Resumed = append(r.environment.Resumed, Resumption{

@@ -79,7 +79,7 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 }
 
 // Open takes the folder of a run that stopped, and continues it as c says: all but
-// its epochs, backend, tf32 and steps per call must be as recorded, else the error is
+// its epochs, backend, tf32, deterministic and steps per call must be as recorded, else the error is
 // [experiments.Problems]. A folder from which no run can continue is
 // [CannotResume], one that is in use is [Busy]. No file but the lock's is written before
 // Begin.

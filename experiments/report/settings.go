@@ -52,7 +52,7 @@ func settings(c experiments.Config) []setting {
 // ofExperiments are the settings that are an experiment's own. The others are chosen
 // when experiments run, the same for all of them, or tell one run from another.
 func ofExperiments(all []setting) []setting {
-	others := []string{"seed", "backend", "tf32", "steps_per_call"}
+	others := []string{"seed", "backend", "tf32", "steps_per_call", "deterministic"}
 	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(others, s.Name) })
 }
 

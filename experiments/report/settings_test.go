@@ -14,7 +14,8 @@ func TestTrainCommand(t *testing.T) {
 	}
 	const expected = `epochal train --layer-sizes 1024,512 --activation tanh --epochs 2 --learning-rate 1e-05 --batch-size 32 ` +
 		`--normalize --shuffle=false ` +
-		`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 --steps-per-call 3`
+		`--seed 18446744073709551615 --data 'my data'\''s' --validation 100 --init 'start;rm' --backend xla:cuda --tf32 ` +
+		`--steps-per-call 3 --deterministic=false`
 	if found := (section{experiment: experiment{Config: all}}).TrainCommand(); found != expected {
 		t.Errorf("found %s, expected %s", found, expected)
 	}

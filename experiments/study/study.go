@@ -16,7 +16,7 @@ const MaxJobs = 256
 // Run is one run of a study.
 type Run struct {
 	Name   string             // what it is for, in progress and the name of its folder: letters, digits and hyphens
-	Config experiments.Config // with its seed; Backend and TF32 are those of the Options
+	Config experiments.Config // with its seed; Backend, TF32 and Deterministic are those of the Options
 }
 
 // Result is a run that ended, possibly by diverging.
@@ -27,13 +27,14 @@ type Result struct {
 
 // Options say where and on what runs are made.
 type Options struct {
-	Folder   string // of the study, made if need be
-	Jobs     int    // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one per GPU
-	Backend  string // as in experiments.Config
-	TF32     bool
-	Observer func(Event)                // may be nil
-	Now      func() time.Time           // time.Now when nil
-	WantCUDA func(context.Context) bool // see [epochal/experiments/train.DeviceOptions]
+	Folder        string                     // of the study, made if need be
+	Jobs          int                        // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one per GPU
+	Backend       string                     // as in experiments.Config
+	TF32          bool                       // the same
+	Deterministic bool                       // the same
+	Observer      func(Event)                // may be nil
+	Now           func() time.Time           // time.Now when nil
+	WantCUDA      func(context.Context) bool // see [epochal/experiments/train.DeviceOptions]
 }
 
 // Validate reports impossible options as [experiments.Problems].
@@ -146,7 +147,7 @@ func plan(runs []Run, o Options) (tasks, of []*task, err error) {
 	known := map[string]*task{}
 	files := contents{}
 	for _, run := range runs {
-		run.Config.Backend, run.Config.TF32 = o.Backend, o.TF32
+		run.Config.Backend, run.Config.TF32, run.Config.Deterministic = o.Backend, o.TF32, o.Deterministic
 		held, err := files.of(run.Config)
 		if err != nil {
 			return nil, nil, err

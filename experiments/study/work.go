@@ -89,7 +89,7 @@ func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
 	gpus, want := 1, w.options.WantCUDA
 	for len(devices) < jobs {
 		device, warnings, err := train.OpenDevice(ctx, w.options.Backend, train.DeviceOptions{
-			TF32:     w.options.TF32,
+			TF32: w.options.TF32, Deterministic: w.options.Deterministic,
 			Threads:  max(1, cores/jobs),
 			GPU:      len(devices) % gpus,
 			WantCUDA: want,

@@ -13,7 +13,7 @@ import (
 
 // Device is an open backend and what runs can take over from those before them: compiled
 // networks and the resident images. It serves one run at a time, whose config names the
-// backend and the tf32 that it was opened with.
+// backend, tf32 and deterministic that it was opened with.
 type Device struct {
 	backend  *backend.Backend
 	networks map[string]*model.Network // compiled, by all that they depend on
@@ -30,7 +30,8 @@ const maxNetworks = 16
 
 // DeviceOptions say how a device is opened.
 type DeviceOptions struct {
-	TF32     bool
+	TF32, Deterministic bool // as in experiments.Config
+
 	Threads  int                            // of XLA on the processor, 0 for all
 	Beside   bool                           // evaluate beside the next epoch's training where threads leave cores free
 	GPU      int                            // on CUDA, its number
@@ -43,7 +44,8 @@ type DeviceOptions struct {
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
 	installer := install.Installer{Progress: o.Progress}
 	opened, warnings, err := backend.Open(ctx, name, backend.Options{
-		TF32: o.TF32, Threads: o.Threads, Beside: o.Beside, GPU: o.GPU, Install: installer.PinnedCPU,
+		TF32: o.TF32, Nondeterministic: !o.Deterministic, TryLoops: model.TryLoops,
+		Threads: o.Threads, Beside: o.Beside, GPU: o.GPU, Install: installer.PinnedCPU,
 		InstallCUDA: func(ctx context.Context) (file string, err error) {
 			if o.WantCUDA == nil || !o.WantCUDA(ctx) {
 				return "", context.Cause(ctx)

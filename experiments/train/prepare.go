@@ -87,7 +87,7 @@ func (r *run) open(ctx context.Context) error {
 	if r.device = r.options.Device; r.device == nil {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
-			TF32:     r.config.TF32,
+			TF32: r.config.TF32, Deterministic: r.config.Deterministic,
 			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, runtime.GOMAXPROCS(0))),
 			Beside:   r.options.Threads == 0,
 			GPU:      r.options.GPU,

@@ -64,8 +64,8 @@ func (o Options) problems() (problems experiments.Problems) {
 // [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
 // which wraps ctx's error or the reason; both leave the metrics written so far. A
 // stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
-// then that of its folder, except for epochs, backend, tf32 and steps per call, which
-// may change.
+// then that of its folder, except for epochs, backend, tf32, deterministic and steps
+// per call, which may change.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now

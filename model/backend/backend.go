@@ -24,6 +24,17 @@ type Options struct {
 	Beside  bool // XLA on the processor: open [Backend.Beside] with the cores that Threads leave, if any; default false
 	GPU     int  // CUDA: the number of the GPU, of those that CUDA_VISIBLE_DEVICES allows; ignored elsewhere
 
+	// Nondeterministic lets XLA choose CUDA kernels by timing them, which may be faster, but
+	// the bits of two runs may differ; ignored by the others, which always repeat theirs.
+	Nondeterministic bool
+
+	// TryLoops reports whether a device works with flags that make loops CUDA graphs, which
+	// only a process of its own can find out: name is the backend string that opens the
+	// device, flags its XLA_FLAGS. It is called before the first use with a plugin, a driver
+	// and a GPU, and the outcome is kept beside the plugin; nil for never to use the flags.
+	// See [epochal/model.TryLoops].
+	TryLoops func(ctx context.Context, name, flags string) error
+
 	// Install installs the CPU plugin and returns its file. It is called when auto
 	// or xla:cpu finds no plugin, or a damaged one that was installed by it before;
 	// nil for never. See [install.Installer.PinnedCPU].
@@ -56,6 +67,11 @@ type Info struct {
 	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, 0 if it chose them itself
 	Beside       int    `json:"beside,omitempty"`        // threads of the second client, 0 without one
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
+
+	// The bits of two runs may differ; CUDA only.
+	Nondeterministic bool `json:"nondeterministic,omitempty"`
+	// Who runs the loop over the steps of a call: LoopsOnGPU, or why it is the host; the pinned CUDA plugin only.
+	Loops string `json:"loops,omitempty"`
 }
 
 // Close frees the backend. Nothing that was made with it can be used afterwards.

@@ -8,8 +8,8 @@ import (
 
 const xlaFlags = "XLA_FLAGS"
 
-// flagsOf are the flags of XLA that are set for a plugin, by the plugin's SHA-256:
-// a plugin aborts the process if it does not know a flag.
+// flagsOf are the flags of XLA that are always set for a plugin, by the plugin's
+// SHA-256: a plugin aborts the process if it does not know a flag.
 var flagsOf = map[string][]string{
 	// lammps-jax-pjrt-cpu 0.11.2, the first that package install pins.
 	"ad1309ac822b1b24d51b7f9947c7c9fa9ef5d67f390584cbc3d1fa2428fed9c2": {
@@ -21,24 +21,42 @@ var flagsOf = map[string][]string{
 	},
 }
 
-// composeFlags returns what XLA_FLAGS must hold for the plugin with this SHA-256,
-// given the user's own value, whose flags win.
-func composeFlags(user, sha256 string) string {
+// repeatable makes two runs on one GPU the same: XLA neither chooses kernels by timing
+// them nor takes any whose sums depend on the order in which threads happen to end, and
+// leaves matrix products to cuBLAS, which promises the same bits every time.
+var repeatable = []string{
+	"--xla_gpu_autotune_level=0", "--xla_gpu_enable_triton_gemm=false", "--xla_gpu_exclude_nondeterministic_ops=true",
+}
+
+// graphLoops makes a whole call, loop and all, one CUDA graph. Without it the host
+// decides after every step whether there is another one, and waits for the device. XLA
+// leaves it out because a second execution of such a graph once crashed, which was mended
+// before the pinned plugin was built; see [Options.TryLoops].
+const graphLoops = "--xla_gpu_enable_command_buffer=+WHILE"
+
+// composeFlags returns what XLA_FLAGS must hold to have these flags, given the user's
+// own value, whose flags win.
+func composeFlags(user string, ours []string) string {
 	flags := strings.TrimSpace(user)
-	for _, flag := range flagsOf[sha256] {
-		if name, _, _ := strings.Cut(flag, "="); !strings.Contains(user, name) {
+	for _, flag := range ours {
+		if !sets(user, flag) {
 			flags = strings.TrimSpace(flags + " " + flag)
 		}
 	}
 	return flags
 }
 
-// withFlags calls open with XLA_FLAGS set for the plugin with this SHA-256 and
-// returns the flags that the plugin obeys. Afterwards the variable is restored, so
+// sets reports whether flags have a value for the flag of another one.
+func sets(flags, flag string) bool {
+	name, _, _ := strings.Cut(flag, "=")
+	return strings.Contains(flags, name)
+}
+
+// withFlags calls open with these flags in XLA_FLAGS and returns the flags that the plugin obeys. Afterwards the variable is restored, so
 // that neither another plugin nor a child process meets a flag that it may not know;
 // with keep, what go-xla added for CUDA stays when open succeeds.
-func withFlags(sha256 string, keep bool, open func() error) (inForce string, err error) {
-	restore := setVariable(xlaFlags, composeFlags(os.Getenv(xlaFlags), sha256))
+func withFlags(ours []string, keep bool, open func() error) (inForce string, err error) {
+	restore := setVariable(xlaFlags, composeFlags(os.Getenv(xlaFlags), ours))
 	err = open()
 	inForce = os.Getenv(xlaFlags)
 	if err != nil || !keep {

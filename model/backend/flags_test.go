@@ -40,7 +40,7 @@ func TestWithFlags(t *testing.T) {
 			if c.left == "" {
 				c.left = c.user
 			}
-			read, err := withFlags(c.sha256, c.keep, func() error {
+			read, err := withFlags(flagsOf[c.sha256], c.keep, func() error {
 				if seen := os.Getenv(xlaFlags); seen != c.want {
 					t.Errorf("%s is %q while opening, want %q", xlaFlags, seen, c.want)
 				}

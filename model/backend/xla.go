@@ -30,13 +30,13 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	if err != nil {
 		return nil, nil, err
 	}
+	kind := kindOf(file)
 	opening.Lock()
 	defer opening.Unlock()
 	config, err := goxlaName(file)
 	if err != nil {
 		return nil, nil, err
 	}
-	kind := kindOf(file)
 	settings := pjrt.NamedValuesMap{}
 	device, gpus := processor(), 0
 	switch kind {
@@ -64,10 +64,17 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	if err := tryUserFlags(ctx, config); err != nil {
 		return nil, nil, err
 	}
+	ours, loops, warning, err := flagsOf[sha256], "", "", nil
+	if kind == "cuda" && sha256 == install.CUDASHA256() {
+		ours, loops, warning, err = o.cudaFlags(ctx, config, device, file)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	logged := quiet.Collect()
 	var opened, beside *xla.Backend
 	var plugin *pjrt.Plugin
-	flags, err := withFlags(sha256, kind == "cuda", func() (err error) {
+	flags, err := withFlags(ours, kind == "cuda", func() (err error) {
 		defer recovered(&err)
 		client := func(threads int) (*xla.Backend, error) {
 			if kind == "cpu" && threads > 0 {
@@ -90,6 +97,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	warnings = slices.DeleteFunc(logged(), func(text string) bool {
 		return strings.HasPrefix(text, "Can't find nvidia/ subdirectory") // checkLibraries knows better
 	})
+	if warning != "" {
+		warnings = append(warnings, warning)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
 	}
@@ -104,6 +114,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		PluginSHA256: sha256,
 		TF32:         opened.DotGeneralUseTF32 && opened.IsCUDA(),
 		XLAFlags:     flags,
+		Loops:        loops,
 	}}
 	switch kind {
 	case "cpu":
@@ -111,6 +122,8 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		if beside != nil {
 			b.Beside, b.Info.Beside = &Backend{Backend: beside}, runtime.GOMAXPROCS(0)-o.Threads
 		}
+	case "cuda":
+		b.Info.Nondeterministic = !isRepeatable(flags)
 	case "":
 		b.Info.Device = opened.DeviceDescription(0)
 	}
