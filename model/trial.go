@@ -8,7 +8,7 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"strings"
+	"regexp"
 	"syscall"
 	"time"
 
@@ -44,11 +44,13 @@ func TryLoops(ctx context.Context, name, flags string) error {
 		return cmp.Or(ctx.Err(), fmt.Errorf("it took longer than %v", maxTrial))
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		lines := strings.Split(strings.TrimSpace(string(exit.Stderr)), "\n")
-		return fmt.Errorf("%v: %.400s", err, lines[len(lines)-1])
+		return fmt.Errorf("%v: %.400s", err, lastWords.Find(exit.Stderr))
 	}
 	return err
 }
+
+// lastWords finds where XLA, Go's runtime or Trial gave up.
+var lastWords = regexp.MustCompile(`(?m)^(F\d{4} |SIG[A-Z]+: |fatal error: |panic: |epochal: ).*$`)
 
 // Trial trains and evaluates the post's network on a backend, twice with many steps in a
 // call and once with a call for each step, which needs no loop. It is an error if they do

@@ -1,10 +1,15 @@
 // XLA's CPU plugin, of the file in FAKE_TARGET, as a CUDA plugin: its platform is
 // "cuda", it makes a device for each that is visible, and it appends every client's
-// options and flags to the file FAKE_LOG.
+// options and flags to the file FAKE_LOG. It writes each program N and its options into
+// the folder FAKE_DUMP, as N.mlir and N.options. FAKE_WHILE is what becomes of a program
+// with a loop where XLA_FLAGS make loops CUDA graphs: "abort" ends the process, "hang"
+// never ends, "wrong" computes something else.
+#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "pjrt_c_api.h"
 
 static const PJRT_Api *cpu;
@@ -43,6 +48,34 @@ static PJRT_Error *platform(PJRT_Client_PlatformName_Args *args) {
 	return error;
 }
 
+static void loop(const PJRT_Program *program) {
+	const char *flags = getenv("XLA_FLAGS"), *how = getenv("FAKE_WHILE");
+	if (!how || !flags || !strstr(flags, "+WHILE") || !memmem(program->code, program->code_size, "stablehlo.while", 15)) return;
+	if (!strcmp(how, "abort")) abort();
+	while (!strcmp(how, "hang")) pause();
+	static const char right[] = "\"stablehlo.exponential\"", wrong[] = "\"stablehlo.tanh\"       ";
+	for (char *at; !strcmp(how, "wrong") && (at = memmem(program->code, program->code_size, right, sizeof right - 1));)
+		memcpy(at, wrong, sizeof right - 1);
+}
+
+static void dump(int number, const char *kind, const char *content, size_t size) {
+	char name[4096];
+	snprintf(name, sizeof name, "%s/%d.%s", getenv("FAKE_DUMP"), number, kind);
+	FILE *file = fopen(name, "w");
+	if (!file || fwrite(content, 1, size, file) != size || fclose(file)) abort();
+}
+
+static PJRT_Error *compile(PJRT_Client_Compile_Args *args) {
+	static int programs;
+	loop(args->program);
+	if (getenv("FAKE_DUMP")) {
+		int number = __sync_fetch_and_add(&programs, 1);
+		dump(number, "mlir", args->program->code, args->program->code_size);
+		dump(number, "options", args->compile_options, args->compile_options_size);
+	}
+	return cpu->PJRT_Client_Compile(args);
+}
+
 const PJRT_Api *GetPjrtApi(void) {
 	static PJRT_Api *cuda;
 	if (cuda) return cuda;
@@ -55,5 +88,6 @@ const PJRT_Api *GetPjrtApi(void) {
 	memcpy(cuda, cpu, cpu->struct_size);
 	cuda->PJRT_Client_Create = create;
 	cuda->PJRT_Client_PlatformName = platform;
+	cuda->PJRT_Client_Compile = compile;
 	return cuda;
 }
