@@ -123,7 +123,7 @@ func TestTrainingAndEvaluationFollowTheReference(t *testing.T) {
 		{"many images and wide layers", []int{512, 512}, model.ActivationReLU, 256}, // see weightGradient
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+			follow := func(t *testing.T, b *backend.Backend) {
 				const train, tests, rate = 29, 21, 0.1 // 29 = 3 * 8 + 5: the last batch is partial
 				normalization := model.Normalization{Mean: 0.3, Deviation: 0.6}
 				architecture := relu(3, test.hidden...)
@@ -147,7 +147,10 @@ func TestTrainingAndEvaluationFollowTheReference(t *testing.T) {
 				for section, set := range []dataset.Set{f.train, f.test} {
 					compareEvaluation(t, f, section, set, want, normalization)
 				}
-			})
+			}
+			onEveryBackend(t, follow)
+			// The programs of a GPU, which differ, without one.
+			t.Run("xla:cuda", func(t *testing.T) { follow(t, backendtest.CUDA(t, "NVIDIA H100 80GB HBM3").Open(t)) })
 		})
 	}
 }
