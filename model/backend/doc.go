@@ -20,6 +20,9 @@
 // Importing it silences klog for the whole process, because GoMLX and go-xla
 // log through it to standard error. Fatal messages still get there.
 //
+// CUDA's pinned plugin gets flags that make its runs repeatable, and one that makes a call
+// one CUDA graph if a trial in another process went well, see [Options].TryLoops.
+//
 // What it does not do: it prints nothing, knows no networks and no run folders,
 // and downloads nothing. A missing plugin is installed by [Options].Install, if
 // there is one.

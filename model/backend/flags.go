@@ -70,9 +70,10 @@ func sets(flags, flag string) bool {
 	return strings.Contains(flags, name)
 }
 
-// withFlags calls open with these flags in XLA_FLAGS and returns the flags that the plugin obeys. Afterwards the variable is restored, so
-// that neither another plugin nor a child process meets a flag that it may not know;
-// with keep, what go-xla added for CUDA stays when open succeeds.
+// withFlags calls open with these flags in XLA_FLAGS and returns those that the plugin
+// obeys. Afterwards the variable is restored, so that neither another plugin nor a child
+// process meets a flag that it may not know; with keep, what go-xla added for CUDA stays
+// when open succeeds.
 func withFlags(ours []string, keep bool, open func() error) (inForce string, err error) {
 	restore := setVariable(xlaFlags, composeFlags(os.Getenv(xlaFlags), ours))
 	err = open()

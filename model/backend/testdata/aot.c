@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
   PJRT_TopologyDescription_Create_Args topology = {.struct_size = PJRT_TopologyDescription_Create_Args_STRUCT_SIZE,
                                                    .topology_name = "", .create_options = of_target, .num_options = 2};
   check("target", api->PJRT_TopologyDescription_Create(&topology));
-  PJRT_Program code = {.struct_size = PJRT_Program_STRUCT_SIZE, .code = program, .code_size = program_size, .format = "mlir", .format_size = 4};
+  PJRT_Program code = {.struct_size = PJRT_Program_STRUCT_SIZE, .code = program, .code_size = program_size,
+                       .format = "mlir", .format_size = 4};
   PJRT_Compile_Args compile = {.struct_size = PJRT_Compile_Args_STRUCT_SIZE, .topology = topology.topology, .program = &code,
                                .compile_options = options, .compile_options_size = options_size};
   double start = now();
