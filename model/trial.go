@@ -31,34 +31,45 @@ func TryLoops(ctx context.Context, name, flags string) error {
 	}
 	program, err := os.Executable()
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", backend.ErrNotTried, err)
 	}
 	limited, stop := context.WithTimeout(ctx, maxTrial)
 	defer stop()
 	child := exec.CommandContext(limited, program)
 	child.Env = append(os.Environ(), TrialVariable+"="+name, "XLA_FLAGS="+flags)
 	child.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this process alone, which then ends the child
+	child.Cancel = func() error { return syscall.Kill(-child.Process.Pid, syscall.SIGKILL) }
 	child.WaitDelay = 3 * time.Second
 	_, err = child.Output()
 	if limited.Err() != nil {
 		return cmp.Or(ctx.Err(), fmt.Errorf("it took longer than %v", maxTrial))
 	}
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	switch {
+	case err == nil:
+		return nil
+	case !ended:
+		return fmt.Errorf("%w: %w", backend.ErrNotTried, err)
+	case exit.ExitCode() == NotTried:
+		return fmt.Errorf("%w: %.400s", backend.ErrNotTried, lastWords.Find(exit.Stderr))
+	default:
 		return fmt.Errorf("%v: %.400s", err, lastWords.Find(exit.Stderr))
 	}
-	return err
 }
+
+// NotTried is the exit code of a trial whose error is [backend.ErrNotTried].
+const NotTried = 75 // EX_TEMPFAIL of sysexits.h
 
 // lastWords finds where XLA, Go's runtime or Trial gave up.
 var lastWords = regexp.MustCompile(`(?m)^(F\d{4} |SIG[A-Z]+: |fatal error: |panic: |epochal: ).*$`)
 
 // Trial trains and evaluates the post's network on a backend, twice with many steps in a
 // call and once with a call for each step, which needs no loop. It is an error if they do
-// not agree.
+// not agree, and [backend.ErrNotTried] if what needs no loop fails.
 func Trial(ctx context.Context, name string) error {
 	b, _, err := backend.Open(ctx, name, backend.Options{Nondeterministic: true}) // XLA_FLAGS has all that is wanted
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", backend.ErrNotTried, err)
 	}
 	defer b.Close()
 	const images, classes = 1100, 10
@@ -71,15 +82,15 @@ func Trial(ctx context.Context, name string) error {
 	}
 	resident, err := Upload(b, Unnormalized(), set)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: %w", backend.ErrNotTried, err)
 	}
 	defer resident.Close()
 	architecture := FullyConnected{Rows: 28, Columns: 28, Hidden: []int{512, 512}, Classes: classes, Activation: ActivationReLU}
-	loops, err := trialLosses(ctx, b, Program{Architecture: architecture, BatchSize: 64}, resident, images)
-	if err != nil {
-		return err
-	}
 	steps, err := trialLosses(ctx, b, Program{Architecture: architecture, BatchSize: 64, SingleSteps: true}, resident, images)
+	if err != nil {
+		return fmt.Errorf("%w: %w", backend.ErrNotTried, err)
+	}
+	loops, err := trialLosses(ctx, b, Program{Architecture: architecture, BatchSize: 64}, resident, images)
 	if err != nil {
 		return err
 	}

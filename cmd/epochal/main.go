@@ -21,6 +21,7 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/published"
 	"epochal/model"
+	"epochal/model/backend"
 
 	"github.com/spf13/cobra"
 )
@@ -41,6 +42,9 @@ func main() {
 	if name := os.Getenv(model.TrialVariable); name != "" {
 		if err := model.Trial(context.Background(), name); err != nil {
 			printError(os.Stderr, err)
+			if errors.Is(err, backend.ErrNotTried) {
+				os.Exit(model.NotTried)
+			}
 			os.Exit(exitFailed)
 		}
 		return

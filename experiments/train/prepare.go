@@ -107,6 +107,9 @@ func (r *run) open(ctx context.Context) error {
 	if r.config.TF32 && !r.result.Backend.TF32 {
 		r.observe(experiments.Warning{Text: "tf32 has no effect on " + r.result.Backend.Name})
 	}
+	if r.config.Deterministic && r.result.Backend.Nondeterministic {
+		r.observe(experiments.Warning{Text: "deterministic has no effect with this CUDA plugin or these XLA_FLAGS: two runs may differ"})
+	}
 	if r.options.GPU > 0 && r.device.GPUs() == 0 {
 		r.observe(experiments.Warning{Text: "device has no effect on " + r.result.Backend.Name})
 	}

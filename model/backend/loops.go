@@ -3,6 +3,7 @@ package backend
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -15,6 +16,10 @@ import (
 // LoopsOnGPU is Info.Loops where a call is one CUDA graph.
 const LoopsOnGPU = "on the GPU"
 
+// ErrNotTried is the error of a trial that could not be made. It says nothing of the
+// loops, and the next process tries again.
+var ErrNotTried = errors.New("the trial could not be made")
+
 // cudaFlags returns the flags that are set for CUDA's pinned plugin in file, and who runs its
 // loops, as in Info.Loops. config opens the backend, device describes the GPU and its
 // driver. A trial that fails is a warning.
@@ -24,7 +29,9 @@ func (o Options) cudaFlags(ctx context.Context, config, device, file string) (fl
 	}
 	user := os.Getenv(xlaFlags)
 	switch {
-	case strings.Contains(user, graphLoops): // in the trial, and left for CUDA by an earlier opening
+	case leftFlags != "" && user == leftFlags: // XLA reads them once: those of the first GPU hold for the others
+		return nil, leftLoops, "", nil
+	case strings.Contains(user, graphLoops): // in the trial
 		return append(flags, graphLoops), LoopsOnGPU, "", nil
 	case sets(user, graphLoops):
 		return flags, "as XLA_FLAGS says", "", nil
@@ -33,17 +40,21 @@ func (o Options) cudaFlags(ctx context.Context, config, device, file string) (fl
 	}
 	with := append(flags, graphLoops)
 	known := outcomes{file: file + ".loops.json"}
-	key := fmt.Sprintf("plugin %s, %s, %s", install.CUDASHA256(), device, strings.Join(with, " "))
+	key := fmt.Sprintf("plugin %s, %s, %s, %s", install.CUDASHA256(), device, strings.TrimPrefix(config, file), composeFlags(user, with))
 	failed, found := known.read()[key]
 	if !found {
-		if err := o.TryLoops(ctx, "xla:"+config, composeFlags(user, with)); ctx.Err() != nil {
+		err := o.TryLoops(ctx, "xla:"+config, composeFlags(user, with))
+		if ctx.Err() != nil {
 			return nil, "", "", context.Cause(ctx)
-		} else if err != nil {
+		}
+		if err != nil {
 			failed = err.Error()
 			warning = fmt.Sprintf("loops run on the host, which is slower, because a trial on the GPU failed: %s; "+
 				"to try again, remove %s", failed, known.file)
 		}
-		known.add(key, failed)
+		if !errors.Is(err, ErrNotTried) {
+			known.add(key, failed)
+		}
 	}
 	if failed != "" {
 		return flags, "on the host: " + failed, warning, nil

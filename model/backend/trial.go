@@ -51,6 +51,7 @@ func (e *flagsError) Hint() string { return "correct " + xlaFlags + ", or unset 
 // plugin accepted.
 var (
 	leftFlags  string
+	leftLoops  string // Info.Loops of whoever left them
 	triedFlags = map[string]bool{}
 )
 

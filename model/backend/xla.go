@@ -104,7 +104,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
 	}
 	if kind == "cuda" {
-		leftFlags = flags
+		leftFlags, leftLoops = flags, loops
 	}
 	b = &Backend{Backend: opened, GPUs: gpus, Info: Info{
 		Name:         c.name,
