@@ -1,5 +1,10 @@
 package dataset
 
+import (
+	"crypto/sha256"
+	"encoding/hex"
+)
+
 // Set is one labelled part of a dataset: train, validation or test.
 // Its arrays may be shared with other datasets and must not be changed.
 type Set struct {
@@ -52,4 +57,14 @@ type Dataset struct {
 type File struct {
 	Name   string `json:"name"`   // base name, as found in the folder
 	SHA256 string `json:"sha256"` // of the file as stored, 64 hex digits
+}
+
+// Digest is a SHA-256, as 64 hex digits, over the contents of files in their order:
+// over their checksums, so that it can be computed from a record of them.
+func Digest(files []File) string {
+	hash := sha256.New()
+	for _, file := range files {
+		hash.Write([]byte(file.SHA256))
+	}
+	return hex.EncodeToString(hash.Sum(nil))
 }

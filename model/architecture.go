@@ -30,6 +30,14 @@ type Architecture interface {
 	// this package recovers.
 	Logits(images *Node, parameters []*Node) *Node
 
+	// Forward is Logits in plain Go for one image [rows*columns], normalized: the
+	// outputs of the hidden layers, after their activations, and then the logits [classes].
+	Forward(image []float32, weights Weights) [][]float32
+
+	// Settings is what, besides the task, makes the network, by name: what
+	// [readArchitecture] needs. "architecture" is the kind.
+	Settings() map[string]string
+
 	// Products lists the matrix products of an image's forward pass, in order:
 	// what its speed is compared with.
 	Products() []Product

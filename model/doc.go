@@ -9,6 +9,10 @@
 //   - training runs any number of SGD steps in one call ([Epoch.Train]);
 //   - evaluation runs a set of images in large chunks ([Network.Evaluate]).
 //
+// A [Description] is what it takes to use weights: [WriteModel] keeps it in their file,
+// [ReadModel] reads both, also from files of PyTorch's without it. [Forward] classifies
+// one image at a time in plain Go, without a device.
+//
 // The data lives on the device as bytes ([Images]); rows are gathered,
 // converted and normalized inside the compiled step. A [Roofline] measures how
 // long a step's matrix products take alone.

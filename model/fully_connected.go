@@ -1,7 +1,10 @@
 package model
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -32,10 +35,11 @@ var activations = []struct {
 	name   Activation
 	module string // PyTorch's, as its summary prints it
 	apply  func(x *Node) *Node
+	plain  func(x float32) float32
 }{
-	{ActivationReLU, "ReLU", relu},
-	{ActivationSigmoid, "Sigmoid", Logistic},
-	{ActivationTanh, "Tanh", Tanh},
+	{ActivationReLU, "ReLU", relu, func(x float32) float32 { return max(x, 0) }},
+	{ActivationSigmoid, "Sigmoid", Logistic, func(x float32) float32 { return float32(1 / (1 + math.Exp(-float64(x)))) }},
+	{ActivationTanh, "Tanh", Tanh, func(x float32) float32 { return float32(math.Tanh(float64(x))) }},
 }
 
 func relu(x *Node) *Node {
@@ -105,13 +109,15 @@ func (n FullyConnected) Products() []Product {
 func (n FullyConnected) Parameters() []ParameterSpec {
 	var parameters []ParameterSpec
 	for i, layer := range n.Products() {
-		name := fmt.Sprintf("linear_relu_stack.%d.", 2*i)
 		parameters = append(parameters,
-			ParameterSpec{Name: name + "weight", Dims: []int{layer.Out, layer.In}, FanIn: layer.In},
-			ParameterSpec{Name: name + "bias", Dims: []int{layer.Out}, FanIn: layer.In})
+			ParameterSpec{Name: layerName(i) + "weight", Dims: []int{layer.Out, layer.In}, FanIn: layer.In},
+			ParameterSpec{Name: layerName(i) + "bias", Dims: []int{layer.Out}, FanIn: layer.In})
 	}
 	return parameters
 }
+
+// layerName is how the names of a linear layer's parameters begin.
+func layerName(layer int) string { return fmt.Sprintf("linear_relu_stack.%d.", 2*layer) }
 
 // Logits flattens the images and takes them through the layers.
 func (n FullyConnected) Logits(images *Node, parameters []*Node) *Node {
@@ -123,6 +129,108 @@ func (n FullyConnected) Logits(images *Node, parameters []*Node) *Node {
 		}
 	}
 	return x
+}
+
+// Forward takes an image through the layers.
+func (n FullyConnected) Forward(image []float32, weights Weights) (outputs [][]float32) {
+	x := image
+	for len(weights) > 0 {
+		weight, bias := weights[0], weights[1]
+		weights = weights[2:]
+		output := make([]float32, len(bias))
+		for i := range output {
+			output[i] = dot(weight[i*len(x):(i+1)*len(x)], x) + bias[i]
+			if len(weights) > 0 {
+				output[i] = activations[n.Activation.index()].plain(output[i])
+			}
+		}
+		outputs = append(outputs, output)
+		x = output
+	}
+	return outputs
+}
+
+// dot is the inner product of two vectors of one length. Four sums keep a processor
+// busy that one would let wait for each addition.
+func dot(a, b []float32) float32 {
+	var sums [4]float32
+	b = b[:len(a)]
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		sums[0] += a[i] * b[i]
+		sums[1] += a[i+1] * b[i+1]
+		sums[2] += a[i+2] * b[i+2]
+		sums[3] += a[i+3] * b[i+3]
+	}
+	for ; i < len(a); i++ {
+		sums[0] += a[i] * b[i]
+	}
+	return (sums[0] + sums[1]) + (sums[2] + sums[3])
+}
+
+// The settings of a fully connected network in a file.
+const (
+	fullyConnectedKind = "fully_connected"
+	layerSizesSetting  = "layer_sizes" // JSON
+	activationSetting  = "activation"
+)
+
+// Settings are the widths of the hidden layers, as JSON, and the activation.
+func (n FullyConnected) Settings() map[string]string {
+	widths, _ := json.Marshal(append([]int{}, n.Hidden...)) // never null
+	return map[string]string{
+		architectureSetting: fullyConnectedKind, layerSizesSetting: string(widths), activationSetting: string(n.Activation),
+	}
+}
+
+// readFullyConnected is the network of such settings.
+func readFullyConnected(task Task, f *fields, h Hints) FullyConnected {
+	n := FullyConnected{Rows: task.Rows, Columns: task.Columns, Classes: task.Classes, Hidden: []int{}}
+	n.Activation = Activation(f.text(activationSetting))
+	f.check(n.Activation.index() >= 0, activationSetting, fmt.Sprintf("one of %v", Activations()))
+	f.json(layerSizesSetting, &n.Hidden, "a list of widths")
+	return n.hinted(h)
+}
+
+// hinted is n as the user says.
+func (n FullyConnected) hinted(h Hints) FullyConnected {
+	if h.LayerSizes != nil {
+		n.Hidden = h.LayerSizes
+	}
+	n.Activation = cmp.Or(h.Activation, n.Activation)
+	return n
+}
+
+// guessFullyConnected is the network that has tensors of such shapes. Whether they
+// fit together, [readTensors] reports.
+func guessFullyConnected(tensors map[string]tensorHeader, h Hints) (n FullyConnected, err error) {
+	inputs := 0
+	for i := 0; ; i++ {
+		name := layerName(i) + "weight"
+		tensor, ok := tensors[name]
+		if !ok && i > 0 {
+			break
+		} else if !ok {
+			return n, fmt.Errorf("tensor %s: not found, expected the weight of the first layer", name)
+		} else if len(tensor.Shape) != 2 {
+			return n, fmt.Errorf("tensor %s: found %s %v, expected 2 dimensions", name, tensor.DType, tensor.Shape)
+		}
+		n.Hidden = append(n.Hidden, tensor.Shape[0])
+		if i == 0 {
+			inputs = tensor.Shape[1]
+		}
+	}
+	last := len(n.Hidden) - 1
+	n.Hidden, n.Classes = n.Hidden[:last], n.Hidden[last]
+	n.Activation = ActivationReLU
+	n.Rows, n.Columns = h.Rows, h.Columns
+	if n.Rows == 0 {
+		n.Rows, n.Columns = 1, inputs
+		if side := int(math.Sqrt(float64(inputs))); side*side == inputs {
+			n.Rows, n.Columns = side, side
+		}
+	}
+	return n.hinted(h), nil
 }
 
 // String prints the network as PyTorch prints the post's nn.Sequential.

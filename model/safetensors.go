@@ -12,6 +12,9 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/gomlx/compute/dtypes/bfloat16"
+	"github.com/gomlx/compute/dtypes/float16"
 )
 
 // The safetensors format (huggingface/safetensors, README "Format"): eight bytes
@@ -24,6 +27,25 @@ const MaxHeader = 1 << 20
 
 // metadataName is the header's member that describes no tensor.
 const metadataName = "__metadata__"
+
+// wrappers are what PyTorch puts before the names of a network's tensors:
+// torch.compile and DataParallel.
+var wrappers = []string{"_orig_mod.", "module."}
+
+// valueType is a type of tensor that is read.
+type valueType struct {
+	size  int                      // of a value, in bytes
+	value func(raw []byte) float64 // exactly
+}
+
+// valueTypes are the types of tensors by their names in files. Values become
+// float32, which is exact for all but F64.
+var valueTypes = map[string]valueType{
+	"F32":  {4, func(raw []byte) float64 { return float64(math.Float32frombits(binary.LittleEndian.Uint32(raw))) }},
+	"F64":  {8, func(raw []byte) float64 { return math.Float64frombits(binary.LittleEndian.Uint64(raw)) }},
+	"F16":  {2, func(raw []byte) float64 { return float16.FromBits(binary.LittleEndian.Uint16(raw)).Float64() }},
+	"BF16": {2, func(raw []byte) float64 { return bfloat16.FromBits(binary.LittleEndian.Uint16(raw)).Float64() }},
+}
 
 // tensorHeader describes one tensor of the file.
 type tensorHeader struct {
@@ -83,9 +105,10 @@ func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([
 
 // ReadWeights reads the values of parameters from safetensors as [WriteWeights]
 // or PyTorch writes them. name is the file's, for errors. It accepts exactly the
-// tensors of parameters: an error says which tensor is missing, unknown or of
-// another shape or type, and what was expected. What is allocated is bounded by
-// twice what they need.
+// tensors of parameters, whose names may have the prefixes _orig_mod. and module.:
+// an error says which tensor is missing, unknown or of another shape or type, and
+// what was expected. F16 and BF16 become float32 exactly, F64 the nearest one.
+// Memory grows with the bytes that arrive, not with those that the header claims.
 func ReadWeights(r io.Reader, name string, parameters []ParameterSpec) (weights Weights, err error) {
 	defer naming(name, &err)
 	tensors, _, err := readHeader(r)
@@ -109,7 +132,7 @@ func readTensors(r io.Reader, tensors map[string]tensorHeader, parameters []Para
 		found, ok := tensors[parameter.Name]
 		if !ok {
 			problems = append(problems, fmt.Errorf("tensor %s: not found, expected F32 %v", parameter.Name, parameter.Dims))
-		} else if found.DType != "F32" || !slices.Equal(found.Shape, parameter.Dims) {
+		} else if valueTypes[found.DType].size == 0 || !slices.Equal(found.Shape, parameter.Dims) {
 			problems = append(problems, fmt.Errorf("tensor %s: found %s %v, expected F32 %v",
 				parameter.Name, found.DType, found.Shape, parameter.Dims))
 		}
@@ -138,21 +161,14 @@ func readData(r io.Reader, tensors map[string]tensorHeader, parameters []Paramet
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(offset(a), offset(b)) })
 	position := int64(0)
 	for _, i := range order {
-		name, size := parameters[i].Name, parameters[i].Size()
-		end := position + 4*int64(size)
+		name, size, kind := parameters[i].Name, parameters[i].Size(), valueTypes[tensors[parameters[i].Name].DType]
+		end := position + int64(kind.size)*int64(size)
 		if found, expected := tensors[name].Offsets, []int64{position, end}; !slices.Equal(found, expected) {
 			return nil, fmt.Errorf("tensor %s: found data_offsets %v, expected %v", name, found, expected)
 		}
-		raw := make([]byte, 4*size)
-		if n, err := io.ReadFull(r, raw); err != nil {
-			return nil, fmt.Errorf("tensor %s: found %d bytes, expected %d: %w", name, n, len(raw), noEOF(err))
-		}
-		weights[i] = make([]float32, size)
-		for j := range weights[i] {
-			weights[i][j] = math.Float32frombits(binary.LittleEndian.Uint32(raw[4*j:]))
-			if !finite(weights[i][j]) {
-				return nil, fmt.Errorf("tensor %s: found %v at position %d, expected finite numbers", name, weights[i][j], j)
-			}
+		var err error
+		if weights[i], err = readValues(r, size, kind); err != nil {
+			return nil, fmt.Errorf("tensor %s: %w", name, err)
 		}
 		position = end
 	}
@@ -160,6 +176,30 @@ func readData(r io.Reader, tensors map[string]tensorHeader, parameters []Paramet
 		return nil, fmt.Errorf("found data after the last tensor, expected the end at %d bytes after the header", position)
 	}
 	return weights, nil
+}
+
+// readValues reads that many values of a type.
+func readValues(r io.Reader, count int, t valueType) ([]float32, error) {
+	const most = 1 << 14 // values read at once
+	values := make([]float32, 0, min(count, most))
+	raw := make([]byte, t.size*min(count, most))
+	for len(values) < count {
+		part := raw[:t.size*min(count-len(values), most)]
+		if n, err := io.ReadFull(r, part); err != nil {
+			return nil, fmt.Errorf("found %d bytes, expected %d: %w", t.size*len(values)+n, t.size*count, noEOF(err))
+		}
+		for ; len(part) > 0; part = part[t.size:] {
+			exact := t.value(part)
+			value := float32(exact)
+			if !finite(value) && math.Abs(exact) > math.MaxFloat32 && !math.IsInf(exact, 0) {
+				return nil, fmt.Errorf("found %v at position %d, expected at most %v, the largest float32", exact, len(values), math.MaxFloat32)
+			} else if !finite(value) {
+				return nil, fmt.Errorf("found %v at position %d, %w", exact, len(values), ErrNotFinite)
+			}
+			values = append(values, value)
+		}
+	}
+	return values, nil
 }
 
 // readHeader reads the length and the JSON of the header.
@@ -192,6 +232,10 @@ func parseHeader(text []byte) (tensors map[string]tensorHeader, metadata map[str
 			return decoder.Decode(&metadata)
 		}
 		tensor, err := readTensor(decoder)
+		name = unwrapped(name)
+		if _, twice := tensors[name]; twice && err == nil {
+			err = errors.New("found twice, with different prefixes")
+		}
 		tensors[name] = tensor
 		return err
 	})
@@ -202,6 +246,16 @@ func parseHeader(text []byte) (tensors map[string]tensorHeader, metadata map[str
 		return nil, nil, fmt.Errorf("header: found %d bytes after the JSON object", len(rest))
 	}
 	return tensors, metadata, nil
+}
+
+// unwrapped is the name of a tensor without the prefixes of wrappers.
+func unwrapped(name string) string {
+	for _, wrapper := range wrappers {
+		if rest, ok := strings.CutPrefix(name, wrapper); ok {
+			return unwrapped(rest)
+		}
+	}
+	return name
 }
 
 // readTensor reads the object of one tensor: dtype, shape and data_offsets, each once.

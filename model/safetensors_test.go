@@ -75,8 +75,12 @@ func TestReadWeightsRefuses(t *testing.T) {
 		{"three offsets", change("[48,56]", "[48,56,99]"), "w: header: linear_relu_stack.2.bias: data_offsets: found 3 numbers, expected 2"},
 		{"text after the object", file("{} {}", 0), "w: header: found 2 bytes after the JSON object"},
 		{"another shape", change("[2,3]", "[3,2]"), "w: tensor linear_relu_stack.0.weight: found F32 [3 2], expected F32 [2 3]"},
-		{"another type", change(`"F32","shape":[2]`, `"BF16","shape":[2]`),
-			"w: tensor linear_relu_stack.0.bias: found BF16 [2], expected F32 [2]"},
+		{"another type", change(`"F32","shape":[2]`, `"I32","shape":[2]`),
+			"w: tensor linear_relu_stack.0.bias: found I32 [2], expected F32 [2]"},
+		{"another size", change(`"F32","shape":[2]`, `"BF16","shape":[2]`),
+			"w: tensor linear_relu_stack.0.bias: found data_offsets [24 32], expected [24 28]"},
+		{"a name twice but for a prefix", change("linear_relu_stack.0.bias", "module.linear_relu_stack.0.weight"),
+			"w: header: module.linear_relu_stack.0.weight: found twice, with different prefixes"},
 		{"another name", change("linear_relu_stack.2.bias", "linear_relu_stack.4.bias"),
 			"w: tensor linear_relu_stack.2.bias: not found, expected F32 [2]\n" +
 				"tensor linear_relu_stack.4.bias: found F32 [2], expected no tensor of that name"},
@@ -115,6 +119,52 @@ func TestReadWeightsInAnyOrder(t *testing.T) {
 	want := model.Weights{{3, 4}, {1, 2}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("found %v and error %v, expected %v", got, err, want)
+	}
+}
+
+// What torch.compile and DataParallel put before the names is left out, and other
+// types become float32.
+func TestReadWeightsOfOtherTypesAndNames(t *testing.T) {
+	parameters := model.FullyConnected{Rows: 1, Columns: 1, Classes: 2}.Parameters()
+	read := func(dtype string, size int, values ...any) (model.Weights, error) {
+		header := fmt.Sprintf(`{"_orig_mod.module.linear_relu_stack.0.weight":{"dtype":%q,"shape":[2,1],"data_offsets":[0,%d]},`+
+			`"module.linear_relu_stack.0.bias":{"dtype":"F32","shape":[2],"data_offsets":[%[2]d,%d]}}`, dtype, 2*size, 2*size+8)
+		data := file(header, 2*size+8)
+		for i, value := range values {
+			binary.Encode(data[len(data)-8-2*size+i*size:], binary.LittleEndian, value)
+		}
+		return model.ReadWeights(bytes.NewReader(data), "w", parameters)
+	}
+	for _, c := range []struct {
+		dtype  string
+		size   int
+		values []any
+		want   []float32
+	}{
+		{"F16", 2, []any{uint16(0xc100), uint16(0x0001)}, []float32{-2.5, 0x1p-24}}, // the smallest subnormal
+		{"BF16", 2, []any{uint16(0xc020), uint16(0x0001)}, []float32{-2.5, 0x1p-133}},
+		{"F32", 4, []any{float32(0.1), float32(-3)}, []float32{0.1, -3}},
+		{"F64", 8, []any{0.1, 1 + 0x1p-24 + 0x1p-50}, []float32{0.1, 1 + 0x1p-23}}, // the nearest
+	} {
+		weights, err := read(c.dtype, c.size, c.values...)
+		if want := (model.Weights{c.want, {0, 0}}); err != nil || !reflect.DeepEqual(weights, want) {
+			t.Errorf("%s: found %v and error %v, expected %v", c.dtype, weights, err, want)
+		}
+	}
+	for _, c := range []struct {
+		dtype string
+		size  int
+		value any
+		want  string
+	}{
+		{"F16", 2, uint16(0x7c00), "found +Inf at position 1, expected finite numbers"},
+		{"BF16", 2, uint16(0xffc0), "found NaN at position 1, expected finite numbers"},
+		{"F64", 8, 1e39, "found 1e+39 at position 1, expected at most 3.4028234663852886e+38, the largest float32"},
+	} {
+		_, err := read(c.dtype, c.size, make([]byte, c.size), c.value)
+		if want := "w: tensor linear_relu_stack.0.weight: " + c.want; err == nil || err.Error() != want {
+			t.Errorf("%s: found error %v, expected %s", c.dtype, err, want)
+		}
 	}
 }
 
