@@ -121,6 +121,9 @@ func (i *Images) Normalized(n Normalization) *Images {
 	return &view
 }
 
+// Normalization is how programs read the images.
+func (i *Images) Normalization() Normalization { return i.normalization }
+
 // First is a view of the same images on the device in which set number section
 // ends after its first count images, 1 to all of them. Only the images
 // themselves are to be closed.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -48,10 +49,9 @@ func checkpointFile(p experiments.Position) string {
 	return path.Join(CheckpointsFolder, fmt.Sprintf("epoch-%05d-step-%05d.safetensors", p.Epoch, p.Step))
 }
 
-// metadata is c as the metadata of a safetensors file.
+// metadata is c as metadata of a safetensors file.
 func (c checkpoint) metadata() map[string]string {
 	return map[string]string{
-		"format":             "pt", // what libraries that read PyTorch's files look for
 		"checkpoint_version": strconv.Itoa(checkpointVersion),
 		"epoch":              strconv.Itoa(c.Epoch),
 		"step":               strconv.Itoa(c.Step),
@@ -115,10 +115,12 @@ func (r *Run) writeNext(weights model.Weights) error {
 // without checkpoints.
 func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 	var file bytes.Buffer
-	err := model.WriteCheckpoint(&file, r.parameters, weights, checkpoint{
+	metadata := checkpoint{
 		Position: r.At, metricsBytes: r.size, epochSeconds: r.EpochSeconds,
 		keep: cmp.Or(r.options.Keep, KeepLast), bestEpoch: r.BestEpoch, bestLoss: r.bestLoss, configSHA256: digest(fixed(r.config)),
-	}.metadata())
+	}.metadata()
+	maps.Copy(metadata, r.described().Metadata()) // it can be used as model.safetensors can
+	err := model.WriteCheckpoint(&file, r.parameters, weights, metadata)
 	if errors.Is(err, model.ErrNotFinite) {
 		r.options.Warn(fmt.Sprintf("%s is not written: %v", name, err))
 		return nil

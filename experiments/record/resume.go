@@ -140,6 +140,9 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	}
 	r.At, r.Saved, r.EpochSeconds = at, at, c.epochSeconds
 	r.Epochs, r.size = epochs, c.metricsBytes
+	if n := len(epochs); n > 0 {
+		r.testAccuracy = epochs[n-1].TestAccuracy
+	}
 	if r.options.Keep == "" {
 		r.options.Keep = c.keep
 	}

@@ -46,13 +46,16 @@ type Run struct {
 	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
 	BestEpoch    int                        // the best so far, where that is kept; 0 before the first
 
-	config     experiments.Config
-	options    Options
-	parameters []model.ParameterSpec // of the network, from Restore on
+	config      experiments.Config
+	options     Options
+	parameters  []model.ParameterSpec // of the network, from Restore on
+	description model.Description     // of the network, from Begin on; see described
 
 	// Of a run that was opened.
 	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
+
+	testAccuracy float64 // after the last epoch that is over, 0 before the first
 
 	bestLoss float64
 	place    string // the nearest folder above a new run folder that there is
@@ -104,8 +107,11 @@ func Open(c experiments.Config, o Options) (*Run, error) {
 
 // Locate is where a file or folder that the config names is: a relative path
 // belongs to the folder in which the run began.
-func (r *Run) Locate(name string) string {
-	began := r.environment.Folder
+func (r *Run) Locate(name string) string { return r.environment.Locate(name) }
+
+// Locate is where a file or folder that the config of the run names is.
+func (e Environment) Locate(name string) string {
+	began := e.Folder
 	if here, err := os.Getwd(); began == "" || err == nil && here == began || name == dataset.MNIST || filepath.IsAbs(name) {
 		return name
 	}
@@ -115,9 +121,16 @@ func (r *Run) Locate(name string) string {
 // Begin writes down that the run continues from where it stands: it makes a new
 // folder, or makes an old one what it was when the checkpoint was written. info is
 // the backend of the run; data and initSHA256 are its files, which must be those that
-// it began with, else the error is [CannotResume].
-func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) error {
+// it began with, else the error is [CannotResume]. The network and the normalization
+// are recorded with its weights.
+func (r *Run) Begin(
+	info backend.Info, data []dataset.File, initSHA256 string, network model.Architecture, normalization model.Normalization,
+) error {
 	e := BuildEnvironment()
+	r.description = model.Description{
+		Architecture: network, Normalization: normalization, Data: r.dataName(), DataSHA256: dataset.Digest(data),
+		Seed: r.config.Seed, BatchSize: r.config.BatchSize, Version: e.Version,
+	}
 	e.Identity = Identity(r.config, data, initSHA256)
 	e.Backend, e.Data, e.InitSHA256, e.Started = info, data, initSHA256, r.options.Now()
 	if r.Resumed {
@@ -141,6 +154,22 @@ func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string) e
 	return err
 }
 
+// dataName is MNIST, or the name of the data's folder without those above it.
+func (r *Run) dataName() string {
+	name, err := filepath.Abs(r.Locate(r.config.Data))
+	if r.config.Data == dataset.MNIST || err != nil {
+		return r.config.Data
+	}
+	return filepath.Base(name)
+}
+
+// described is the description of the weights where the run stands.
+func (r *Run) described() model.Description {
+	d := r.description
+	d.Epochs, d.TestAccuracy = r.At.Epoch-1, r.testAccuracy
+	return d
+}
+
 // StepsDone records those losses of finished steps that are to be reported.
 func (r *Run) StepsDone(done experiments.StepsDone) error {
 	for _, line := range done.Reported(r.config.BatchSize) {
@@ -157,7 +186,7 @@ func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weight
 	if err := r.append(m); err != nil {
 		return err
 	}
-	r.At, r.EpochSeconds = experiments.Position{Epoch: m.Epoch + 1}, 0
+	r.At, r.EpochSeconds, r.testAccuracy = experiments.Position{Epoch: m.Epoch + 1}, 0, m.TestAccuracy
 	if r.root == nil {
 		return nil
 	}
@@ -208,7 +237,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 		return nil
 	}
 	var file bytes.Buffer
-	err := model.WriteWeights(&file, r.parameters, weights)
+	err := model.WriteModel(&file, r.described(), weights)
 	if err == nil {
 		err = r.metrics.Sync()
 	}

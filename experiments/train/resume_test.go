@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -393,10 +394,15 @@ func TestKeepBest(t *testing.T) {
 			t.Errorf("found the metadata %v", metadata)
 		}
 		c.Epochs = best + 1
-		want, _ := runBytes(t, c)
-		var found bytes.Buffer
-		if err := model.WriteWeights(&found, parameters, weights); err != nil || !bytes.Equal(found.Bytes(), want) {
+		content, _ := runBytes(t, c)
+		description, want, err := model.ReadModel(bytes.NewReader(content), "m", model.Hints{})
+		if err != nil || !reflect.DeepEqual(weights, want) {
 			t.Errorf("validation %d: found other weights than after epoch %d (%v)", validation, best+1, err)
+		}
+		for name, value := range description.Metadata() {
+			if metadata[name] != value {
+				t.Errorf("validation %d: found %q as %s of the checkpoint, expected %q", validation, metadata[name], name, value)
+			}
 		}
 	}
 }

@@ -154,7 +154,7 @@ func (r *run) count(epochs []experiments.EpochMetrics) {
 // begin makes the run folder, or reopens it, and says that the run starts.
 func (r *run) begin() error {
 	r.begun = true
-	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256); err != nil {
+	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256, r.architecture, r.images.Normalization()); err != nil {
 		return err
 	}
 	r.result.Folder = r.record.Folder

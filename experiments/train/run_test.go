@@ -8,15 +8,18 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/experiments/train"
+	"epochal/experiments/trained"
 	"epochal/model"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
@@ -364,5 +367,34 @@ func TestTheObserverIsOutsideTheClock(t *testing.T) {
 	}).result
 	if result.TrainSeconds > 60 || result.EvaluateSeconds > 60 {
 		t.Errorf("found %v s of training and %v s of evaluation", result.TrainSeconds, result.EvaluateSeconds)
+	}
+}
+
+// One file is enough to use the network, wherever it is copied: that of the run and
+// those of its checkpoints.
+func TestTheWeightsSayWhatTheyAreFor(t *testing.T) {
+	c := small(t, backend.Go)
+	c.Normalize, c.Validation, c.Activation, c.Seed = true, 20, "tanh", 7
+	out := filepath.Join(t.TempDir(), "run")
+	run := mustTrain(t, c, train.Options{Folder: out, Keep: record.KeepBest})
+	data, err := dataset.Read(c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data.Split(c.Validation, c.Seed)
+	want := model.Description{
+		Architecture:  model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{8}, Classes: 3, Activation: model.ActivationTanh},
+		Normalization: model.Normalization{Mean: data.Mean, Deviation: data.Deviation},
+		Data:          filepath.Base(c.Data), DataSHA256: dataset.Digest(data.Files), Seed: 7, BatchSize: 4,
+		Version: record.BuildEnvironment().Version,
+	}
+	for epoch, file := range map[int]string{
+		3: record.WeightsFile, run.result.BestEpoch: filepath.Join(record.CheckpointsFolder, record.BestFile),
+	} {
+		network, err := trained.Open(filepath.Join(out, file), model.Hints{})
+		want.Epochs, want.TestAccuracy = epoch, run.epochs[epoch-1].TestAccuracy
+		if err != nil || !reflect.DeepEqual(network.Description, want) {
+			t.Errorf("%s: found %+v and error %v, expected %+v", file, network.Description, err, want)
+		}
 	}
 }
