@@ -133,7 +133,7 @@ func (n FullyConnected) Logits(images *Node, parameters []*Node) *Node {
 
 // Forward takes an image through the layers.
 func (n FullyConnected) Forward(image []float32, weights Weights) (outputs [][]float32) {
-	x := image
+	x, activate := image, activations[n.Activation.index()].plain
 	for len(weights) > 0 {
 		weight, bias := weights[0], weights[1]
 		weights = weights[2:]
@@ -141,7 +141,7 @@ func (n FullyConnected) Forward(image []float32, weights Weights) (outputs [][]f
 		for i := range output {
 			output[i] = dot(weight[i*len(x):(i+1)*len(x)], x) + bias[i]
 			if len(weights) > 0 {
-				output[i] = activations[n.Activation.index()].plain(output[i])
+				output[i] = activate(output[i])
 			}
 		}
 		outputs = append(outputs, output)
