@@ -8,6 +8,7 @@
 package picture
 
 import (
+	"bytes"
 	"errors"
 	"image"
 	"image/draw"
@@ -56,10 +57,7 @@ func Prepare(img image.Image, rows, columns int) ([]uint8, error) {
 // Raw makes a picture grey and scales it to rows by columns, [rows*columns]. One of
 // that size is left as it is. Transparent pixels are black.
 func Raw(img image.Image, rows, columns int) []uint8 {
-	opaque := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
-	draw.Draw(opaque, opaque.Rect, image.Black, image.Point{}, draw.Src)
-	draw.Draw(opaque, opaque.Rect, img, img.Bounds().Min, draw.Over)
-	pixels, _ := luminance(opaque)
+	pixels, _ := luminance(img)
 	return scaled(pixels, pixels.Rect, columns, rows).Pix
 }
 
@@ -70,13 +68,20 @@ func scaled(from *image.Gray, part image.Rectangle, width, height int) *image.Gr
 	return to
 }
 
-// luminance is the brightness of every pixel, where it is transparent that of black,
-// and how opaque it is. The result begins at (0, 0).
+// luminance is the brightness of every pixel on black, and how opaque it is, 0 to 255.
+// The result begins at (0, 0).
 func luminance(img image.Image) (brightness *image.Gray, opacity []uint8) {
+	brightness = image.NewGray(image.Rectangle{Max: img.Bounds().Size()})
+	if photo, ok := img.(*image.YCbCr); ok { // which has the brightness by itself
+		first, width := photo.YOffset(photo.Rect.Min.X, photo.Rect.Min.Y), brightness.Stride
+		for y := range brightness.Rect.Dy() {
+			copy(brightness.Pix[y*width:(y+1)*width], photo.Y[first+y*photo.YStride:])
+		}
+		return brightness, bytes.Repeat([]byte{255}, len(brightness.Pix))
+	}
 	// Drawing knows fast ways from every kind of image to this one.
-	colours := image.NewRGBA(image.Rectangle{Max: img.Bounds().Size()})
+	colours := image.NewRGBA(brightness.Rect)
 	draw.Draw(colours, colours.Rect, img, img.Bounds().Min, draw.Src)
-	brightness = image.NewGray(colours.Rect)
 	opacity = make([]uint8, len(brightness.Pix))
 	for i := range brightness.Pix {
 		c := colours.Pix[4*i : 4*i+4]
