@@ -13,6 +13,7 @@ import (
 	"epochal/experiments/record"
 	"epochal/experiments/report/words"
 	"epochal/experiments/train"
+	"epochal/experiments/trained"
 	"epochal/model"
 	"epochal/model/backend"
 
@@ -59,6 +60,11 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 				options.Folder, options.Resume = resume, true
 				if !c.Flags().Changed("keep") {
 					options.Keep = "" // as before
+				}
+			}
+			if config.Init != "" && c.Flags().Changed("init") && !options.Resume && !c.Flags().Changed("layer-sizes") {
+				if err := continueNetwork(&config, !c.Flags().Changed("activation")); err != nil {
+					return err
 				}
 			}
 			printer := &trainPrinter{terminal: t}
@@ -109,6 +115,22 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 	return command
 }
 
+// continueNetwork gives c the layer sizes of its initial weights, and their activation
+// if the file says it.
+func continueNetwork(c *experiments.Config, activation bool) error {
+	n, err := trained.Open(c.Init, model.Hints{})
+	if err != nil {
+		return fmt.Errorf("init: %w", err)
+	}
+	if network, ok := n.Description.Architecture.(model.FullyConnected); ok {
+		c.LayerSizes = append([]int{}, network.Hidden...)
+		if activation && n.Described() {
+			c.Activation = string(network.Activation)
+		}
+	}
+	return nil
+}
+
 // resumedConfig is the config of a run folder with the flags that were given.
 func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Config, err error) {
 	if flags.Changed("out") {
@@ -152,7 +174,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
-	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights (default: drawn from the seed)")
+	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights, which also gives the layer sizes and the activation (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, deterministicUsage)
