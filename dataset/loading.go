@@ -245,3 +245,22 @@ func openSource(fsys fs.FS, name string) (*source, error) {
 func (s *source) identity() File {
 	return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
 }
+
+// ReadImages reads a file of images without labels: IDX of unsigned bytes, plain or
+// gzipped, as [Load] reads those of a set. name is for errors. Every image is
+// [rows*columns], row-major, 0..255.
+func ReadImages(r io.Reader, name string) (images [][]byte, rows, columns int, err error) {
+	s, err := newStream(r, name, 0)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	count, rows, columns, err := s.imagesHeader()
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	pixels, err := s.body("pixel", count*rows*columns)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	return slices.Collect(slices.Chunk(pixels, rows*columns)), rows, columns, nil
+}

@@ -8,6 +8,7 @@ import (
 
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
 )
 
 // For one image at a time, plain Go says what the backends say.
@@ -20,7 +21,7 @@ func TestForwardAgreesWithTheBackends(t *testing.T) {
 		{Rows: 5, Columns: 7, Classes: 2, Activation: model.ActivationReLU},
 	} {
 		t.Run(fmt.Sprint(architecture.Hidden), func(t *testing.T) {
-			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+			test := func(t *testing.T, b *backend.Backend) {
 				normalization := model.Normalization{Mean: 0.1307, Deviation: 0.3081}
 				f := newFixture(t, b, architecture, 8, normalization, 64, 100)
 				weights := f.weights
@@ -55,7 +56,9 @@ func TestForwardAgreesWithTheBackends(t *testing.T) {
 					})
 				}
 				group.Wait()
-			})
+			}
+			t.Run("xla:cpu", func(t *testing.T) { test(t, backendtest.XLA(t)) })
+			t.Run("go", func(t *testing.T) { test(t, backendtest.Go(t)) })
 		})
 	}
 }

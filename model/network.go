@@ -41,6 +41,12 @@ func Compile(b *backend.Backend, p Program, counts ...int) (*Network, error) {
 	})
 }
 
+// CompileEvaluation is [Compile] for a network that is only evaluated: it has no
+// program for training.
+func CompileEvaluation(b *backend.Backend, p Program, counts ...int) (*Network, error) {
+	return compile(b, p, counts, func(*Network) (*program, error) { return nil, nil })
+}
+
 // compile is Compile with the training program that build builds.
 func compile(b *backend.Backend, p Program, counts []int, build func(n *Network) (*program, error)) (*Network, error) {
 	n := &Network{

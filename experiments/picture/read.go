@@ -1,0 +1,43 @@
+package picture
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+
+	"epochal/dataset"
+)
+
+// Reading says what the pictures in a file are made into.
+type Reading struct {
+	Rows, Columns int  // of an image that the network takes
+	Raw           bool // [Raw] instead of [Prepare]
+}
+
+// Read reads a file of one image, or of many: IDX, plain or gzipped, whose images are
+// taken as they are and must have the network's size. name is for errors; note is
+// [Decode]'s. The images are [rows*columns] each; many reports an IDX file.
+func (o Reading) Read(r io.Reader, name string) (images [][]uint8, many bool, note string, err error) {
+	buffered := bufio.NewReader(r)
+	start, _ := buffered.Peek(4) // an error shows again at the first read
+	if bytes.Equal(start, []byte{0, 0, 8, 3}) || bytes.HasPrefix(start, []byte{0x1f, 0x8b}) {
+		images, rows, columns, err := dataset.ReadImages(buffered, name)
+		if err == nil && (rows != o.Rows || columns != o.Columns) {
+			err = fmt.Errorf("%s: found images of %dx%d pixels, expected %dx%d as the network takes", name, rows, columns, o.Rows, o.Columns)
+		}
+		return images, true, "", err
+	}
+	img, note, err := Decode(buffered, name)
+	if err != nil {
+		return nil, false, "", err
+	}
+	if o.Raw {
+		return [][]uint8{Raw(img, o.Rows, o.Columns)}, false, note, nil
+	}
+	pixels, err := Prepare(img, o.Rows, o.Columns)
+	if err != nil {
+		return nil, false, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return [][]uint8{pixels}, false, note, nil
+}
