@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 //	setbyte FILE OFFSET VALUE        change one byte of a file
 //	extend FILE BYTES                append zeros to a file
 //	lines FILE COUNT                 expect that many lines
+//	pictures FOLDER                  write image files, see makePictures
+//
+// $GOLDEN is a file of PyTorch's, the weights of a network for MNIST.
 func TestScripts(t *testing.T) {
 	home, cache := os.Getenv("HOME"), os.Getenv("XDG_CACHE_HOME")
 	testscript.Run(t, testscript.Params{
@@ -61,6 +64,11 @@ func TestScripts(t *testing.T) {
 			// The plugin is found from here, and perhaps only through a proxy.
 			e.Setenv("HOME", home)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			golden, err := filepath.Abs("../../experiments/train/testdata/golden/final.safetensors")
+			if err != nil {
+				return err
+			}
+			e.Setenv("GOLDEN", golden)
 			for _, name := range []string{"HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY",
 				"https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
 				if value, set := os.LookupEnv(name); set {
@@ -77,6 +85,7 @@ func TestScripts(t *testing.T) {
 			"setbyte":  changeFile(func(data []byte, n ...int) []byte { data[n[0]] = byte(n[1]); return data }),
 			"extend":   changeFile(func(data []byte, n ...int) []byte { return append(data, make([]byte, n[0])...) }),
 			"lines":    lines,
+			"pictures": func(ts *testscript.TestScript, _ bool, args []string) { ts.Check(makePictures(ts.MkAbs(args[0]))) },
 		},
 	})
 }

@@ -154,6 +154,12 @@ func TestFigures(t *testing.T) {
 			"throughput", figures.Throughput(title, "a note", settings(2, 3, 32, 128, 1024)),
 			"batch 16, 2 hidden layers|batch 32, 2 hidden layers|images/s|width of the hidden layers|32|1024|backend-2|10k|a note",
 		},
+		{
+			"reliability", figures.Reliability(title, []figures.Confidence{
+				{From: 0, To: 0.5}, {From: 0.5, To: 0.75, Images: 1234, Mean: 0.7, Accuracy: 0.6}, {From: 0.75, To: 1, Images: 66, Mean: 1, Accuracy: 1},
+			}, 0.0949),
+			title + "|confidence of the network|accuracy|1,234|66|confidence = accuracy|Expected calibration error 9.49%, of 1,300 images.|0%|100%",
+		},
 		{"one width", figures.Throughput("", "", settings(1, 1, 64)), "64|backend-0"},
 		{"21 backends", figures.Throughput("", "", settings(7, 21, 33, 34, 4096)), "batch 1024, 2 hidden layers|backend-20|4096"},
 	} {

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"testing"
+
+	"epochal/experiments/evaluate"
+	"epochal/experiments/record"
+	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
+)
+
+// Of the run's own test set, evaluate prints the run's own numbers, to the bit, from
+// the run folder and from a copy of the one file.
+func TestEvaluatePrintsTheNumbersOfTheRun(t *testing.T) {
+	t.Run("xla:cpu", func(t *testing.T) {
+		backendtest.XLA(t)
+		evaluateARun(t, backend.XLACPU)
+	})
+	t.Run("go", func(t *testing.T) { evaluateARun(t, backend.Go) })
+}
+
+func evaluateARun(t *testing.T, backend string) {
+	t.Chdir(dataFolder(t))
+	command := func(args ...string) string {
+		t.Helper()
+		var out, diagnostics bytes.Buffer
+		if code := run(append(args, "--backend", backend), &out, &diagnostics); code != exitDone {
+			t.Fatalf("%v: found exit code %d and %s", args, code, diagnostics.String())
+		}
+		return out.String()
+	}
+	command("train", "--data", "d", "--layer-sizes", "8", "--batch-size", "4", "--learning-rate", "0.01", "--epochs", "2",
+		"--normalize", "--activation", "tanh", "--out", "r")
+	run, err := record.Read("r")
+	if err != nil {
+		t.Fatal(err)
+	}
+	weights, err := os.ReadFile(filepath.Join("r", record.WeightsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("copy", weights, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"evaluate", "r", "--json"}, {"evaluate", "copy", "--data", "d", "--json"}} {
+		var found evaluate.Result
+		if err := json.Unmarshal([]byte(command(args...)), &found); err != nil {
+			t.Fatal(err)
+		}
+		last := run.Epochs[len(run.Epochs)-1]
+		if found.Loss != last.TestLoss || found.Accuracy != last.TestAccuracy || found.Images != 90 || found.Backend != backend {
+			t.Errorf("%v: found %+v, expected loss %v and accuracy %v", args, found, last.TestLoss, last.TestAccuracy)
+		}
+		if !reflect.DeepEqual(found.Confusion, run.Test.Confusion) {
+			t.Errorf("%v: found the confusion matrix %v, expected %v", args, found.Confusion, run.Test.Confusion)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"epochal/experiments"
+	"epochal/experiments/trained"
+	"epochal/model"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// networkFlags say of a file of weights what it does not say itself.
+type networkFlags struct {
+	widths     layerSizes
+	activation string
+	normalize  string
+}
+
+// mnistNormalization is what --normalize means without a value: the usual numbers.
+const mnistNormalization = "0.1307,0.3081"
+
+func (f *networkFlags) add(flags *pflag.FlagSet) {
+	flags.Var(&f.widths, "layer-sizes", "`widths` of the hidden layers that a file without metadata must have (default: those of its tensors)")
+	flags.StringVar(&f.activation, "activation", "",
+		"`function` after each hidden layer, for a file without metadata: relu, sigmoid, tanh (default relu)")
+	flags.StringVar(&f.normalize, "normalize", "",
+		"mean,deviation of the pixels in training, for a file without metadata; without a value MNIST's, "+mnistNormalization)
+	flags.Lookup("normalize").NoOptDefVal = mnistNormalization
+}
+
+// open opens the network of the command's first argument.
+func (f *networkFlags) open(t *terminal, c *cobra.Command, path string) (trained.Network, error) {
+	h := model.Hints{Activation: model.Activation(f.activation)}
+	if c.Flags().Changed("layer-sizes") {
+		h.LayerSizes = f.widths
+	}
+	if f.activation != "" {
+		config := experiments.Defaults()
+		config.Activation = f.activation
+		if err := config.Validate(); err != nil {
+			return trained.Network{}, err
+		}
+	}
+	if f.normalize != "" {
+		mean, deviation, _ := strings.Cut(f.normalize, ",")
+		n := model.Normalization{}
+		var meanErr, deviationErr error
+		n.Mean, meanErr = strconv.ParseFloat(mean, 32)
+		n.Deviation, deviationErr = strconv.ParseFloat(deviation, 32)
+		if meanErr != nil || deviationErr != nil || !experiments.IsFinite(n.Mean) || !(n.Deviation > 0) || !experiments.IsFinite(n.Deviation) {
+			return trained.Network{}, experiments.Problem{Field: "normalize", Found: strconv.Quote(f.normalize),
+				Expected: "a mean and a deviation above 0, such as " + mnistNormalization}
+		}
+		h.Normalization = &n
+	}
+	n, err := trained.Open(path, h)
+	if err == nil && !n.Described() {
+		t.note("%s says nothing of the network but its widths; --activation and --normalize say the rest", n.File)
+	}
+	return n, err
+}
+
+// networkArgument expects the network, and at least that many arguments after it.
+func networkArgument(least, most int, rest string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) >= 1+least && (most < 0 || len(args) <= 1+most) {
+			return nil
+		}
+		return usageError{err: fmt.Errorf("%s: found %d arguments, expected the folder of a run or a file of weights%s", c.Name(), len(args), rest),
+			hint: fmt.Sprintf("run '%s --help' for what they are", c.CommandPath())}
+	}
+}

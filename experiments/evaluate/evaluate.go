@@ -1,0 +1,124 @@
+package evaluate
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/trained"
+	"epochal/model"
+	"epochal/model/backend"
+	"epochal/model/backend/install"
+)
+
+// Options say on what and where a network is evaluated.
+type Options struct {
+	Data     string                 // dataset.MNIST or a folder; "" for the data that the network was trained on
+	Backend  string                 // as in a Config
+	Progress func(install.Progress) // of the installation of a plugin; may be nil
+	Warn     func(text string)      // is told what the user should know and what does not stop the evaluation
+}
+
+// Run evaluates a network on a test set. On that of its run, on the same kind of
+// backend, the loss and the accuracy are those of the run, bit for bit. An option that
+// cannot be used is an [experiments.Problem].
+func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
+	if err := backend.Check(o.Backend); err != nil {
+		return Result{}, experiments.Problem{Field: "backend", Reason: err}
+	}
+	name, err := dataName(n, o.Data)
+	if err != nil {
+		return Result{}, err
+	}
+	loading, err := dataset.Open(name)
+	if err != nil {
+		return Result{}, fmt.Errorf("data: %w", err)
+	}
+	defer loading.Close()
+	if err := fits(n, loading); err != nil {
+		return Result{}, err
+	}
+	device, warnings, err := backend.Open(ctx, o.Backend, backend.Options{Install: install.Installer{Progress: o.Progress}.PinnedCPU})
+	for _, warning := range warnings {
+		o.Warn(warning)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	defer device.Close()
+	data, err := loading.Wait()
+	if err != nil {
+		return Result{}, fmt.Errorf("data: %w", err)
+	}
+	if o.Data == "" && n.Described() && dataset.Digest(data.Files) != n.Description.DataSHA256 {
+		o.Warn("data: these are not the files that the network was trained on")
+	}
+	evaluation, err := run(ctx, device, n, data.Test)
+	if err != nil {
+		return Result{}, err
+	}
+	result := newResult(evaluation, n.Description)
+	result.File, result.Data, result.Backend = n.File, name, device.Info.Name
+	return result, nil
+}
+
+// run evaluates on an open device.
+func run(ctx context.Context, device *backend.Backend, n trained.Network, set dataset.Set) (model.Evaluation, error) {
+	images, err := model.Upload(device, n.Description.Normalization, set)
+	if err != nil {
+		return model.Evaluation{}, err
+	}
+	defer images.Close()
+	// The loss is a mean over batches of batch means, so it depends on their size.
+	batch := cmp.Or(n.Description.BatchSize, experiments.Defaults().BatchSize)
+	network, err := model.CompileEvaluation(device, model.Program{Architecture: n.Description.Architecture, BatchSize: batch}, set.Len())
+	if err != nil {
+		return model.Evaluation{}, err
+	}
+	defer network.Close()
+	if err := network.SetWeights(n.Weights); err != nil {
+		return model.Evaluation{}, err
+	}
+	return network.Evaluate(ctx, images, 0)
+}
+
+// dataName is the data that was asked for, or else that of the network's run.
+func dataName(n trained.Network, asked string) (string, error) {
+	switch recorded := n.Description.Data; {
+	case asked != "":
+		return asked, nil
+	case n.Folder != "":
+		run, err := record.Read(n.Folder)
+		return run.Environment.Locate(run.Config.Data), err
+	case recorded == dataset.MNIST:
+		return recorded, nil
+	case recorded != "":
+		return "", experiments.Problem{Field: "data", Found: "none",
+			Expected: fmt.Sprintf("the folder of the dataset: the file only says that its name was %q", recorded)}
+	default:
+		return "", experiments.Problem{Field: "data", Found: "none", Expected: "mnist or a folder: the file does not say what it was trained on"}
+	}
+}
+
+// fits reports a dataset that is not made for the network. One that the file says
+// nothing of takes images of any shape with the right number of pixels.
+func fits(n trained.Network, l *dataset.Loading) error {
+	task := n.Description.Architecture.Task()
+	same := task.Rows == l.Rows && task.Columns == l.Columns
+	if !n.Described() {
+		same = task.Inputs() == l.Rows*l.Columns
+	}
+	if !same {
+		return fmt.Errorf("data: %s: found images of %dx%d pixels, expected %dx%d as the network of %s takes",
+			l.Name, l.Rows, l.Columns, task.Rows, task.Columns, filepath.Base(n.File))
+	}
+	if l.Classes > task.Classes {
+		return fmt.Errorf("data: %s: found %d classes, expected at most %d, those of the network of %s",
+			l.Name, l.Classes, task.Classes, filepath.Base(n.File))
+	}
+	return nil
+}
