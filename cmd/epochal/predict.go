@@ -1,0 +1,198 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"epochal/dataset/regular"
+	"epochal/experiments/picture"
+	"epochal/experiments/report/words"
+	"epochal/model"
+
+	"github.com/spf13/cobra"
+)
+
+// newPredict is `epochal predict`.
+func newPredict(t *terminal) *cobra.Command {
+	var network networkFlags
+	p := predictor{terminal: t}
+	command := &cobra.Command{
+		Use:   "predict run|file image...",
+		Short: "Say what is in pictures",
+		Long: `Say what a trained network, that of a run folder or of a safetensors file, sees
+in pictures: PNG, JPEG, GIF, BMP, WebP, IDX (every image of it), a folder of
+these, or - for standard input. The three most probable classes are printed
+for each; at a terminal, also the picture as the network sees it.
+
+Pictures are prepared as MNIST's authors did it: made grey, turned light on
+dark, cut out, scaled to 20 pixels and centred in 28. --raw only makes them grey
+and scales them. Images of an IDX file are taken as they are.`,
+		Example: `  epochal predict runs/2026-11-23_16-35-10 seven.png
+  epochal predict model.safetensors --json photographs/
+  epochal predict model.safetensors - < drawing.webp`,
+		Args: networkArgument(1, -1, " and at least one image"),
+		RunE: func(c *cobra.Command, args []string) error {
+			n, err := network.open(t, c, args[0])
+			if err != nil {
+				return err
+			}
+			task := n.Description.Architecture.Task()
+			p.Rows, p.Columns = task.Rows, task.Columns
+			p.description, p.forward = n.Description, model.NewForward(n.Description, n.Weights)
+			files, err := pictures(args[1:])
+			if err != nil {
+				return err
+			}
+			var failed []error // one picture that cannot be read does not keep the others
+			for _, file := range files {
+				if c.Context().Err() != nil {
+					return c.Context().Err()
+				}
+				failed = append(failed, p.file(file))
+			}
+			return cmp.Or(t.failed, errors.Join(failed...))
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	flags.BoolVar(&p.json, "json", false, "print a line of JSON for each image, with all probabilities")
+	flags.BoolVar(&p.Raw, "raw", false, "only make pictures grey and scale them")
+	network.add(flags)
+	return command
+}
+
+// standardInput is the argument that stands for it.
+const standardInput = "-"
+
+// pictureNames are how the names of a folder's files end that are taken for pictures.
+var pictureNames = []string{".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", "-idx3-ubyte", "-idx3-ubyte.gz"}
+
+// pictures lists the files that arguments name, with those of folders in their order.
+func pictures(args []string) (files []string, err error) {
+	for _, arg := range args {
+		if info, err := os.Stat(arg); arg == standardInput || err != nil || !info.IsDir() {
+			files = append(files, arg)
+			continue
+		}
+		entries, err := os.ReadDir(arg)
+		if err != nil {
+			return nil, err
+		}
+		before := len(files)
+		for _, entry := range entries {
+			ends := func(end string) bool { return strings.HasSuffix(strings.ToLower(entry.Name()), end) }
+			if !entry.IsDir() && slices.ContainsFunc(pictureNames, ends) {
+				files = append(files, filepath.Join(arg, entry.Name()))
+			}
+		}
+		if len(files) == before {
+			return nil, fmt.Errorf("%s: found no pictures in it, expected files whose names end in %s", arg, strings.Join(pictureNames, ", "))
+		}
+	}
+	return files, nil
+}
+
+// predictor says what is in pictures.
+type predictor struct {
+	*terminal
+	picture.Reading
+	description model.Description
+	forward     *model.Forward
+	json        bool
+}
+
+// file says what is in the pictures of a file.
+func (p *predictor) file(name string) error {
+	var in io.Reader = os.Stdin
+	if name != standardInput {
+		file, err := regular.Open(name)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		in = file
+	}
+	images, many, note, err := p.Read(in, name)
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		p.note("%s: %s", name, note)
+	}
+	for i, pixels := range images {
+		probabilities, _ := p.forward.Run(pixels)
+		line := prediction{File: name, Probabilities: probabilities}
+		if many {
+			line.Image = &i
+		}
+		if err := p.show(line, pixels); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// prediction is a line of --json.
+type prediction struct {
+	File          string    `json:"file"`
+	Image         *int      `json:"image,omitempty"` // its number in an IDX file, from 0
+	Class         int       `json:"class"`           // the most probable one
+	Name          string    `json:"name"`
+	Probabilities []float32 `json:"probabilities"`
+}
+
+// show prints a prediction.
+func (p *predictor) show(line prediction, pixels []uint8) error {
+	order := make([]int, len(line.Probabilities))
+	for class := range order {
+		order[class] = class
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(line.Probabilities[b], line.Probabilities[a]) })
+	line.Class, line.Name = order[0], p.description.ClassName(order[0])
+	if p.json {
+		text, err := json.Marshal(line)
+		if err != nil {
+			return fmt.Errorf("%s: %w", line.File, err) // the weights overflow: no probability is a number
+		}
+		return p.printf("%s\n", text)
+	}
+	if columns(p.out) > p.Columns {
+		p.printf("%s", halfBlocks(pixels, p.Rows, p.Columns))
+	}
+	name := words.Printable(line.File)
+	if line.Image != nil {
+		name += fmt.Sprintf(" image %d", *line.Image)
+	}
+	var best []string
+	for _, class := range order[:min(3, len(order))] {
+		best = append(best, fmt.Sprintf("%s %s", words.Printable(p.description.ClassName(class)), words.Percent(float64(line.Probabilities[class]), 2)))
+	}
+	return p.printf("%s: %s\n", name, strings.Join(best, ", "))
+}
+
+// halfBlocks draws an image with two pixels in each character, as dots that are on or off.
+func halfBlocks(pixels []uint8, rows, columns int) string {
+	const bright = 100
+	var text strings.Builder
+	for y := 0; y < rows; y += 2 {
+		for x := range columns {
+			block := 0
+			if pixels[y*columns+x] >= bright {
+				block++
+			}
+			if y+1 < rows && pixels[(y+1)*columns+x] >= bright {
+				block += 2
+			}
+			text.WriteString([]string{" ", "▀", "▄", "█"}[block])
+		}
+		text.WriteByte('\n')
+	}
+	return text.String()
+}
