@@ -245,10 +245,10 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 		err = r.writeJSON(EvaluationFile, test)
 	}
 	if err == nil {
-		err = r.write(WeightsFile, file.Bytes())
+		err = r.prune(1)
 	}
 	if err == nil {
-		err = r.prune(1)
+		err = r.write(WeightsFile, file.Bytes())
 	}
 	return r.failed(err)
 }
