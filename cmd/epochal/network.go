@@ -70,7 +70,7 @@ func networkArgument(least, most int, rest string) cobra.PositionalArgs {
 		if len(args) >= 1+least && (most < 0 || len(args) <= 1+most) {
 			return nil
 		}
-		return usageError{err: fmt.Errorf("%s: found %d arguments, expected the folder of a run or a file of weights%s", c.Name(), len(args), rest),
-			hint: fmt.Sprintf("run '%s --help' for what they are", c.CommandPath())}
+		err := fmt.Errorf("%s: found %d arguments, expected the folder of a run or a file of weights%s", c.Name(), len(args), rest)
+		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for what they are", c.CommandPath())}
 	}
 }

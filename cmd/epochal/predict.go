@@ -172,7 +172,8 @@ func (p *predictor) show(line prediction, pixels []uint8) error {
 	}
 	var best []string
 	for _, class := range order[:min(3, len(order))] {
-		best = append(best, fmt.Sprintf("%s %s", words.Printable(p.description.ClassName(class)), words.Percent(float64(line.Probabilities[class]), 2)))
+		name := words.Printable(p.description.ClassName(class))
+		best = append(best, name+" "+words.Percent(float64(line.Probabilities[class]), 2))
 	}
 	return p.printf("%s: %s\n", name, strings.Join(best, ", "))
 }

@@ -174,7 +174,8 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
-	flags.StringVar(&c.Init, "init", c.Init, "safetensors `file` with the initial weights, which also gives the layer sizes and the activation (default: drawn from the seed)")
+	flags.StringVar(&c.Init, "init", c.Init,
+		"safetensors `file` with the initial weights, which also gives the layer sizes and the activation (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, deterministicUsage)
