@@ -27,20 +27,23 @@ const CallSeconds = 0.25
 // Config is everything that decides a run. The zero value is not valid; start
 // from [Defaults]. Its JSON form is the run folder's config.json.
 type Config struct {
-	LayerSizes   []int   `json:"layer_sizes"`    // width of each hidden layer; empty is allowed
-	Activation   string  `json:"activation"`     // relu, sigmoid or tanh
-	Epochs       int     `json:"epochs"`         // passes over the training set, 1 to MaxEpochs
-	LearningRate float64 `json:"learning_rate"`  // of plain SGD, above 0
-	BatchSize    int     `json:"batch_size"`     // images per step, 1 to MaxBatchSize; the last batch of an epoch may be smaller
-	Normalize    bool    `json:"normalize"`      // inputs minus mean over deviation, instead of 0 to 1
-	Shuffle      bool    `json:"shuffle"`        // a new order every epoch, instead of the file's
-	Seed         uint64  `json:"seed"`           // of the initial weights and the orders
-	Data         string  `json:"data"`           // dataset.MNIST, or a folder with four IDX files
-	Validation   int     `json:"validation"`     // training images held out, 0 for none
-	Init         string  `json:"init"`           // safetensors file with the initial weights, "" to draw them from Seed
-	Backend      string  `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
-	TF32         bool    `json:"tf32"`           // matrix products in TF32 on CUDA
-	StepsPerCall int     `json:"steps_per_call"` // SGD steps per call, 0 for as many as take CallSeconds; changes speed, never results
+	LayerSizes   []int   `json:"layer_sizes"`   // width of each hidden layer; empty is allowed
+	Activation   string  `json:"activation"`    // relu, sigmoid or tanh
+	Epochs       int     `json:"epochs"`        // passes over the training set, 1 to MaxEpochs
+	LearningRate float64 `json:"learning_rate"` // of plain SGD, above 0
+	BatchSize    int     `json:"batch_size"`    // images per step, 1 to MaxBatchSize; the last batch of an epoch may be smaller
+	Normalize    bool    `json:"normalize"`     // inputs minus mean over deviation, instead of 0 to 1
+	Shuffle      bool    `json:"shuffle"`       // a new order every epoch, instead of the file's
+	Seed         uint64  `json:"seed"`          // of the initial weights and the orders
+	Data         string  `json:"data"`          // dataset.MNIST, or a folder with four IDX files
+	Validation   int     `json:"validation"`    // training images held out, 0 for none
+	// Patience ends a run whose validation loss has not fallen for so many epochs; 0: never.
+	// It is left out where it is 0, so that the identity of runs from before it stays the same.
+	Patience     int    `json:"patience,omitempty"`
+	Init         string `json:"init"`           // safetensors file with the initial weights, "" to draw them from Seed
+	Backend      string `json:"backend"`        // auto, xla:cpu, xla:cuda, go or a GoMLX backend string
+	TF32         bool   `json:"tf32"`           // matrix products in TF32 on CUDA
+	StepsPerCall int    `json:"steps_per_call"` // SGD steps per call, 0 for as many as take CallSeconds; changes speed, never results
 
 	// On CUDA, two runs on one GPU have the same bits, else kernels are chosen by timing them.
 	// Missing is false: runs that were made before it was there did the latter.
@@ -87,6 +90,9 @@ func (c Config) Validate() error {
 	between("batch_size", c.BatchSize, 1, MaxBatchSize)
 	check(c.Data != "", "data", `""`, "mnist or a folder")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
+	between("patience", c.Patience, 0, MaxEpochs)
+	check(c.Patience == 0 || c.Validation > 0, "patience", fmt.Sprintf("%d without a validation split", c.Patience),
+		"images held out as well (validation), whose loss it watches")
 	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (automatic) or more")
 	if err := backend.Check(c.Backend); err != nil {
 		problems = append(problems, Problem{Field: "backend", Reason: err})
@@ -95,6 +101,21 @@ func (c Config) Validate() error {
 		return nil
 	}
 	return problems
+}
+
+// Over reports whether a run of c is over after these epochs: it has all of them, or
+// the validation loss has not fallen for Patience of them.
+func (c Config) Over(epochs []EpochMetrics) bool {
+	if len(epochs) >= c.Epochs || c.Patience == 0 {
+		return len(epochs) >= c.Epochs
+	}
+	best := 0
+	for i, epoch := range epochs {
+		if epoch.SelectionLoss() < epochs[best].SelectionLoss() {
+			best = i
+		}
+	}
+	return len(epochs)-1-best >= c.Patience
 }
 
 func activationNames() string {

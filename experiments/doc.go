@@ -4,8 +4,8 @@
 //   - [Config] is everything that decides a run, [Defaults] the post's first
 //     attempt; [Config.Validate] reports what is impossible in it as [Problems];
 //   - an [Observer] is told [Event] after [Event];
-//   - [StepMetrics], [EpochMetrics] and [DivergedMetrics] are the lines of
-//     metrics.jsonl, [Result] is the outcome.
+//   - [StepMetrics], [EpochMetrics], [StoppedMetrics] and [DivergedMetrics] are the
+//     lines of metrics.jsonl, [Result] is the outcome.
 //
 // It opens no file and no device. Its neighbours do: record keeps a run folder,
 // train trains one config, trained opens what came out, evaluate measures it and picture

@@ -51,6 +51,21 @@ type DivergedMetrics struct {
 	Loss  string `json:"loss"`  // NaN, +Inf or -Inf, which JSON has no numbers for
 }
 
+// Why a run ended before it had all its epochs.
+const (
+	StoppedByPatience = "patience" // for good: see Config.Patience
+	StoppedByTime     = "max_time" // and can be resumed
+)
+
+// StoppedMetrics is the last line of metrics.jsonl of a run that ended by itself before
+// it had all its epochs. A run that continues removes it.
+type StoppedMetrics struct {
+	Event  string `json:"event"`  // "stopped"
+	Epoch  int    `json:"epoch"`  // that comes next, from 1
+	Step   int    `json:"step"`   // that comes next, from 0
+	Reason string `json:"reason"` // StoppedByPatience or StoppedByTime
+}
+
 // Diverged is the error of a training whose loss is no longer a finite number.
 type Diverged struct {
 	Epoch int     // from 1

@@ -33,7 +33,8 @@ const maxSeconds = 1e10
 type Record struct {
 	Config      experiments.Config
 	Environment Environment
-	Epochs      []experiments.EpochMetrics // complete epochs, in order; fewer than Config.Epochs if the run diverged
+	Epochs      []experiments.EpochMetrics // complete epochs, in order; fewer than Config.Epochs if the run diverged or was stopped
+	Stopped     string                     // why it ended before it had all its epochs, such as experiments.StoppedByPatience; else ""
 	Test        TestEvaluation             // empty if the run diverged
 	Diverged    *experiments.Diverged      // nil unless the loss stopped being a finite number
 	Seconds     float64                    // training and evaluation of all epochs
@@ -46,16 +47,27 @@ var ErrUnfinished = errors.New("the run is unfinished")
 // so that others can index by it. An error names the file and what is wrong with it;
 // it wraps [ErrUnfinished] if the run was interrupted.
 func Read(path string) (Record, error) {
+	r, err := ReadSoFar(path)
+	if err != nil {
+		return Record{}, err
+	}
+	return r, nil
+}
+
+// ReadSoFar is [Read] that also returns, beside an error that wraps [ErrUnfinished], what
+// there is of a run that is under way or was interrupted.
+func ReadSoFar(path string) (Record, error) {
 	config, configErr := readConfig(path)
 	environment, environmentErr := readEnvironment(path)
 	if err := errors.Join(configErr, environmentErr); err != nil {
 		return Record{}, err
 	}
 	r := Record{Config: config, Environment: environment}
-	if err := r.readOutcome(path); err != nil {
+	err := r.readOutcome(path)
+	if err != nil && !errors.Is(err, ErrUnfinished) {
 		return Record{}, err
 	}
-	return r, nil
+	return r, err
 }
 
 // readConfig reads config.json.
@@ -106,7 +118,7 @@ func (r *Record) readOutcome(folder string) error {
 	if err := r.readMetrics(file, path); err != nil || r.Diverged != nil {
 		return err
 	}
-	if len(r.Epochs) != r.Config.Epochs {
+	if !r.Config.Over(r.Epochs) {
 		return fmt.Errorf("%s: found %d epochs, expected %d: %w", path, len(r.Epochs), r.Config.Epochs, ErrUnfinished)
 	}
 	if _, err := os.Stat(filepath.Join(folder, WeightsFile)); err != nil {
@@ -164,8 +176,8 @@ func (r *Record) readMetrics(reader io.Reader, path string) error {
 }
 
 func (r *Record) readLine(line []byte) error {
-	if r.Diverged != nil {
-		return errors.New("found a line after the run diverged, expected the end")
+	if r.Diverged != nil || r.Stopped != "" {
+		return errors.New("found a line after the run diverged or stopped, expected the end")
 	}
 	found, expected := 0, len(r.Epochs)+1
 	switch {
@@ -191,8 +203,17 @@ func (r *Record) readLine(line []byte) error {
 			return fmt.Errorf("loss: found %q, expected NaN or an infinite one", diverged.Loss)
 		}
 		found, r.Diverged = diverged.Epoch, &experiments.Diverged{Epoch: diverged.Epoch, Step: diverged.Step, Loss: loss}
+	case bytes.HasPrefix(line, []byte(`{"event":"stopped"`)):
+		var stopped experiments.StoppedMetrics
+		if err := json.Unmarshal(line, &stopped); err != nil {
+			return err
+		}
+		if stopped.Reason != experiments.StoppedByPatience && stopped.Reason != experiments.StoppedByTime {
+			return fmt.Errorf("reason: found %.40q, expected %s or %s", stopped.Reason, experiments.StoppedByPatience, experiments.StoppedByTime)
+		}
+		found, r.Stopped = stopped.Epoch, stopped.Reason
 	default:
-		return errors.New("found neither a step, an epoch nor a diverged event")
+		return errors.New("found neither a step, an epoch, a stopped nor a diverged event")
 	}
 	if found != expected || found > r.Config.Epochs {
 		return fmt.Errorf("found epoch %d, expected %d, and at most %d as the config says", found, expected, r.Config.Epochs)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"syscall"
 
 	"epochal/experiments"
@@ -51,7 +52,7 @@ func (r *Run) inspect() (err error) {
 		return nil // it ended early, or is damaged: the checkpoints will show
 	case record.Diverged != nil:
 		return fmt.Errorf("resume: %s: the run has already ended: %w", r.Folder, *record.Diverged)
-	case len(record.Epochs) == r.config.Epochs:
+	case len(record.Epochs) <= r.config.Epochs && r.config.Over(record.Epochs):
 		r.Ended = &record
 	}
 	return nil
@@ -60,7 +61,8 @@ func (r *Run) inspect() (err error) {
 // fixed is c without the fields that may change when a run is resumed.
 func fixed(c experiments.Config) experiments.Config {
 	defaults := experiments.Defaults()
-	c.Epochs, c.Backend, c.TF32, c.StepsPerCall = defaults.Epochs, defaults.Backend, defaults.TF32, defaults.StepsPerCall
+	c.Epochs, c.Patience = defaults.Epochs, defaults.Patience
+	c.Backend, c.TF32, c.StepsPerCall = defaults.Backend, defaults.TF32, defaults.StepsPerCall
 	c.Deterministic = defaults.Deterministic
 	return c
 }
@@ -71,7 +73,8 @@ func changes(c, recorded experiments.Config, file string) (problems experiments.
 	for i := range now.NumField() {
 		found, expected := formatJSON(now.Field(i)), formatJSON(before.Field(i))
 		if found != expected {
-			problems = append(problems, experiments.Problem{Field: now.Type().Field(i).Tag.Get("json"), Found: found,
+			name, _, _ := strings.Cut(now.Type().Field(i).Tag.Get("json"), ",")
+			problems = append(problems, experiments.Problem{Field: name, Found: found,
 				Expected: fmt.Sprintf("%s as in %s; it cannot change when a run is resumed", expected, file)})
 		}
 	}
@@ -140,9 +143,6 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	}
 	r.At, r.Saved, r.EpochSeconds = at, at, c.epochSeconds
 	r.Epochs, r.size = epochs, c.metricsBytes
-	if n := len(epochs); n > 0 {
-		r.testAccuracy = epochs[n-1].TestAccuracy
-	}
 	if r.options.Keep == "" {
 		r.options.Keep = c.keep
 	}

@@ -43,7 +43,7 @@ type Run struct {
 	At           experiments.Position       // what comes next; whoever trains advances it within an epoch
 	EpochSeconds float64                    // that the steps of the epoch under way took so far; likewise
 	Saved        experiments.Position       // where the run continues if it ends now
-	Epochs       []experiments.EpochMetrics // that were over when the run was opened, in order
+	Epochs       []experiments.EpochMetrics // that are over, in order
 	BestEpoch    int                        // the best so far, where that is kept; 0 before the first
 
 	config      experiments.Config
@@ -54,8 +54,6 @@ type Run struct {
 	// Of a run that was opened.
 	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
-
-	testAccuracy float64 // after the last epoch that is over, 0 before the first
 
 	bestLoss float64
 	place    string // the nearest folder above a new run folder that there is
@@ -166,7 +164,10 @@ func (r *Run) dataName() string {
 // described is the description of the weights where the run stands.
 func (r *Run) described() model.Description {
 	d := r.description
-	d.Epochs, d.TestAccuracy = r.At.Epoch-1, r.testAccuracy
+	d.Epochs = len(r.Epochs)
+	if d.Epochs > 0 {
+		d.TestAccuracy = r.Epochs[d.Epochs-1].TestAccuracy
+	}
 	return d
 }
 
@@ -180,13 +181,16 @@ func (r *Run) StepsDone(done experiments.StepsDone) error {
 	return nil
 }
 
+// Over reports whether the epochs that are over are all that the run is to have.
+func (r *Run) Over() bool { return r.config.Over(r.Epochs) }
+
 // EpochDone records an epoch that is over: its metrics and the checkpoints that
 // are due, for which it asks for the weights.
 func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weights, error)) error {
 	if err := r.append(m); err != nil {
 		return err
 	}
-	r.At, r.EpochSeconds, r.testAccuracy = experiments.Position{Epoch: m.Epoch + 1}, 0, m.TestAccuracy
+	r.At, r.EpochSeconds, r.Epochs = experiments.Position{Epoch: m.Epoch + 1}, 0, append(r.Epochs, m)
 	if r.root == nil {
 		return nil
 	}
@@ -194,7 +198,7 @@ func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weight
 		return r.failed(err) // lines still go to a file that was removed
 	}
 	every := r.options.CheckpointEvery
-	due := every > 0 && m.Epoch%every == 0 || m.Epoch == r.config.Epochs
+	due := every > 0 && m.Epoch%every == 0 || r.Over()
 	best := r.options.Keep == KeepBest && (r.BestEpoch == 0 || m.SelectionLoss() < r.bestLoss)
 	if !due && !best {
 		return nil
@@ -218,6 +222,11 @@ func (r *Run) EpochDone(m experiments.EpochMetrics, weights func() (model.Weight
 // Diverged records that the loss is no longer finite, which ends the run.
 func (r *Run) Diverged(d experiments.Diverged) error { return r.append(d.Metrics()) }
 
+// Stopped records why the run ends here, before it has all its epochs.
+func (r *Run) Stopped(reason string) error {
+	return r.append(experiments.StoppedMetrics{Event: "stopped", Epoch: r.At.Epoch, Step: r.At.Step, Reason: reason})
+}
+
 // Save writes a checkpoint of where the run stands, and asks for the weights.
 func (r *Run) Save(weights func() (model.Weights, error)) error {
 	if r.root == nil {
@@ -238,6 +247,9 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 	}
 	var file bytes.Buffer
 	err := model.WriteModel(&file, r.described(), weights)
+	if err == nil && len(r.Epochs) < r.config.Epochs {
+		err = r.Stopped(experiments.StoppedByPatience)
+	}
 	if err == nil {
 		err = r.metrics.Sync()
 	}

@@ -28,6 +28,8 @@ type Options struct {
 	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
 	Resume bool   // Folder is that of a run that stopped, which continues
 
+	MaxTime time.Duration // from the call of Run on, after which it ends with [ErrMaxTime] in [Stopped]; 0: none
+
 	Threads int // of XLA on the processor; 0: as suits the steps, see [model.Threads]; ignored with Device
 	GPU     int // on CUDA, its number; ignored with Device
 
@@ -42,6 +44,10 @@ func (o Options) problems() (problems experiments.Problems) {
 	if o.CheckpointEvery < 0 || o.CheckpointEvery > experiments.MaxEpochs {
 		problems = append(problems, experiments.Problem{Field: "checkpoint_every", Found: fmt.Sprint(o.CheckpointEvery),
 			Expected: fmt.Sprintf("0 (only on interrupt and at the end) to %d", experiments.MaxEpochs)})
+	}
+	if o.MaxTime < 0 {
+		problems = append(problems, experiments.Problem{Field: "max_time", Found: o.MaxTime.String(),
+			Expected: "0s (no limit) or more, such as 10m"})
 	}
 	if o.Threads < 0 || o.Threads > MaxThreads {
 		problems = append(problems, experiments.Problem{Field: "threads", Found: fmt.Sprint(o.Threads),
@@ -62,13 +68,20 @@ func (o Options) problems() (problems experiments.Problems) {
 // Nothing is opened or written before c is known to be possible, and a new run
 // folder appears only when the first epoch begins. A run that diverges ends with
 // [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
-// which wraps ctx's error or the reason; both leave the metrics written so far. A
-// stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
-// then that of its folder, except for epochs, backend, tf32, deterministic and steps
-// per call, which may change.
+// which wraps ctx's error, [ErrMaxTime] or the reason; both leave the metrics written so
+// far. A stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
+// then that of its folder, except for epochs, patience, backend, tf32, deterministic and
+// steps per call, which may change.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	training := ctx
+	if o.MaxTime > 0 {
+		// Only the epochs are cut short: what is prepared in vain could not be resumed.
+		limited, cancel := context.WithTimeoutCause(ctx, o.MaxTime, ErrMaxTime)
+		defer cancel()
+		training = limited
 	}
 	if o.Observer == nil {
 		o.Observer = func(experiments.Event) {}
@@ -102,6 +115,7 @@ func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Resu
 		err = r.begin()
 	}
 	if err == nil {
+		ctx = training
 		err = r.epochs(ctx)
 	}
 	if err == nil {
@@ -170,10 +184,13 @@ func (r *run) begin() error {
 // client the evaluation runs beside the first call of the next epoch, after which it is
 // reported; what is observed and recorded has the same order.
 func (r *run) epochs(ctx context.Context) error {
-	for r.at().Epoch <= r.config.Epochs {
+	for at := r.at(); at.Step > 0 || at.Epoch <= r.config.Epochs && !r.record.Over(); at = r.at() {
 		err := r.train(ctx)
 		if err == nil {
 			err = r.evaluate(ctx)
+		}
+		if errors.Is(err, errOver) {
+			return nil
 		}
 		if err != nil {
 			return cmp.Or(r.report(), err)
@@ -181,6 +198,10 @@ func (r *run) epochs(ctx context.Context) error {
 	}
 	return r.report()
 }
+
+// errOver ends an epoch of which only the first call ran, beside the evaluation that found
+// the run to be over.
+var errOver = errors.New("the run is over")
 
 // at is the step that trains next.
 func (r *run) at() experiments.Position {
@@ -240,7 +261,11 @@ func (r *run) call(ctx context.Context, epoch *model.Epoch) error {
 		if err := r.report(); err != nil {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
+		err := ctx.Err()
+		if r.record.Over() {
+			err = errOver
+		}
+		if err != nil {
 			// The run stops between two epochs, as if this call had not been.
 			return cmp.Or(r.network.SetWeights(e.snapshot.Weights), err)
 		}

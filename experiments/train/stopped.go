@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 	"epochal/experiments/record"
 	"epochal/model"
 )
+
+// ErrMaxTime is the error of a run that took as long as Options.MaxTime.
+var ErrMaxTime = errors.New("the time is up")
 
 // Stopped is the error of a run that ended early and that can be
 // resumed: it was cancelled, a file could not be written, a device failed.
@@ -27,13 +31,19 @@ func (r *run) stopped(ctx context.Context, err error) error {
 		return errors.Join(err, r.record.Diverged(diverged))
 	}
 	cancelled := ctx.Err() != nil && errors.Is(err, ctx.Err())
+	timeUp := cancelled && context.Cause(ctx) == ErrMaxTime
+	if timeUp {
+		err = ErrMaxTime
+	}
 	if r.record.Folder == "" || !cancelled && !r.begun || errors.As(err, new(record.CannotResume)) || errors.Is(err, model.ErrNotFinite) {
 		return err // nothing was lost, or the same would happen again
 	}
 	if cancelled && r.begun {
-		if failed := r.record.Save(r.network.Weights); failed != nil {
-			err = failed
+		failed := r.record.Save(r.network.Weights)
+		if failed == nil && timeUp {
+			failed = r.record.Stopped(experiments.StoppedByTime)
 		}
+		err = cmp.Or(failed, err)
 	}
 	return Stopped{err, r.record.Folder, r.record.Saved}
 }
