@@ -76,6 +76,15 @@ func (t *terminal) note(format string, values ...any) {
 	fmt.Fprintln(t.err, fold("epochal: "+fmt.Sprintf(format, values...), columns(t.err)))
 }
 
+// commands prints commands below a diagnostic line, each whole on a line of its own so
+// that it can be copied.
+func (t *terminal) commands(title string, commands ...string) {
+	t.note("%s", title)
+	for _, command := range commands {
+		fmt.Fprintln(t.err, "  "+command)
+	}
+}
+
 // table prints rows of cells in columns, indented. Where that is wider than the
 // terminal, each row is a paragraph: its first lead cells, then the others.
 func (t *terminal) table(indent string, lead int, rows ...[]string) error {

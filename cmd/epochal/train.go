@@ -27,6 +27,7 @@ func newTrain(t *terminal) *cobra.Command {
 	options := train.Options{Parent: "runs", CheckpointEvery: 1, Keep: record.KeepLast}
 	var resume string
 	var required float64
+	var quiet bool
 	command := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network and evaluate it after every epoch",
@@ -40,10 +41,12 @@ environment.json, metrics.jsonl, evaluation.json, model.safetensors and
 checkpoints/.
 
 --resume continues an interrupted run, bit for bit as if it had never stopped.
-Its settings come from its config.json; only --epochs, --backend, --tf32,
---deterministic, --steps-per-call, --checkpoint-every and --keep may differ.`,
+Its settings come from its config.json; only --epochs, --patience, --backend,
+--tf32, --deterministic, --steps-per-call, --checkpoint-every and --keep may
+differ.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
+  epochal train --validation 5000 --patience 3 --epochs 100 --max-time 10m
   epochal train --layer-sizes "" --learning-rate 0.01 --require-accuracy 0.85
   epochal train --resume runs/2026-11-23_16-35-10 --epochs 40`,
 		Args: noArguments,
@@ -67,12 +70,21 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 					return err
 				}
 			}
-			printer := &trainPrinter{terminal: t}
+			printer := &trainPrinter{terminal: t, config: config}
 			options.Observer, options.WantCUDA = printer.observe, t.wantCUDA
+			if quiet {
+				options.Observer = printer.observeQuietly
+			}
 			result, err := train.Run(c.Context(), config, options)
 			t.end()
 			if stopped, ok := errors.AsType[train.Stopped](err); ok {
-				return again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
+				err = again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
+				if errors.Is(err, train.ErrMaxTime) && t.failed == nil {
+					t.note("%v after %v; %s", err, options.MaxTime, stopped.Saved())
+					printHint(t.err, err)
+					return nil
+				}
+				return err
 			} else if err != nil {
 				if printer.folder != "" {
 					t.note("the run ended early; its metrics are in %s", printer.folder)
@@ -96,12 +108,15 @@ Its settings come from its config.json; only --epochs, --backend, --tf32,
 		"`threads` of XLA on the CPU; 0: as many as suit the work of a step; never changes results")
 	flags.IntVar(&options.GPU, "device", 0, "`number` of the GPU, of those that CUDA_VISIBLE_DEVICES allows")
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
+	flags.DurationVar(&options.MaxTime, "max-time", 0,
+		"`time` after which the run is saved and ends, to be continued with --resume, such as 10m; exit code 0")
 	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
 		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
 	flags.StringVar(&options.Keep, "keep", options.Keep,
 		"`which` checkpoints to keep: last, or best, which also keeps the epoch with the lowest validation loss (without a split, training loss)")
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
+	flags.BoolVar(&quiet, "quiet", false, "print a line for each epoch, and nothing else but warnings and errors")
 	command.MarkFlagDirname("resume")
 	command.RegisterFlagCompletionFunc("keep",
 		cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
@@ -153,9 +168,9 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 // does not record are repeated.
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
-	for _, name := range []string{"threads", "device", "checkpoint-every", "keep", "require-accuracy"} {
+	for _, name := range []string{"threads", "device", "max-time", "checkpoint-every", "keep", "require-accuracy", "quiet"} {
 		if flags.Changed(name) {
-			args = append(args, "--"+name, flags.Lookup(name).Value.String())
+			args = append(args, "--"+name+"="+flags.Lookup(name).Value.String())
 		}
 	}
 	return args
@@ -174,6 +189,8 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
+	flags.IntVar(&c.Patience, "patience", c.Patience,
+		"`epochs` without a lower validation loss after which the run ends; 0: never; needs --validation")
 	flags.StringVar(&c.Init, "init", c.Init,
 		"safetensors `file` with the initial weights, which also gives the layer sizes and the activation (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
@@ -230,7 +247,7 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		printInstallation(p.terminal, e.Progress)
 	case experiments.RunStarted:
 		p.end()
-		p.config, p.started, p.folder, p.total = e.Config, time.Now(), e.Folder, e.Config.Epochs*e.Train
+		p.started, p.folder, p.total = time.Now(), e.Folder, e.Config.Epochs*e.Train
 		p.first = (e.At.Epoch-1)*e.Train + min(e.At.Step*e.Config.BatchSize, e.Train)
 		p.printf("Starting new epoch loop with layer_sizes: [%s], num_epochs: %d, learning_rate: %s, batch_size: %d\n",
 			words.Widths(e.Config.LayerSizes, ", "), e.Config.Epochs, experiments.FormatFloat(e.Config.LearningRate), e.Config.BatchSize)
@@ -240,8 +257,12 @@ func (p *trainPrinter) observe(event experiments.Event) {
 			p.note("continuing %s at step %d of epoch %d", e.Folder, e.At.Step, e.At.Epoch)
 		}
 	case experiments.AlreadyEnded:
-		p.note("%s is already complete: %d epochs, test accuracy %.2f%%; a larger --epochs would continue it",
-			e.Result.Folder, e.Result.Final.Epoch, 100*e.Result.Final.TestAccuracy)
+		larger := "--epochs"
+		if e.Result.Final.Epoch < p.config.Epochs {
+			larger = "--patience"
+		}
+		p.note("%s is already complete: %d epochs, test accuracy %.2f%%; a larger %s would continue it",
+			e.Result.Folder, e.Result.Final.Epoch, 100*e.Result.Final.TestAccuracy, larger)
 	case experiments.EpochStarted:
 		p.printf("Epoch %d\n-------------------------------\n", e.Epoch)
 	case experiments.StepsDone:
@@ -255,6 +276,10 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.printf("Test - Accuracy: %0.1f%%, Avg loss: %8f \n\n", 100*m.TestAccuracy, m.TestLoss)
 	case experiments.RunEnded:
 		r := e.Result
+		if r.Final.Epoch < p.config.Epochs {
+			p.note("the run ended after %d of %d epochs: the validation loss had not fallen for %s",
+				r.Final.Epoch, p.config.Epochs, words.Counted(p.config.Patience, "epoch"))
+		}
 		p.printf("%s: train accuracy %.2f%%, test accuracy %.2f%%; %.0f images/s in training; "+
 			"open %.2f s, compile %.2f s, wait for data %.2f s, train %.2f s, evaluate %.2f s; run folder %s\n",
 			r.Backend.Name, 100*r.Final.TrainAccuracy, 100*r.Final.TestAccuracy, r.ImagesPerSecond(),
@@ -262,6 +287,25 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		if r.BestEpoch > 0 {
 			p.note("the best epoch was %d; its weights are in %s", r.BestEpoch, filepath.Join(r.Folder, record.CheckpointsFolder, record.BestFile))
 		}
+		p.commands("what comes next:", commandLine("show", r.Folder), commandLine("predict", r.Folder)+" IMAGE", commandLine("serve", r.Folder))
+	}
+}
+
+// observeQuietly prints an event with --quiet: a line for each epoch, and what would
+// be an error or a warning.
+func (p *trainPrinter) observeQuietly(event experiments.Event) {
+	switch e := event.(type) {
+	case experiments.Warning, experiments.AlreadyEnded:
+		p.observe(event)
+	case experiments.RunStarted:
+		p.folder = e.Folder
+	case experiments.EpochDone:
+		m := e.Metrics
+		line := fmt.Sprintf("epoch %d: train accuracy %.2f%%, loss %.6f; ", m.Epoch, 100*m.TrainAccuracy, m.TrainLoss)
+		if m.ValidationLoss != nil {
+			line += fmt.Sprintf("validation accuracy %.2f%%, loss %.6f; ", 100**m.ValidationAccuracy, *m.ValidationLoss)
+		}
+		p.printf("%stest accuracy %.2f%%, loss %.6f\n", line, 100*m.TestAccuracy, m.TestLoss)
 	}
 }
 

@@ -40,7 +40,8 @@ type content struct {
 
 // settings are the fields of [experiments.Config] that a file may set, as its keys.
 // Those that are missing here (seed, backend, TF32, determinism, steps per call) are
-// chosen when the experiments run, the same for all of them.
+// chosen when the experiments run, the same for all of them; with patience, seeds would
+// have different epochs, which have no mean.
 type settings struct {
 	LayerSizes   setting `yaml:"layer_sizes"`
 	Activation   setting `yaml:"activation"`

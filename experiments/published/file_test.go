@@ -219,7 +219,8 @@ func TestBadFiles(t *testing.T) {
 // TestEverySettingIsDecided fails when Config gets a field of which nobody decided
 // whether an experiment's file may set it.
 func TestEverySettingIsDecided(t *testing.T) {
-	later := []string{"seed", "backend", "tf32", "steps_per_call", "deterministic"} // chosen when the experiments run
+	// For no experiment, or chosen when the experiments run.
+	later := []string{"patience", "seed", "backend", "tf32", "steps_per_call", "deterministic"}
 	config := reflect.TypeFor[experiments.Config]()
 	for i := range config.NumField() {
 		key, _, _ := strings.Cut(config.Field(i).Tag.Get("json"), ",")

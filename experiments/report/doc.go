@@ -1,8 +1,12 @@
-// Package report writes the report of a reproduction, and what a benchmark found.
+// Package report writes the report of a reproduction, the page of any runs, and what a
+// benchmark found.
 //
 // [Write] makes the whole report in a results folder: a page and the same in short as
 // Markdown, which are two templates of one document, the figures, and all numbers for
 // programs.
+//
+// [WriteRuns] makes a page of single runs in the same way, which [ReadRuns] reads from
+// their folders.
 //
 // What a benchmark found is written by [BenchTable] for people, by [BenchJSON] for
 // programs, by [BenchGo] for benchstat, and drawn by [BenchFigure].
@@ -17,8 +21,8 @@
 // # What it does not do
 //
 // It knows nothing of terminals or flags, trains nothing, judges nothing, and checks no
-// results: they were made by this program or checked when they were read. Only [Write]
-// touches files.
+// results: they were made by this program or checked when they were read. Only [Write],
+// [ReadRuns] and [WriteRuns] touch files.
 //
 // # Neighbours
 //

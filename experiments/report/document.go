@@ -70,7 +70,7 @@ func newDocument(r Results, data *dataset.Dataset) (*document, error) {
 	if data != nil {
 		d.plan(data)
 	}
-	return d, d.draw()
+	return d, draw(d.figures())
 }
 
 // newVerdictTable has the claims that are expected to hold, or the others; it is nil if

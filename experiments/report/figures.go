@@ -60,24 +60,32 @@ func (d *document) plan(data *dataset.Dataset) {
 	}
 }
 
-// plan places the figures of an experiment, whose name is made for names of files.
+// plan places the figures of an experiment, whose name is made for names of files. data
+// may be nil.
 func (s *section) plan(data *dataset.Dataset) {
 	title := fmt.Sprintf("%s (%s)", s.Title, network(s.experiment, data))
+	each, summed := "", ""
+	if len(s.Records) > 1 {
+		each = ": each seed, and their mean"
+	}
 	s.Curves = &figure{
 		Alt: fmt.Sprintf("Accuracy and loss of %s after each epoch. Final train accuracy %s, final test accuracy %s.",
 			s.Name, s.Train, s.Test),
-		Caption: "Accuracy and loss on the train and the test set after each epoch: each seed, and their mean.",
+		Caption: "Accuracy and loss on the train and the test set after each epoch" + each + ".",
 		file:    s.Name + "-curves", drawing: figures.Curves(title, runsOf(s.Records)),
 	}
 	if confusion, runs := s.Confusion(); len(confusion) > 0 {
+		if runs > 1 {
+			summed = ", summed over " + words.Counted(runs, "seed")
+		}
 		s.Matrix = &figure{
 			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes gives the main numbers.", s.Name),
-			Caption: "Confusion matrix of the test set after the last epoch, summed over " + words.Counted(runs, "seed") + ".",
+			Caption: "Confusion matrix of the test set after the last epoch" + summed + ".",
 			file:    s.Name + "-confusion", drawing: figures.Confusion(title, confusion, runs),
 		}
 	}
 	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
-	if run < 0 || !slices.Equal(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
+	if run < 0 || data == nil || !slices.Equal(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
 		return
 	}
 	var mistakes []figures.Mistake
@@ -98,7 +106,7 @@ func (s *section) plan(data *dataset.Dataset) {
 // data is not what the experiment was trained on.
 func network(e experiment, data *dataset.Dataset) string {
 	widths := e.Config.LayerSizes
-	if slices.Equal(e.Records[0].Environment.Data, data.Files) {
+	if data != nil && slices.Equal(e.Records[0].Environment.Data, data.Files) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
 	}
 	return words.Widths(widths, "-")
@@ -114,6 +122,7 @@ func runsOf(records []record.Record) []figures.Run {
 		for _, e := range record.Epochs {
 			runs[i].Epochs = append(runs[i].Epochs, figures.Epoch{
 				TrainAccuracy: e.TrainAccuracy, TestAccuracy: e.TestAccuracy, TrainLoss: e.TrainLoss, TestLoss: e.TestLoss,
+				ValidationAccuracy: e.ValidationAccuracy, ValidationLoss: e.ValidationLoss,
 			})
 		}
 	}
@@ -149,9 +158,8 @@ func (d *document) figures() []*figure {
 	return slices.DeleteFunc(all, func(f *figure) bool { return f == nil })
 }
 
-// draw draws all figures in both formats, as many side by side as there are cores.
-func (d *document) draw() error {
-	all := d.figures()
+// draw draws figures in both formats, as many side by side as there are cores.
+func draw(all []*figure) error {
 	errs := make([]error, len(all))
 	var group sync.WaitGroup
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))

@@ -50,9 +50,10 @@ func settings(c experiments.Config) []setting {
 }
 
 // ofExperiments are the settings that are an experiment's own. The others are chosen
-// when experiments run, the same for all of them, or tell one run from another.
+// when experiments run, the same for all of them, or tell one run from another; patience
+// is for none, whose seeds all have the same epochs.
 func ofExperiments(all []setting) []setting {
-	others := []string{"seed", "backend", "tf32", "steps_per_call", "deterministic"}
+	others := []string{"patience", "seed", "backend", "tf32", "steps_per_call", "deterministic"}
 	return slices.DeleteFunc(all, func(s setting) bool { return slices.Contains(others, s.Name) })
 }
 
@@ -61,6 +62,19 @@ func (d *document) Defaults() []setting { return ofExperiments(settings(experime
 
 // Settings are all settings of the experiment.
 func (s section) Settings() []setting { return settings(s.Config) }
+
+// Deviations are all settings of a run that are not those of `epochal train` without
+// flags: "layer_sizes [128], epochs 5".
+func Deviations(c experiments.Config) string {
+	usual := settings(experiments.Defaults())
+	var found []string
+	for _, s := range settings(c) {
+		if !slices.Contains(usual, s) {
+			found = append(found, s.Name+" "+s.Value)
+		}
+	}
+	return strings.Join(found, ", ")
+}
 
 // Deviations are the settings in which the experiment differs from the defaults.
 func (s section) Deviations() []setting {

@@ -2,7 +2,7 @@ package report
 
 import (
 	"bytes"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,14 +64,19 @@ func (d *document) write(folder string) error {
 	if err := errors.Join(err, markdownTemplate.Execute(&markdown, d), pageTemplate.Execute(&page, d)); err != nil {
 		return err
 	}
+	return writeFiles(folder, d.figures(), figureFile,
+		file{ResultsFile, append(numbers, '\n')}, file{MarkdownFile, markdown.Bytes()}, file{PageFile, page.Bytes()})
+}
+
+// writeFiles writes figures and then other files into a folder, and removes the figures
+// of earlier ones, whose names match stale.
+func writeFiles(folder string, all []*figure, stale *regexp.Regexp, others ...file) error {
 	var files []file
-	for _, f := range d.figures() {
+	for _, f := range all {
 		name := filepath.Join(FiguresFolder, f.file)
 		files = append(files, file{name + "." + figures.SVG, f.svg}, file{name + "." + figures.PNG, f.png})
 	}
-	files = append(files,
-		file{ResultsFile, append(numbers, '\n')}, file{MarkdownFile, markdown.Bytes()}, file{PageFile, page.Bytes()})
-
+	files = append(files, others...)
 	if err := os.MkdirAll(filepath.Join(folder, FiguresFolder), 0o755); err != nil {
 		return err
 	}
@@ -80,15 +85,15 @@ func (d *document) write(folder string) error {
 			return err
 		}
 	}
-	return removeStale(folder, files)
+	return removeStale(folder, files, stale)
 }
 
 // figureFile is what the figures of all reports are called.
 var figureFile = regexp.MustCompile(`^(batch|comparison|[a-z0-9-]+-(curves|confusion|mistakes))\.(png|svg)$`)
 
-// removeStale removes the figures of an earlier report that are not among the files
-// written. Files of any other name are the user's.
-func removeStale(folder string, written []file) error {
+// removeStale removes the figures that match stale and are not among the files written.
+// Files of any other name are the user's.
+func removeStale(folder string, written []file, stale *regexp.Regexp) error {
 	entries, err := os.ReadDir(filepath.Join(folder, FiguresFolder))
 	if err != nil {
 		return err
@@ -96,7 +101,7 @@ func removeStale(folder string, written []file) error {
 	for _, entry := range entries {
 		name := filepath.Join(FiguresFolder, entry.Name())
 		current := slices.ContainsFunc(written, func(f file) bool { return f.name == name })
-		if !current && entry.Type().IsRegular() && figureFile.MatchString(entry.Name()) {
+		if !current && entry.Type().IsRegular() && stale.MatchString(entry.Name()) {
 			if err := os.Remove(filepath.Join(folder, name)); err != nil {
 				return err
 			}
@@ -105,10 +110,17 @@ func removeStale(folder string, written []file) error {
 	return nil
 }
 
-//go:embed document.html
-var pageHTML string
+//go:embed document.html runs.html parts.html
+var pages embed.FS
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+// newPage is the template of a page, with the parts that all pages have.
+func newPage(name string) *template.Template {
+	return template.Must(template.New(name).Funcs(functions).ParseFS(pages, name, "parts.html"))
+}
+
+var pageTemplate = newPage("document.html")
+
+var functions = template.FuncMap{
 	"base":     filepath.Base, // the folder of a plugin may reveal a user's name
 	"diverged": divergedText,
 	"final":    finalText,
@@ -117,4 +129,4 @@ var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"percent":  func(share float64) string { return words.Percent(share, 2) },
 	"points":   pointsText,
 	"slash":    filepath.ToSlash,
-}).Parse(pageHTML))
+}

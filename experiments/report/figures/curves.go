@@ -12,8 +12,9 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
-// Run is one seed in [Curves].
+// Run is one seed in [Curves], one run in [Together].
 type Run struct {
+	Name     string // in [Together]
 	Seed     uint64
 	Epochs   []Epoch // complete ones, in order from epoch 1
 	Diverged int     // epoch in which its loss stopped being finite, from 1; 0 if it did not
@@ -21,8 +22,9 @@ type Run struct {
 
 // Epoch is what a run had after an epoch. Accuracies are from 0 to 1.
 type Epoch struct {
-	TrainAccuracy, TestAccuracy float64
-	TrainLoss, TestLoss         float64
+	TrainAccuracy, TestAccuracy        float64
+	TrainLoss, TestLoss                float64
+	ValidationAccuracy, ValidationLoss *float64 // nil without a validation set
 }
 
 const postLow = 0.8 // where the post's axis of accuracies starts
@@ -33,7 +35,7 @@ const postLow = 0.8 // where the post's axis of accuracies starts
 // to the title, which names the network: "784-512-512-10, test 89.3%".
 //
 // One run is a bold line; of several, their mean is bold and each is thin. Train is
-// solid, test dashed. The axis of accuracies starts at 80%, as in the post, if all runs end above, else
+// solid, test dashed, and a validation set, if all have one, dotted. The axis of accuracies starts at 80%, as in the post, if all runs end above, else
 // at 0. A vertical line marks the epoch from which the mean train accuracy stays
 // above the mean test accuracy.
 //
@@ -45,29 +47,28 @@ func Curves(title string, runs []Run) Figure {
 	trainLoss := newSeries("train", runs, func(e Epoch) float64 { return e.TrainLoss })
 	testLoss := newSeries("test", runs, func(e Epoch) float64 { return e.TestLoss })
 
+	accuracies, losses := []series{trainAccuracy, testAccuracy}, []series{trainLoss, testLoss}
+	if !slices.ContainsFunc(runs, func(r Run) bool {
+		return len(r.Epochs) == 0 || r.Epochs[0].ValidationAccuracy == nil || r.Epochs[0].ValidationLoss == nil
+	}) {
+		accuracies = append(accuracies, newSeries("validation", runs, func(e Epoch) float64 { return *e.ValidationAccuracy }))
+		losses = append(losses, newSeries("validation", runs, func(e Epoch) float64 { return *e.ValidationLoss }))
+	}
+
 	accuracy, loss := newPanel("", "accuracy"), newPanel("epoch", "loss")
-	accuracy.curves(trainAccuracy, testAccuracy, func(x float64) string { return words.Percent(x, 1) })
-	loss.curves(trainLoss, testLoss, func(x float64) string { return fmt.Sprintf("%.3g", x) })
-	low := accuracyLow(trainAccuracy, testAccuracy)
-	high := max(highest(trainAccuracy, testAccuracy), low+0.1) // noise is not made to look like progress
+	accuracy.curves(accuracies, func(x float64) string { return words.Percent(x, 1) })
+	loss.curves(losses, func(x float64) string { return fmt.Sprintf("%.3g", x) })
+	low := accuracyLow(accuracies...)
+	high := max(highest(accuracies...), low+0.1) // noise is not made to look like progress
 	accuracy.Y.Min, accuracy.Y.Max = low, high
 	tick(&accuracy.Y, step(high-low, 6), 100, "%")
-	loss.Y.Min, loss.Y.Max = 0, max(highest(trainLoss, testLoss), 1e-6)
+	loss.Y.Min, loss.Y.Max = 0, max(highest(losses...), 1e-6)
 	tick(&loss.Y, step(loss.Y.Max, 5), 1, "")
 	overtaken := overtaking(trainAccuracy.mean, testAccuracy.mean)
 	if overtaken > 0 {
 		accuracy.mark(float64(overtaken))
 	}
-	epochs := 1
-	for _, run := range runs {
-		epochs = max(epochs, len(run.Epochs), run.Diverged)
-	}
-	named := 60 / len(strconv.Itoa(epochs)) // as many as have room
-	for _, p := range []panel{accuracy, loss} {
-		p.X.Min, p.X.Max = 0, float64(epochs)
-		tick(&p.X, max(1, step(float64(epochs), named)), 1, "")
-		p.X.Min, p.X.Max = 0.5, float64(epochs)+0.5
-	}
+	overEpochs(runs, accuracy, loss)
 
 	if last := len(testAccuracy.mean) - 1; last < 0 {
 		title += ", all diverged"
@@ -76,6 +77,20 @@ func Curves(title string, runs []Run) Figure {
 	}
 	note := curvesNote(runs, overtaken, low)
 	return newFigure(title, note, widest-2*margin, 430, func(c draw.Canvas) { stacked(c, []panel{accuracy, loss}) })
+}
+
+// overEpochs gives panels an axis of the epochs of all runs.
+func overEpochs(runs []Run, panels ...panel) {
+	epochs := 1
+	for _, run := range runs {
+		epochs = max(epochs, len(run.Epochs), run.Diverged)
+	}
+	named := 60 / len(strconv.Itoa(epochs)) // as many as have room
+	for _, p := range panels {
+		p.X.Min, p.X.Max = 0, float64(epochs)
+		tick(&p.X, max(1, step(float64(epochs), named)), 1, "")
+		p.X.Min, p.X.Max = 0.5, float64(epochs)+0.5
+	}
 }
 
 // series is one of the numbers of an epoch, of all runs.
@@ -150,9 +165,9 @@ func overtaking(train, test plotter.XYs) int {
 }
 
 // curves adds the lines of a panel, those of single runs below those of the means.
-func (p panel) curves(train, test series, write func(float64) string) {
+func (p panel) curves(all []series, write func(float64) string) {
 	p.Add(&plotter.Grid{Horizontal: gridLine})
-	for i, s := range []series{train, test} {
+	for i, s := range all {
 		thin := draw.LineStyle{Color: pale(palette[i], 0.6), Width: 0.75}
 		if len(s.finished) == 0 { // there is no bold line that tells which is which
 			thin = draw.LineStyle{Color: palette[i], Width: 1.25, Dashes: dashes[i]}
@@ -169,7 +184,7 @@ func (p panel) curves(train, test series, write func(float64) string) {
 			}
 		}
 	}
-	for i, s := range []series{train, test} {
+	for i, s := range all {
 		if last := len(s.mean) - 1; last >= 0 {
 			p.legend.Add(s.name+" "+write(s.mean[last].Y), p.line(i, s.mean, s.mean[last:])...)
 		}

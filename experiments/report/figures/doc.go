@@ -1,6 +1,6 @@
 // Package figures draws training runs, evaluations and measurements with
-// gonum/plot, as SVG or PNG: [Curves], [Confusion], [Batch], [Mistakes],
-// [Comparison] and [Throughput] each return a [Figure].
+// gonum/plot, as SVG or PNG: [Curves], [Together], [Confusion], [Batch], [Mistakes],
+// [Weights], [Comparison] and [Throughput] each return a [Figure].
 //
 // Nothing is left out silently: where there is more than a figure can show (cells
 // without room for numbers, epochs below the axis), the note under it says so.

@@ -1,9 +1,12 @@
 package figures
 
 import (
+	"cmp"
 	"fmt"
 	"image"
 	"image/color"
+	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,9 +29,9 @@ import (
 func Batch(title string, set dataset.Set, rows []int32) Figure {
 	var all []tile
 	for _, row := range rows {
-		all = append(all, tile{int(row), strconv.Itoa(int(set.Labels[row]))})
+		all = append(all, tile{pictureOf(set, int(row)), strconv.Itoa(int(set.Labels[row]))})
 	}
-	return images(title, "", set, all)
+	return images(title, "", all)
 }
 
 // Mistake is a test image that a network got wrong.
@@ -44,25 +47,72 @@ type Mistake struct {
 func Mistakes(title string, set dataset.Set, mistakes []Mistake) Figure {
 	var all []tile
 	for _, m := range mistakes {
-		all = append(all, tile{m.Image, fmt.Sprintf("%d → %d\n%s", m.Label, m.Predicted, words.Percent(m.Confidence, 1))})
+		all = append(all, tile{pictureOf(set, m.Image), fmt.Sprintf("%d → %d\n%s", m.Label, m.Predicted, words.Percent(m.Confidence, 1))})
 	}
-	return images(title, "True → predicted class, and the network's confidence in it.", set, all)
+	return images(title, "True → predicted class, and the network's confidence in it.", all)
 }
 
-// tile is an image of a set below its caption, of one or two lines.
+// mostUnits is how many units [Weights] draws.
+const mostUnits = 64
+
+// Weights draws the weights of a layer's units from the pixels of an image, [units]
+// [rows*columns], each as an image below the unit's number, counted from 0: positive ones
+// blue, negative ones vermillion, the more of it the larger, on one scale for all. Of
+// many units it draws those that have the largest weights, and says so.
+func Weights(title string, rows, columns int, units [][]float32) Figure {
+	order, norms, most := make([]int, len(units)), make([]float64, len(units)), 1e-12
+	for i, unit := range units {
+		order[i] = i
+		for _, weight := range unit {
+			norms[i] += float64(weight) * float64(weight)
+		}
+	}
+	note := ""
+	if len(units) > mostUnits {
+		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(norms[b], norms[a]) })
+		order = order[:mostUnits]
+		note = fmt.Sprintf("The %d of %s whose weights are largest by the sum of their squares, that with the largest first. ",
+			mostUnits, words.Counted(len(units), "unit"))
+	}
+	for _, unit := range order {
+		for _, weight := range units[unit] {
+			most = max(most, math.Abs(float64(weight)))
+		}
+	}
+	var all []tile
+	for _, unit := range order {
+		picture := image.NewNRGBA(image.Rect(0, 0, columns, rows))
+		for i, weight := range units[unit] {
+			paint, share := blue, float64(weight)/most
+			if weight < 0 {
+				paint, share = vermillion, -share
+			}
+			picture.SetNRGBA(i%columns, i/columns, pale(paint, 1-share))
+		}
+		all = append(all, tile{picture, strconv.Itoa(unit)})
+	}
+	return images(title, note+fmt.Sprintf("Positive weights are blue, negative ones vermillion, zero is white; the full colours are ±%.2g.", most), all)
+}
+
+// tile is a picture below its caption, of one or two lines.
 type tile struct {
-	row     int
+	picture image.Image
 	caption string
 }
 
+// pictureOf is an image of a set.
+func pictureOf(set dataset.Set, row int) image.Image {
+	return &image.Gray{Pix: set.Image(row), Stride: set.Columns, Rect: image.Rect(0, 0, set.Columns, set.Rows)}
+}
+
 // images draws tiles in a grid between a title and a note.
-func images(title, note string, set dataset.Set, tiles []tile) Figure {
+func images(title, note string, tiles []tile) Figure {
 	const space, natural = 8, 112 // between tiles; an image is not enlarged beyond natural
 	style := sans(textSize, color.Black)
 	style.XAlign, style.YAlign = draw.XCenter, draw.YTop
 	first := style
-	if note != "" {
-		first = bold(style) // of several lines
+	if strings.Contains(tiles[0].caption, "\n") {
+		first = bold(style)
 	}
 
 	columns := max(1, min(len(tiles), 8)) // a usual batch of 32 or 64 fills its rows
@@ -70,7 +120,7 @@ func images(title, note string, set dataset.Set, tiles []tile) Figure {
 		columns = 16
 	}
 	room := int(widest-2*margin+space)/columns - space
-	size := tileSize(set, room*dotsPerPoint, natural*dotsPerPoint)
+	size := tileSize(tiles[0].picture.Bounds().Size(), room*dotsPerPoint, natural*dotsPerPoint)
 	image := vg.Point{X: vg.Length(size.X) / dotsPerPoint, Y: vg.Length(size.Y) / dotsPerPoint}
 	cell, caption := image, vg.Length(0)
 	for _, t := range tiles {
@@ -88,31 +138,33 @@ func images(title, note string, set dataset.Set, tiles []tile) Figure {
 				c.FillText(first, vg.Point{X: left + cell.X/2, Y: top}, above)
 				c.FillText(style, vg.Point{X: left + cell.X/2, Y: top - textSize - 1}, below)
 				corner := vg.Point{X: left + whole((cell.X-image.X)/2), Y: top - caption - image.Y}
-				c.DrawImage(vg.Rectangle{Min: corner, Max: corner.Add(image)}, scaled(set, t.row, size))
+				c.DrawImage(vg.Rectangle{Min: corner, Max: corner.Add(image)}, scaled(t.picture, size))
 			}
 		})
 }
 
 // tileSize is that of an image in dots: enlarged or made smaller by a whole number,
 // so that it is at most room each way and, if it was enlarged, natural.
-func tileSize(set dataset.Set, room, natural int) image.Point {
-	longest := max(set.Rows, set.Columns)
+func tileSize(picture image.Point, room, natural int) image.Point {
+	longest := max(picture.X, picture.Y)
 	if longest > room {
 		smaller := (longest + room - 1) / room
-		return image.Pt((set.Columns+smaller-1)/smaller, (set.Rows+smaller-1)/smaller)
+		return image.Pt((picture.X+smaller-1)/smaller, (picture.Y+smaller-1)/smaller)
 	}
 	larger := max(1, min(room, natural)/longest)
-	return image.Pt(set.Columns*larger, set.Rows*larger)
+	return picture.Mul(larger)
 }
 
-// scaled is an image of the set in a size.
-func scaled(set dataset.Set, row int, size image.Point) *image.Gray {
-	from := &image.Gray{Pix: set.Image(row), Stride: set.Columns, Rect: image.Rect(0, 0, set.Columns, set.Rows)}
-	to := image.NewGray(image.Rectangle{Max: size})
+// scaled is a picture in a size.
+func scaled(from image.Image, size image.Point) image.Image {
+	var to xdraw.Image = image.NewGray(image.Rectangle{Max: size})
+	if _, gray := from.(*image.Gray); !gray {
+		to = image.NewNRGBA(to.Bounds())
+	}
 	var scaler xdraw.Scaler = xdraw.NearestNeighbor
-	if size.X < set.Columns || size.Y < set.Rows {
+	if was := from.Bounds().Size(); size.X < was.X || size.Y < was.Y {
 		scaler = xdraw.BiLinear // of all pixels that a dot covers
 	}
-	scaler.Scale(to, to.Rect, from, from.Rect, xdraw.Src, nil)
+	scaler.Scale(to, to.Bounds(), from, from.Bounds(), xdraw.Src, nil)
 	return to
 }

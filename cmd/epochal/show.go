@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"epochal/experiments/report"
+	"epochal/experiments/report/figures"
+
+	"github.com/spf13/cobra"
+)
+
+// newShow is `epochal show`.
+func newShow(t *terminal) *cobra.Command {
+	out := ""
+	command := &cobra.Command{
+		Use:   "show run...",
+		Short: "Draw the figures of runs and a page with them, or compare several",
+		Long: `Draw the curves, the confusion matrix, the worst mistakes and the weights of the
+first layer of a run, and write a page with them and all its numbers. Several
+runs also get one figure and one table with what differs in their settings.
+
+The run may be any run folder, also one that is under way or was interrupted. The
+page and the figures go to show/<run>, or show/comparison for several runs.`,
+		Example: `  epochal show runs/2026-11-23_16-35-10
+  epochal show runs/narrow runs/wide --out widths`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) > figures.MostTogether {
+				return usageError{err: fmt.Errorf("found %d runs, expected at most %d", len(args), figures.MostTogether)}
+			}
+			if out == "" {
+				path, err := filepath.Abs(args[0])
+				if err != nil {
+					return err
+				}
+				if out = filepath.Join("show", filepath.Base(path)); len(args) > 1 {
+					out = filepath.Join("show", "comparison")
+				}
+			}
+			if err := outsideResults(out); err != nil {
+				return fmt.Errorf("--out: %w", err)
+			}
+			runs, err := report.ReadRuns(args...)
+			if err != nil {
+				return fmt.Errorf("show: %w", err)
+			}
+			if err := report.WriteRuns(out, runs); err != nil {
+				return err
+			}
+			table := report.RunsTable(runs)
+			for i, name := range table[0] {
+				table[0][i] = strings.ToUpper(name)
+			}
+			t.table("", 1, table...)
+			return t.printf("\n%s\n", filepath.Join(out, report.RunsPageFile))
+		},
+	}
+	command.Flags().StringVar(&out, "out", out, "`folder` of the page and its figures (default show/<run>)")
+	return command
+}
+
+// outsideResults reports a folder in a reproduction's results, whose files and figures
+// are its own.
+func outsideResults(folder string) error {
+	path, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	for ; path != filepath.Dir(path); path = filepath.Dir(path) {
+		if _, err := os.Stat(filepath.Join(path, report.ResultsFile)); err == nil {
+			return fmt.Errorf("%s: found %s in %s, expected a folder outside of results", folder, report.ResultsFile, path)
+		}
+	}
+	return nil
+}

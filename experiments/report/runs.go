@@ -1,0 +1,249 @@
+package report
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/published"
+	"epochal/experiments/record"
+	"epochal/experiments/report/figures"
+	"epochal/experiments/report/words"
+	"epochal/experiments/trained"
+	"epochal/model"
+)
+
+// RunsPageFile is the page that [WriteRuns] makes in its folder.
+const RunsPageFile = "index.html"
+
+// Run is a run folder as the page of [WriteRuns] shows it.
+type Run struct {
+	record.Summary
+	name    string
+	data    *dataset.Dataset // its own, nil where that cannot be read
+	network *trained.Network // nil before the end of the run
+	missing []string         // sentences on what the page lacks
+}
+
+// ReadRuns reads run folders, which may be under way, interrupted or diverged, with their
+// data and weights as far as there are any. A folder that cannot be read is an error.
+func ReadRuns(folders ...string) ([]Run, error) {
+	var all []Run
+	read := map[string]*dataset.Dataset{}
+	for _, folder := range folders {
+		path, err := filepath.Abs(folder)
+		r := Run{Summary: record.Summarize(folder), name: words.Printable(filepath.Base(path))}
+		if err := errors.Join(err, r.Err); err != nil {
+			return nil, err
+		}
+		environment := r.Record.Environment
+		path = environment.Locate(r.Record.Config.Data)
+		if read[path] == nil {
+			if read[path], err = dataset.Read(path); err != nil {
+				r.missing = append(r.missing, fmt.Sprintf("The data could not be read, so no mistakes are shown: %v.", err))
+			}
+		}
+		if r.data = read[path]; r.data != nil && !slices.Equal(r.data.Files, environment.Data) {
+			r.data, r.missing = nil, append(r.missing, "The data have changed since, so no mistakes are shown.")
+		}
+		network, err := trained.Open(folder, model.Hints{})
+		if err == nil {
+			r.network = &network
+		} else if r.State == record.StateEnded {
+			r.missing = append(r.missing, fmt.Sprintf("The weights could not be read, so they are not shown: %v.", err))
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// runsDocument is what the page of runs shows.
+type runsDocument struct {
+	Sections []runSection
+	Together *figure // of several runs
+}
+
+// runSection is a run, told as an experiment of one seed is.
+type runSection struct {
+	section
+	Run
+	ID      string
+	Weights *figure // nil before the end of the run
+}
+
+// WriteRuns writes the page of runs into a folder, and its figures, each as PNG and as
+// SVG, in figures below it. Everything else about it is as [Write] says.
+func WriteRuns(folder string, runs []Run) error {
+	d, err := newRunsDocument(runs)
+	var page bytes.Buffer
+	if err == nil {
+		err = runsTemplate.Execute(&page, d)
+	}
+	if err == nil {
+		err = writeFiles(folder, d.figures(), runsFigureFile, file{RunsPageFile, page.Bytes()})
+	}
+	if err != nil {
+		return fmt.Errorf("show: %w", err)
+	}
+	return nil
+}
+
+var runsTemplate = newPage("runs.html")
+
+// runsFigureFile is what the figures of all pages of runs are called.
+var runsFigureFile = regexp.MustCompile(`^(together|run([0-9]+)-(curves|confusion|mistakes|weights))\.(png|svg)$`)
+
+func newRunsDocument(runs []Run) (*runsDocument, error) {
+	d := &runsDocument{}
+	var together []figures.Run
+	for i, run := range runs {
+		s := newRunSection(run, fmt.Sprintf("run%d", i+1))
+		line := runsOf(s.Records)[0]
+		line.Name = run.name
+		together = append(together, line)
+		d.Sections = append(d.Sections, s)
+	}
+	if len(runs) > 1 {
+		d.Together = &figure{
+			Alt:     "Test accuracy and test loss of all runs after each epoch. The numbers are in the table.",
+			Caption: "Test accuracy and test loss of all runs after each epoch.",
+			file:    "together", drawing: figures.Together("Test accuracy and loss of "+words.Counted(len(runs), "run"), together),
+		}
+	}
+	return d, draw(d.figures())
+}
+
+func newRunSection(run Run, id string) runSection {
+	r := run.Record
+	one := published.RunResult{
+		Seed: r.Config.Seed, Folder: run.Folder, Seconds: r.Seconds, Epochs: r.Epochs, Confusion: r.Test.Confusion,
+	}
+	if r.Diverged != nil {
+		metrics := r.Diverged.Metrics()
+		one.Diverged = &metrics
+	}
+	s := runSection{Run: run, ID: id, section: section{experiment: experiment{
+		Name: id, Title: run.name, Config: r.Config, Runs: []published.RunResult{one}, Records: []record.Record{r},
+	}}}
+	s.Train, s.Test = "none yet", "none yet"
+	if last, ok := run.Last(); ok {
+		s.Train, s.Test = words.Percent(last.TrainAccuracy, 2), words.Percent(last.TestAccuracy, 2)
+		s.plan(run.data)
+	}
+	if run.network == nil {
+		return s
+	}
+	a := run.network.Description.Architecture
+	first, inputs := a.Parameters()[0], a.Task().Inputs()
+	if len(first.Dims) != 2 || first.Dims[1] != inputs {
+		return s // its weights are no pictures
+	}
+	units := slices.Collect(slices.Chunk(run.network.Weights[0], inputs))
+	s.Weights = &figure{
+		Alt:     "The weights of units of the first layer as pictures, each below the number of its unit.",
+		Caption: "What the units of the first layer look for: their weights from each pixel.",
+		file:    id + "-weights", drawing: figures.Weights(run.name+": weights of the first layer", a.Task().Rows, a.Task().Columns, units),
+	}
+	return s
+}
+
+// figures are those of the whole page.
+func (d *runsDocument) figures() []*figure {
+	all := []*figure{d.Together}
+	for _, s := range d.Sections {
+		all = append(all, s.Curves, s.Matrix, s.Mistakes, s.Weights)
+	}
+	return slices.DeleteFunc(all, func(f *figure) bool { return f == nil })
+}
+
+// Title is that of the page.
+func (d *runsDocument) Title() string {
+	if len(d.Sections) == 1 {
+		return d.Sections[0].name
+	}
+	return fmt.Sprintf("%d runs compared", len(d.Sections))
+}
+
+// Table compares the runs.
+func (d *runsDocument) Table() [][]string {
+	var runs []Run
+	for _, s := range d.Sections {
+		runs = append(runs, s.Run)
+	}
+	return RunsTable(runs)
+}
+
+// RunsTable compares runs: a row for each below a head, with the settings in which they
+// differ and their numbers.
+func RunsTable(runs []Run) [][]string {
+	head := []string{"run"}
+	var all [][]setting
+	for _, run := range runs {
+		all = append(all, settings(run.Record.Config))
+	}
+	var differ []int
+	for i, first := range all[0] {
+		if first.Name == "epochs" {
+			continue // beside those that are over
+		}
+		if slices.ContainsFunc(all, func(of []setting) bool { return of[i] != first }) {
+			differ, head = append(differ, i), append(head, first.Name)
+		}
+	}
+	table := [][]string{append(head, "state", "epochs", "train", "validation", "test", "test loss", "seconds")}
+	validated := false
+	for i, run := range runs {
+		row := []string{run.name}
+		for _, field := range differ {
+			row = append(row, words.Printable(all[i][field].Value))
+		}
+		numbers := []string{"–", "–", "–", "–"}
+		if last, ok := run.Last(); ok {
+			numbers[0], numbers[2] = words.Percent(last.TrainAccuracy, 2), words.Percent(last.TestAccuracy, 2)
+			numbers[3] = fmt.Sprintf("%.4f", last.TestLoss)
+			if last.ValidationAccuracy != nil {
+				numbers[1], validated = words.Percent(*last.ValidationAccuracy, 2), true
+			}
+		}
+		row = append(row, run.StateText(), fmt.Sprintf("%d/%d", len(run.Record.Epochs), run.Record.Config.Epochs))
+		table = append(table, append(append(row, numbers...), fmt.Sprintf("%.1f", run.Record.Seconds)))
+	}
+	if !validated {
+		for i, row := range table {
+			table[i] = slices.Delete(row, len(row)-4, len(row)-3)
+		}
+	}
+	return table
+}
+
+// Missing are sentences on what the page lacks.
+func (r Run) Missing() []string { return r.missing }
+
+// Summary is a sentence on the run.
+func (s runSection) Summary() string {
+	r := s.Record
+	text := fmt.Sprintf("State: %s, %d of %s", s.StateText(), len(r.Epochs), words.Counted(r.Config.Epochs, "epoch"))
+	if r.Seconds > 0 {
+		text += fmt.Sprintf(" in %.1f s", r.Seconds)
+	}
+	text += " on " + words.Printable(r.Environment.LastBackend().Name)
+	if last, ok := s.Last(); ok {
+		text += fmt.Sprintf(". Accuracy: train %s", s.Train)
+		if last.ValidationAccuracy != nil {
+			text += ", validation " + words.Percent(*last.ValidationAccuracy, 2)
+		}
+		text += ", test " + s.Test
+	}
+	return text + "."
+}
+
+// Differs are the settings that are not the usual ones.
+func (s runSection) Differs() string { return Deviations(s.Record.Config) }
+
+// Epochs are the numbers of all epochs.
+func (s runSection) Epochs() []experiments.EpochMetrics { return s.Record.Epochs }
