@@ -17,7 +17,7 @@ type Forward struct {
 // NewForward uses the weights, which must not change any more, as d says.
 func NewForward(d Description, weights Weights) *Forward {
 	f := &Forward{architecture: d.Architecture, weights: weights}
-	f.scale, f.offset = d.Normalization.affine()
+	f.scale, f.offset = d.Normalization.Affine()
 	return f
 }
 

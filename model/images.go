@@ -19,9 +19,9 @@ type Normalization struct {
 	Deviation float64 // more than 0; 1 leaves the 0 to 1 scale as it is
 }
 
-// affine is n as one multiplication and one addition, byte*scale + offset: the
+// Affine is n as one multiplication and one addition, byte*scale + offset: the
 // same as two divisions up to rounding, and far cheaper.
-func (n Normalization) affine() (scale, offset float32) {
+func (n Normalization) Affine() (scale, offset float32) {
 	return float32(1 / (255 * n.Deviation)), float32(-n.Mean / n.Deviation)
 }
 
@@ -108,7 +108,7 @@ func (i *Images) uploadPixels(b *backend.Backend, rows, inputs int, sets []datas
 
 // inputs adds to the inputs of a program what it needs to read images.
 func (i *Images) inputs(inputs map[string]any) map[string]any {
-	inputs["scale"], inputs["offset"] = i.normalization.affine()
+	inputs["scale"], inputs["offset"] = i.normalization.Affine()
 	inputs["pixels"], inputs["labels"] = i.pixels, i.labels
 	return inputs
 }

@@ -122,7 +122,7 @@ claim was not met; 130 interrupted.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	width := cmp.Or(columns(t.out), 80)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
-	root.AddCommand(newTrain(t), newEvaluate(t), newPredict(t), newShow(t), newRuns(t),
+	root.AddCommand(newTrain(t), newEvaluate(t), newPredict(t), newShow(t), newRuns(t), newExport(t),
 		newData(t), newBackends(t), newReproduce(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
 	return root
 }
