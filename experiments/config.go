@@ -91,7 +91,7 @@ func (c Config) Validate() error {
 	check(c.Data != "", "data", `""`, "mnist or a folder")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
-	check(c.Patience == 0 || c.Validation > 0, "patience", fmt.Sprintf("%d without a validation split", c.Patience),
+	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d without a validation split", c.Patience),
 		"images held out as well (validation), whose loss it watches")
 	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (automatic) or more")
 	if err := backend.Check(c.Backend); err != nil {

@@ -20,7 +20,7 @@ func newRuns(t *terminal) *cobra.Command {
 		Use:   "runs [folder]",
 		Short: "List the runs in a folder, newest first",
 		Long: `List all runs in a folder (default runs), newest first: their state, epochs,
-test accuracy, size, and the settings that are not the defaults of epochal train.
+test accuracy, size, and the settings that are not the defaults of train.
 
 A run is running while its process holds the folder, interrupted if it can be
 continued with train --resume, ended, or diverged. A damaged one is listed with

@@ -22,8 +22,8 @@ func newShow(t *terminal) *cobra.Command {
 first layer of a run, and write a page with them and all its numbers. Several
 runs also get one figure and one table with what differs in their settings.
 
-The run may be any run folder, also one that is under way or was interrupted. The
-page and the figures go to show/<run>, or show/comparison for several runs.`,
+A run may also be under way, interrupted or diverged. The page and the figures
+go to show/<run>, or to show/comparison for several runs.`,
 		Example: `  epochal show runs/2026-11-23_16-35-10
   epochal show runs/narrow runs/wide --out widths`,
 		Args: cobra.MinimumNArgs(1),

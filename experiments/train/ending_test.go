@@ -80,7 +80,7 @@ func TestPatienceNeedsASplit(t *testing.T) {
 	if err := attempt(c, train.Options{}).err; err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}
-	c.Patience, c.Validation = -1, 10
+	c.Patience = -1
 	if err := c.Validate(); err == nil || err.Error() != "patience: found -1, expected 0 to 1000000" {
 		t.Errorf("found error %v", err)
 	}

@@ -40,6 +40,35 @@ func diverged(seed uint64, epochs int) figures.Run {
 	return r
 }
 
+// validated is a run with a validation set.
+func validated(r figures.Run) figures.Run {
+	for i := range r.Epochs {
+		accuracy, loss := r.Epochs[i].TestAccuracy-0.005, 0.5
+		r.Epochs[i].ValidationAccuracy, r.Epochs[i].ValidationLoss = &accuracy, &loss
+	}
+	return r
+}
+
+// named are runs with names.
+func named(count int) []figures.Run {
+	all := seeds(count)
+	for i := range all {
+		all[i].Name = fmt.Sprint("run ", i)
+	}
+	return all
+}
+
+// units are weights from 15 pixels, those of the last unit the largest.
+func units(count int) [][]float32 {
+	all := make([][]float32, count)
+	for i := range all {
+		for j := range 15 {
+			all[i] = append(all[i], float32(7-j)/7*1.5*float32(i+1)/float32(count))
+		}
+	}
+	return all
+}
+
 func seeds(count int) []figures.Run {
 	var all []figures.Run
 	for i := range count {
@@ -129,6 +158,16 @@ func TestFigures(t *testing.T) {
 		{"one epoch", figures.Curves("net", []figures.Run{run(0, 1, 0.9, 0.8)}), "net, test 80.0%|0%"},
 		{"1,000 epochs", figures.Curves("net", []figures.Run{run(0, 1000, 0.99, 0.98)}), "net, test 98.0%|1000"},
 		{"all diverged", figures.Curves("net", []figures.Run{diverged(3, 2), diverged(4, 0)}), "net, all diverged|seed 3, 4.|train|test"},
+		{"a validation set", figures.Curves("net", []figures.Run{validated(run(0, 5, 0.97, 0.96))}), "train 97.0%|validation 95.5%|validation 0.5"},
+		{
+			"runs together", figures.Together(title, append(named(3), diverged(7, 4), diverged(8, 0), figures.Run{Name: "new"})),
+			title + "|run 0 96.5%|run 2 96.5%|diverged|new|test accuracy|test loss|epoch|are off the axis.",
+		},
+		{"20 runs together", figures.Together("", named(figures.MostTogether)), "run 19 96.5%"},
+		{"a long name", figures.Together("", []figures.Run{{Name: "a very long name of a run, with its end"}}), "…e of a run, with its end|100%"},
+		{"units", figures.Weights(title, 3, 5, units(10)), title + "|0|9|Positive weights are blue|±1.5."},
+		{"100 units", figures.Weights("", 3, 5, units(100)), "99|36|The 64 of 100 units whose weights are largest"},
+		{"weights of 0", figures.Weights("", 1, 1, [][]float32{{0}, {0}}), "0|1"},
 		{"2 classes", figures.Confusion("net", matrix(2), 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
 		{
 			"10 classes", figures.Confusion("net", matrix(10), 5),

@@ -19,7 +19,7 @@ const MostTogether = 20
 // end with a cross.
 func Together(title string, runs []Run) Figure {
 	accuracy, loss := newPanel("", "test accuracy"), newPanel("epoch", "test loss")
-	missed, least, most := 0.005, 1.0, 1e-6
+	missed, least, most := 0.0, 1.0, 0.0
 	for _, p := range []panel{accuracy, loss} {
 		p.Add(&plotter.Grid{Horizontal: gridLine})
 	}
@@ -43,7 +43,10 @@ func Together(title string, runs []Run) Figure {
 		accuracy.legend.Add(label, accuracy.run(i, accuracies, run.Diverged > 0)...)
 		loss.run(i, losses, run.Diverged > 0)
 	}
-	accuracy.Y.Min, accuracy.Y.Max = max(0, 1-3*missed), 1
+	if most == 0 {
+		missed, most = 1, 1 // there is nothing to see yet
+	}
+	accuracy.Y.Min, accuracy.Y.Max = max(0, 1-3*max(missed, 0.005)), 1 // noise is not made to look like a difference
 	tick(&accuracy.Y, step(accuracy.Y.Max-accuracy.Y.Min, 6), 100, "%")
 	loss.Y.Min, loss.Y.Max = 0, most
 	tick(&loss.Y, step(most, 5), 1, "")
