@@ -8,7 +8,7 @@
 //     lines of metrics.jsonl, [Result] is the outcome.
 //
 // It opens no file and no device. Its neighbours do: record keeps a run folder,
-// train trains one config, trained opens what came out, evaluate measures it and picture
-// prepares what it is shown, published has the post's experiments and claims, bench
+// train trains one config, trained opens what came out, evaluate measures it, onnx
+// writes it for other programs and picture prepares what it is shown, published has the post's experiments and claims, bench
 // measures, report draws and writes pages.
 package experiments
