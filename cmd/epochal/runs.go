@@ -81,7 +81,10 @@ func printRunsJSON(t *terminal, runs []record.Summary) error {
 	all := make([]runJSON, len(runs))
 	for i, s := range runs {
 		r := s.Record
-		all[i] = runJSON{Folder: s.Folder, State: s.State, Stopped: r.Stopped, Started: s.Started, Bytes: s.Bytes, Epochs: len(r.Epochs), Seconds: r.Seconds}
+		all[i] = runJSON{
+			Folder: s.Folder, State: s.State, Stopped: r.Stopped, Started: s.Started, Bytes: s.Bytes,
+			Epochs: len(r.Epochs), Seconds: r.Seconds,
+		}
 		if s.Err != nil {
 			all[i].Error = s.Err.Error()
 		} else {

@@ -61,8 +61,10 @@ func Encode(d model.Description, weights model.Weights, o Options) ([]byte, erro
 	task := d.Architecture.Task()
 	g := &graph{GraphProto: &protos.GraphProto{
 		Name: "epochal", DocString: d.Architecture.String(),
-		Input:  []*protos.ValueInfoProto{value(ImageName, o.document(), o.elements(), batch, 1, task.Rows, task.Columns)},
-		Output: []*protos.ValueInfoProto{value(LogitsName, "A number for each class; the largest is that of the predicted class.", float, batch, task.Classes)},
+		Input: []*protos.ValueInfoProto{value(ImageName, o.document(), o.elements(), batch, 1, task.Rows, task.Columns)},
+		Output: []*protos.ValueInfoProto{
+			value(LogitsName, "A number for each class; the largest is that of the predicted class.", float, batch, task.Classes),
+		},
 	}}
 	if err := g.layers(d.Architecture, weights, g.normalized(d.Normalization, o), LogitsName); err != nil {
 		return nil, err

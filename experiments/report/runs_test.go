@@ -33,7 +33,9 @@ func TestRunsPage(t *testing.T) {
 		}
 		page := contents(t, out)[report.RunsPageFile]
 		checkPage(t, page)
-		for _, expected := range []string{"State: ended, 1 of 1 epoch", "data &lt;script&gt;", "The data could not be read", "The weights could not be read"} {
+		for _, expected := range []string{
+			"State: ended, 1 of 1 epoch", "data &lt;script&gt;", "The data could not be read", "The weights could not be read",
+		} {
 			if strings.Count(page, expected) != count {
 				t.Errorf("found %q %d times, expected %d", expected, strings.Count(page, expected), count)
 			}

@@ -1,6 +1,5 @@
-"""Checks ONNX files and runs them over images: run.py folder, which has images.u8, shape
-and *.onnx. Writes NAME.f32, the first output's values, beside each NAME.onnx, in batches
-of two sizes."""
+"""Checks ONNX files and runs them over images, in batches of two sizes: run.py folder, which
+has images.u8, shape and INPUT-NAME.onnx. Writes the logits to INPUT-NAME.f32."""
 
 import pathlib
 import sys
@@ -16,7 +15,7 @@ scales = {"uint8": pixels, "float": pixels.astype(numpy.float32) / numpy.float32
 for file in folder.glob("*.onnx"):
     onnx.checker.check_model(str(file), full_check=True)
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    images = scales[file.stem]
+    images = scales[file.stem.split("-")[0]]
     outputs = []
     first = 0
     while first < len(images):

@@ -35,9 +35,10 @@ const postLow = 0.8 // where the post's axis of accuracies starts
 // to the title, which names the network: "784-512-512-10, test 89.3%".
 //
 // One run is a bold line; of several, their mean is bold and each is thin. Train is
-// solid, test dashed, and a validation set, if all have one, dotted. The axis of accuracies starts at 80%, as in the post, if all runs end above, else
-// at 0. A vertical line marks the epoch from which the mean train accuracy stays
-// above the mean test accuracy.
+// solid, test dashed, and a validation set, if all epochs have one, dotted. The axis of
+// accuracies starts at 80%, as in the post, if all runs end above, else at 0. A vertical
+// line marks the epoch from which the mean train accuracy stays above the mean test
+// accuracy.
 //
 // Runs that diverged are drawn as far as they go, up to a cross. They are no part of
 // the mean, and the note names them.
@@ -48,9 +49,8 @@ func Curves(title string, runs []Run) Figure {
 	testLoss := newSeries("test", runs, func(e Epoch) float64 { return e.TestLoss })
 
 	accuracies, losses := []series{trainAccuracy, testAccuracy}, []series{trainLoss, testLoss}
-	if !slices.ContainsFunc(runs, func(r Run) bool {
-		return len(r.Epochs) == 0 || r.Epochs[0].ValidationAccuracy == nil || r.Epochs[0].ValidationLoss == nil
-	}) {
+	without := func(e Epoch) bool { return e.ValidationAccuracy == nil || e.ValidationLoss == nil }
+	if !slices.ContainsFunc(runs, func(r Run) bool { return len(r.Epochs) == 0 || slices.ContainsFunc(r.Epochs, without) }) {
 		accuracies = append(accuracies, newSeries("validation", runs, func(e Epoch) float64 { return *e.ValidationAccuracy }))
 		losses = append(losses, newSeries("validation", runs, func(e Epoch) float64 { return *e.ValidationLoss }))
 	}

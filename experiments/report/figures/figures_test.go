@@ -158,13 +158,24 @@ func TestFigures(t *testing.T) {
 		{"one epoch", figures.Curves("net", []figures.Run{run(0, 1, 0.9, 0.8)}), "net, test 80.0%|0%"},
 		{"1,000 epochs", figures.Curves("net", []figures.Run{run(0, 1000, 0.99, 0.98)}), "net, test 98.0%|1000"},
 		{"all diverged", figures.Curves("net", []figures.Run{diverged(3, 2), diverged(4, 0)}), "net, all diverged|seed 3, 4.|train|test"},
-		{"a validation set", figures.Curves("net", []figures.Run{validated(run(0, 5, 0.97, 0.96))}), "train 97.0%|validation 95.5%|validation 0.5"},
+		{
+			"a validation set", figures.Curves("net", []figures.Run{validated(run(0, 5, 0.97, 0.96))}),
+			"train 97.0%|validation 95.5%|validation 0.5",
+		},
+		{
+			"half a validation set", figures.Curves("net", []figures.Run{
+				{Epochs: append(validated(run(0, 1, 0.9, 0.9)).Epochs, run(0, 1, 0.9, 0.9).Epochs...)},
+			}), "train 90.0%",
+		},
 		{
 			"runs together", figures.Together(title, append(named(3), diverged(7, 4), diverged(8, 0), figures.Run{Name: "new"})),
 			title + "|run 0 96.5%|run 2 96.5%|diverged|new|test accuracy|test loss|epoch|are off the axis.",
 		},
 		{"20 runs together", figures.Together("", named(figures.MostTogether)), "run 19 96.5%"},
-		{"a long name", figures.Together("", []figures.Run{{Name: "a very long name of a run, with its end"}}), "…e of a run, with its end|100%"},
+		{
+			"a long name", figures.Together("", []figures.Run{{Name: "a very long name of a run, with its end"}}),
+			"…e of a run, with its end|100%",
+		},
 		{"units", figures.Weights(title, 3, 5, units(10)), title + "|0|9|Positive weights are blue|±1.5."},
 		{"100 units", figures.Weights("", 3, 5, units(100)), "99|36|The 64 of 100 units whose weights are largest"},
 		{"weights of 0", figures.Weights("", 1, 1, [][]float32{{0}, {0}}), "0|1"},

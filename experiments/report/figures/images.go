@@ -91,7 +91,8 @@ func Weights(title string, rows, columns int, units [][]float32) Figure {
 		}
 		all = append(all, tile{picture, strconv.Itoa(unit)})
 	}
-	return images(title, note+fmt.Sprintf("Positive weights are blue, negative ones vermillion, zero is white; the full colours are ±%.2g.", most), all)
+	note += fmt.Sprintf("Positive weights are blue, negative ones vermillion, zero is white; the full colours are ±%.2g.", most)
+	return images(title, note, all)
 }
 
 // tile is a picture below its caption, of one or two lines.
