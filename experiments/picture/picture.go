@@ -96,6 +96,10 @@ func luminance(img image.Image) (brightness *image.Gray, opacity []uint8) {
 // background. That is the usual brightness of the others, unless these are few, or
 // alike: then they are what is drawn, and the background is the contrary.
 func grey(img image.Image) *image.Gray {
+	if already, ok := img.(*image.Gray); ok && already.Rect.Min == (image.Point{}) &&
+		already.Stride == already.Rect.Dx() && len(already.Pix) == already.Stride*already.Rect.Dy() {
+		return already // as a drawing comes, with every stroke
+	}
 	brightness, opacity := luminance(img)
 	var opaque [256]int
 	count, lightest, darkest := 0, uint8(0), uint8(255)
