@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		select {
 		case <-signals:
 			signal.Stop(signals)
-			t.note("stopping after the current device call; press Ctrl-C again to quit immediately")
+			t.note("stopping; press Ctrl-C again to quit immediately")
 			cancel()
 		case <-finished:
 		}
@@ -122,7 +122,7 @@ claim was not met; 130 interrupted.`,
 	root.SetVersionTemplate("{{.Version}}\n")
 	width := cmp.Or(columns(t.out), 80)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
-	root.AddCommand(newTrain(t), newEvaluate(t), newPredict(t), newShow(t), newRuns(t), newExport(t),
+	root.AddCommand(newTrain(t), newEvaluate(t), newPredict(t), newServe(t), newShow(t), newRuns(t), newExport(t),
 		newData(t), newBackends(t), newReproduce(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
 	return root
 }
