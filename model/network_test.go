@@ -219,7 +219,8 @@ func TestASnapshotIsEvaluatedWhileTheNetworkTrains(t *testing.T) {
 	alone := newFixture(t, backendtest.XLA(t), architecture, 7, n, 2503, 1001)
 	f := newFixture(t, backendtest.Beside(t), architecture, 7, n, 2503, 1001)
 	order := dataset.Order(0, 1, 2503)
-	want := fmt.Sprint(alone.epoch(t, order, 358, 0.05), evaluate(t, alone.Network, alone.images, 0), evaluate(t, alone.Network, alone.images, 1))
+	want := fmt.Sprint(alone.epoch(t, order, 358, 0.05),
+		evaluate(t, alone.Network, alone.images, 0), evaluate(t, alone.Network, alone.images, 1))
 
 	losses := f.epoch(t, order, 358, 0.05)
 	snapshot, err := f.Snapshot()

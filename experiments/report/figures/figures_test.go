@@ -206,7 +206,8 @@ func TestFigures(t *testing.T) {
 		},
 		{
 			"reliability", figures.Reliability(title, []figures.Confidence{
-				{From: 0, To: 0.5}, {From: 0.5, To: 0.75, Images: 1234, Mean: 0.7, Accuracy: 0.6}, {From: 0.75, To: 1, Images: 66, Mean: 1, Accuracy: 1},
+				{From: 0, To: 0.5}, {From: 0.5, To: 0.75, Images: 1234, Mean: 0.7, Accuracy: 0.6},
+				{From: 0.75, To: 1, Images: 66, Mean: 1, Accuracy: 1},
 			}, 0.0949),
 			title + "|confidence of the network|accuracy|1,234|66|confidence = accuracy|Expected calibration error 9.49%, of 1,300 images.|0%|100%",
 		},
