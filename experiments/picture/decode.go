@@ -25,8 +25,9 @@ const (
 )
 
 // Decode reads a PNG, JPEG, GIF, BMP or WebP image, whatever its name ends in; a
-// photograph is turned as the telephone was held. name is for errors. note is what the user should know of how the image was read, "" for
-// nothing. An image of more than [MaxPixels] is refused by its header.
+// photograph is turned as the telephone was held. name is for errors. note is what the
+// user should know of how the image was read, "" for nothing. An image of more than
+// [MaxPixels] is refused by its header, and one without a pixel once it is decoded.
 func Decode(r io.Reader, name string) (img image.Image, note string, err error) {
 	defer func() {
 		if errors.Is(err, image.ErrFormat) {
@@ -51,6 +52,9 @@ func Decode(r io.Reader, name string) (img image.Image, note string, err error) 
 	img, format, err := image.Decode(rest)
 	if err != nil {
 		return nil, "", err
+	}
+	if size := img.Bounds(); size.Empty() { // which a GIF's header does not tell
+		return nil, "", fmt.Errorf("found an image of %d by %d pixels, expected at least one", size.Dx(), size.Dy())
 	}
 	if next, _ := rest.Peek(2); format == "gif" && (bytes.HasPrefix(next, gifImage) || bytes.Equal(next, gifControl)) {
 		note = "an animated GIF, of which only the first image is used"

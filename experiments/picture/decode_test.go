@@ -135,6 +135,10 @@ func hugePNG(width, height uint32) []byte {
 	return binary.BigEndian.AppendUint32(file, crc32.ChecksumIEEE(header))
 }
 
+// emptyGIF is a GIF whose screen has pixels, and whose first image has none.
+const emptyGIF = "GIF89a\x0a\x00\x0a\x00\x80\x00\x00" + "\x00\x00\x00\xff\xff\xff" +
+	"\x2c\x00\x00\x00\x00\x00\x00\x00\x00\x00" + "\x02\x01\x05\x00"
+
 func TestDecodeRefuses(t *testing.T) {
 	good := encoded(t)
 	for _, c := range []struct {
@@ -146,6 +150,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a text", []byte("hello, this is not an image at all"), "x: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
 		{"a huge header", hugePNG(100_000, 100_000), "x: found an image of 100000 by 100000 pixels, expected 1 to 67108864 pixels in all"},
 		{"a huge side", hugePNG(1<<31-1, 1), "x: found an image of 2147483647 by 1 pixels, expected 1 to 67108864 pixels in all"},
+		{"no pixel", []byte(emptyGIF), "x: found an image of 0 by 0 pixels, expected at least one"},
 		{"cut short", good["png"][:60], "x: png: invalid format: not enough pixel data"},
 		{"cut in the header", good["jpeg"][:20], "x: unexpected EOF"},
 	} {
@@ -161,6 +166,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add(content)
 	}
 	f.Add(hugePNG(100_000, 100_000))
+	f.Add([]byte(emptyGIF))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// Millions of pixels may come from few bytes. That is allowed, but slow.
 		if config, _, err := image.DecodeConfig(bytes.NewReader(data)); err == nil && config.Width*config.Height > 1<<20 {
