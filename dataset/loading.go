@@ -247,20 +247,24 @@ func (s *source) identity() File {
 }
 
 // ReadImages reads a file of images without labels: IDX of unsigned bytes, plain or
-// gzipped, as [Load] reads those of a set. name is for errors. Every image is
-// [rows*columns], row-major, 0..255.
-func ReadImages(r io.Reader, name string) (images [][]byte, rows, columns int, err error) {
+// gzipped, as [Load] reads those of a set. name is for errors. accept may refuse the
+// size of the images before any of them is read. Every image is [rows*columns],
+// row-major, 0..255.
+func ReadImages(r io.Reader, name string, accept func(rows, columns int) error) ([][]byte, error) {
 	s, err := newStream(r, name, 0)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	count, rows, columns, err := s.imagesHeader()
+	if err == nil {
+		err = accept(rows, columns)
+	}
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
 	pixels, err := s.body("pixel", count*rows*columns)
 	if err != nil {
-		return nil, 0, 0, err
+		return nil, err
 	}
-	return slices.Collect(slices.Chunk(pixels, rows*columns)), rows, columns, nil
+	return slices.Collect(slices.Chunk(pixels, rows*columns)), nil
 }

@@ -161,6 +161,15 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
+// The header of an IDX file is enough to refuse images of another size.
+func TestReadRefusesBySize(t *testing.T) {
+	header := []byte{0, 0, 8, 3, 0, 0, 0, 60, 0, 0, 16, 0, 0, 0, 16, 0} // and no pixels
+	_, _, _, err := picture.Reading{Rows: 28, Columns: 28}.Read(bytes.NewReader(header), "x")
+	if want := "x: found images of 4096x4096 pixels, expected 28x28 as the network takes"; err == nil || err.Error() != want {
+		t.Errorf("found error %v, expected %s", err, want)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, content := range encoded(f) {
 		f.Add(content)

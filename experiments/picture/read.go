@@ -22,10 +22,12 @@ func (o Reading) Read(r io.Reader, name string) (images [][]uint8, many bool, no
 	buffered := bufio.NewReader(r)
 	start, _ := buffered.Peek(4) // an error shows again at the first read
 	if bytes.Equal(start, []byte{0, 0, 8, 3}) || bytes.HasPrefix(start, []byte{0x1f, 0x8b}) {
-		images, rows, columns, err := dataset.ReadImages(buffered, name)
-		if err == nil && (rows != o.Rows || columns != o.Columns) {
-			err = fmt.Errorf("%s: found images of %dx%d pixels, expected %dx%d as the network takes", name, rows, columns, o.Rows, o.Columns)
-		}
+		images, err := dataset.ReadImages(buffered, name, func(rows, columns int) error {
+			if rows != o.Rows || columns != o.Columns {
+				return fmt.Errorf("%s: found images of %dx%d pixels, expected %dx%d as the network takes", name, rows, columns, o.Rows, o.Columns)
+			}
+			return nil
+		})
 		return images, true, "", err
 	}
 	img, note, err := Decode(buffered, name)
