@@ -24,7 +24,7 @@ const trainPerTest = 6
 // train image stands in the test set as well, because [Load] reads no set without one.
 //
 // Each file is replaced whole. A process that is killed between images and labels
-// leaves an image without a label, which the next call drops. Only one process may
+// leaves images without labels, which the next call drops. Only one process may
 // append to a folder at a time.
 func Append(folder string, image []byte, rows, columns int, label byte) (trainCount, testCount int, err error) {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -41,13 +41,22 @@ func Append(folder string, image []byte, rows, columns int, label byte) (trainCo
 	if train.Len() >= MaxImages {
 		return 0, 0, fmt.Errorf("%s: found %d train images, expected fewer than that", folder, train.Len())
 	}
-	if borrows(train, test) {
+	borrowed := borrows(train, test)
+	if borrowed {
 		test.Pixels, test.Labels = nil, nil
 	}
 	if train.Len() > 0 && trainPerTest*test.Len() < train.Len() && label <= max(1, slices.Max(train.Labels)) {
-		test.Pixels, test.Labels = append(test.Pixels, image...), append(test.Labels, label)
-		err = writeHalf(folder, testImages, test)
-		return train.Len(), test.Len(), err
+		longer := test
+		longer.Pixels, longer.Labels = append(test.Pixels, image...), append(test.Labels, label)
+		if !borrows(train, longer) { // the next call would take it for a borrowed one, and drop it
+			if borrowed { // its label must not be read as that of the new image
+				err = os.Remove(filepath.Join(folder, partEndings[testLabels][0]))
+			}
+			if err == nil {
+				err = writeHalf(folder, testImages, longer)
+			}
+			return train.Len(), longer.Len(), err
+		}
 	}
 	train.Pixels, train.Labels = append(train.Pixels, image...), append(train.Labels, label)
 	err = writeHalf(folder, trainImages, train)
@@ -121,6 +130,9 @@ func readPart(folder string, part int, read func(*stream) error) error {
 	return err
 }
 
+// writeFile replaces a file; tests stop it as a kill would.
+var writeFile = regular.Write
+
 // writeHalf writes the images of a set, and then their labels.
 func writeHalf(folder string, images int, set Set) error {
 	write := func(part int, data []byte, header ...int) error {
@@ -128,7 +140,7 @@ func writeHalf(folder string, images int, set Set) error {
 		for _, value := range header {
 			content = binary.BigEndian.AppendUint32(content, uint32(value))
 		}
-		return regular.Write(filepath.Join(folder, partEndings[part][0]), append(content, data...))
+		return writeFile(filepath.Join(folder, partEndings[part][0]), append(content, data...))
 	}
 	err := write(images, set.Pixels, imagesMagic, set.Len(), set.Rows, set.Columns)
 	if err == nil {

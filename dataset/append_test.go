@@ -63,6 +63,20 @@ func TestAppendAfterKill(t *testing.T) {
 	}
 }
 
+// An image that is saved a second time is not lost with the borrowed one.
+func TestAppendTwice(t *testing.T) {
+	folder := t.TempDir()
+	for _, pixel := range []byte{5, 5, 6} {
+		if _, _, err := dataset.Append(folder, []byte{pixel}, 1, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := dataset.Read(folder)
+	if err != nil || !bytes.Equal(d.Train.Pixels, []byte{5, 5}) || !bytes.Equal(d.Test.Pixels, []byte{6}) {
+		t.Errorf("found %+v and the error %v", d, err)
+	}
+}
+
 func TestAppendRefuses(t *testing.T) {
 	for name, want := range map[string]string{
 		"train-images-idx3-ubyte.gz": "expected train-images-idx3-ubyte or an empty folder",
