@@ -49,7 +49,11 @@ its addresses. Ctrl-C ends the server.`,
 			return networkArgument(0, 0, " at most")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			server := serve.New(serve.Options{Save: save, Warn: func(text string) { t.note("warning: %s", text) }})
+			options := serve.Options{Save: save, Warn: func(text string) { t.note("warning: %s", text) }}
+			if err := options.CheckSave(); err != nil {
+				return fmt.Errorf("--save: %w", err)
+			}
+			server := serve.New(options)
 			found, names := "without a run or file, expected it with weights that do not say it", []string{"layer-sizes", "activation", "normalize"}
 			if len(args) == 1 {
 				found, names = "with a run or file, expected it only where a network is trained first", []string{"data", "backend"}

@@ -63,6 +63,13 @@ func TestServeTrainsFirst(t *testing.T) {
 		t.Errorf("found exit code %d and %q, expected 1 and %q", code, second.stderr.String(), want)
 	}
 
+	// So is a folder that cannot be made.
+	saving := start(t, folder, program(t), "serve", runs[0], "--save", runs[0])
+	want = "epochal: --save: " + runs[0] + ": found a file, expected a folder\n"
+	if code := saving.code(t); code != 1 || saving.stderr.String() != want {
+		t.Errorf("found exit code %d and %q, expected 1 and %q", code, saving.stderr.String(), want)
+	}
+
 	third, address := serving(t, folder, filepath.Dir(runs[0]), "--save", "mine")
 	pixels := bytes.Repeat([]byte{0}, 100)
 	copy(pixels[33:], []byte{255, 255, 255})

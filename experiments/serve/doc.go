@@ -1,7 +1,7 @@
 // Package serve is the draw page: a web page on this machine on which one draws,
 // and a network answers with every stroke.
 //
-// A [Server] answers to four paths besides the files of the page:
+// A [Server] answers to three paths besides the files of the page:
 //
 //	GET  /state     the network, or how far its training is
 //	POST /classify  a drawing or an image file in, an [Answer] out

@@ -7,11 +7,14 @@ import (
 	"image"
 	"image/png"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
+	"time"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
@@ -21,8 +24,10 @@ import (
 
 // Limits of what is drawn or uploaded.
 const (
-	maxSide = 1024     // width or height of a drawing, in pixels
-	maxFile = 32 << 20 // bytes of an image file
+	maxSide   = 1024    // width or height of a drawing, in pixels
+	maxFile   = 8 << 20 // bytes of an image file
+	maxPixels = 8 << 20 // of an image file
+	maxFiles  = 2       // image files in memory at once
 )
 
 // Answer is what the network says to a drawing.
@@ -32,11 +37,12 @@ type Answer struct {
 	Probabilities []float32   `json:"probabilities"` // of every class
 	Seen          []byte      `json:"seen"`          // [rows*columns] as the network sees it, base64 in JSON
 	Activations   [][]float32 `json:"activations"`   // of every hidden layer
+	Note          string      `json:"note"`          // on how an image file was read
 }
 
 // Saved says where a drawing is kept.
 type Saved struct {
-	File  string `json:"file"`  // the drawing as PNG
+	File  string `json:"file"`  // the drawing as PNG, or the image file as it came
 	Train int    `json:"train"` // images in the folder's train set
 	Test  int    `json:"test"`  // images in its test set
 }
@@ -49,8 +55,23 @@ type failure struct {
 
 // drawn is a drawing or an image file, and what the network sees of it.
 type drawn struct {
-	image image.Image
-	seen  []byte
+	image  image.Image // nil for a file
+	file   []byte      // nil for a drawing
+	format string      // of the file: png, jpeg, ...
+	note   string      // [picture.Decode]'s
+	seen   []byte
+}
+
+// limited lets a few image files in at once: each takes memory from its first byte to
+// the answer. Drawings are small.
+func (s *Server) limited(answer http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !r.URL.Query().Has("width") {
+			s.files <- struct{}{}
+			defer func() { <-s.files }()
+		}
+		answer(w, r)
+	}
 }
 
 func (s *Server) classify(w http.ResponseWriter, r *http.Request) {
@@ -61,7 +82,7 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) {
 	}
 	probabilities, activations := n.forward.Run(d.seen)
 	class := slices.Index(probabilities, slices.Max(probabilities))
-	answerJSON(w, http.StatusOK, Answer{class, n.description.ClassName(class), probabilities, d.seen, activations})
+	answerJSON(w, http.StatusOK, Answer{class, n.description.ClassName(class), probabilities, d.seen, activations, d.note})
 }
 
 func (s *Server) save(w http.ResponseWriter, r *http.Request) {
@@ -86,27 +107,75 @@ func (s *Server) save(w http.ResponseWriter, r *http.Request) {
 
 // keep adds a drawing to the folder of the options.
 func (s *Server) keep(d drawn, rows, columns, label int) (saved Saved, err error) {
+	if d.file == nil {
+		var file bytes.Buffer
+		if err := png.Encode(&file, d.image); err != nil {
+			return saved, err
+		}
+		d.file, d.format = file.Bytes(), "png"
+	}
 	s.saving.Lock()
 	defer s.saving.Unlock()
-	var file bytes.Buffer
-	if err := png.Encode(&file, d.image); err != nil {
-		return saved, err
-	}
 	folder, now := s.options.Save, s.options.Now()
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return saved, err
 	}
-	lock, err := record.LockFolder(folder, now) // another server may save to the same folder
+	lock, err := lockFolder(folder, now)
 	if err != nil {
 		return saved, err
 	}
 	defer lock.Close()
-	saved.Train, saved.Test, err = dataset.Append(folder, d.seen, rows, columns, byte(label))
-	if err != nil {
+	// The picture first: an image in the set without one could not be looked at.
+	name := filepath.Join(folder, fmt.Sprintf("%d_%s", label, now.Format("2006-01-02_15-04-05.000")))
+	saved.File = name + "." + d.format
+	for number := 2; exists(saved.File); number++ {
+		saved.File = fmt.Sprintf("%s_%d.%s", name, number, d.format)
+	}
+	if err := regular.Write(saved.File, d.file); err != nil {
 		return saved, err
 	}
-	saved.File = filepath.Join(folder, fmt.Sprintf("%d_%s.png", label, now.Format("2006-01-02_15-04-05.000")))
-	return saved, regular.Write(saved.File, file.Bytes())
+	saved.Train, saved.Test, err = dataset.Append(folder, d.seen, rows, columns, byte(label))
+	if err != nil {
+		err = errors.Join(err, os.Remove(saved.File))
+	}
+	return saved, err
+}
+
+// CheckSave returns the error that saving would meet in the folder of the options, as
+// far as it can be known before. It leaves nothing behind.
+func (o Options) CheckSave() error {
+	if o.Save == "" {
+		return errors.New("found no name of a folder")
+	}
+	file := filepath.Join(o.Save, record.LockFile) // or else the first folder that is to be made
+	for {
+		folder := filepath.Dir(file)
+		info, err := os.Stat(folder)
+		switch {
+		case err == nil && !info.IsDir():
+			return fmt.Errorf("%s: found a file, expected a folder", folder)
+		case err == nil:
+			return regular.CanWrite(file)
+		case folder == filepath.Dir(folder) || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return err
+		}
+		file = folder
+	}
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// lockFolder waits a little where another server saves to the same folder.
+func lockFolder(folder string, now time.Time) (io.Closer, error) {
+	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 100) {
+		lock, err := record.LockFolder(folder, now)
+		if _, busy := errors.AsType[record.Busy](err); !busy || time.Now().After(end) {
+			return lock, err
+		}
+	}
 }
 
 // read reads a request's drawing, or its image file where it has no width.
@@ -144,15 +213,22 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*network, drawn, 
 		}
 		d.image = &image.Gray{Pix: body, Stride: width, Rect: image.Rect(0, 0, width, height)}
 	} else {
-		s.files.Lock() // one after another: a picture may take a hundred times the memory of its file
-		defer s.files.Unlock()
-		if d.image, _, err = picture.Decode(bytes.NewReader(body), "image"); err != nil {
+		config, format, err := image.DecodeConfig(bytes.NewReader(body))
+		if err == nil && int64(config.Width)*int64(config.Height) > maxPixels { // at most 8 bytes each, and 4 copies
+			return nil, drawn{}, &failure{http.StatusRequestEntityTooLarge,
+				fmt.Errorf("image: found %d by %d pixels, expected at most %d in all", config.Width, config.Height, maxPixels)}
+		}
+		d.file, d.format = body, format
+		if d.image, d.note, err = picture.Decode(bytes.NewReader(body), "image"); err != nil {
 			return nil, drawn{}, &failure{http.StatusUnsupportedMediaType, err}
 		}
 	}
 	task := n.description.Architecture.Task()
 	if d.seen, err = picture.Prepare(d.image, task.Rows, task.Columns); err != nil {
 		return nil, drawn{}, &failure{http.StatusUnprocessableEntity, err}
+	}
+	if d.file != nil {
+		d.image = nil // the file is enough to save
 	}
 	return n, d, nil
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/color"
+	"image/gif"
 	"image/png"
 	"io"
 	"math/rand/v2"
@@ -22,6 +24,7 @@ import (
 	"time"
 
 	"epochal/dataset"
+	"epochal/experiments/record"
 	"epochal/experiments/trained"
 	"epochal/model"
 )
@@ -138,6 +141,8 @@ func TestRefused(t *testing.T) {
 		text       string
 	}{
 		{"not an image", "/classify", strings.NewReader("<html>"), 415, "image"},
+		{"too many pixels in a file", "/classify", strings.NewReader("GIF89a\xff\xff\xff\xff\x00\x00\x00"), 413,
+			"found 65535 by 65535 pixels, expected at most 8388608 in all"},
 		{"nothing", "/classify", http.NoBody, 415, "image"},
 		{"empty drawing", "/classify?" + drawn280, bytes.NewReader(bytes.Repeat([]byte{255}, 280*280)), 422, ""},
 		{"too few pixels", "/classify?" + drawn280, strings.NewReader("abc"), 400, "found 3 bytes, expected 78400"},
@@ -179,7 +184,8 @@ func TestStrangers(t *testing.T) {
 		{"GET", "/state", "localhost.evil.example:8080", "", 403},
 		{"GET", "/page/draw.js", "localhost:8080", "", 404},
 		{"GET", "/../server.go", "localhost:8080", "", 307},
-		{"GET", "/classify", "localhost:8080", "", 404},
+		{"GET", "/classify", "localhost:8080", "", 405},
+		{"HEAD", "/save", "localhost:8080", "", 405},
 		{"PUT", "/classify", "localhost:8080", "", 405},
 		{"POST", "/", "localhost:8080", "", 405},
 		{"DELETE", "/state", "localhost:8080", "", 405},
@@ -315,6 +321,117 @@ func TestSeveralAtOnce(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(folder, "[01]_*.png"))
 	if err != nil || len(files) != 16 {
 		t.Errorf("found %v, expected 16 pictures", files)
+	}
+}
+
+// An image file waits until there is room for it, and drawings do not.
+func TestFilesWait(t *testing.T) {
+	network := untrained(4)
+	s, url := start(t, &network, "")
+	for range maxFiles {
+		s.files <- struct{}{}
+	}
+	answered := make(chan bool)
+	go func() {
+		response, err := http.Post(url+"/classify", "", bytes.NewReader([]byte("GIF89a")))
+		if err == nil {
+			response.Body.Close()
+		}
+		answered <- err == nil
+	}()
+	classified(t, url+"/classify?"+drawn280, drawing(1))
+	select {
+	case <-answered:
+		t.Errorf("found an answer to a file, expected that it waits")
+	case <-time.After(50 * time.Millisecond):
+		<-s.files
+		if !<-answered {
+			t.Errorf("found no answer to the file once there was room")
+		}
+	}
+}
+
+// What is saved at the same time gets a number, a file is kept as it came, and an answer
+// says what of it was used.
+func TestSavedFiles(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "drawings")
+	s := New(Options{Save: folder, Now: func() time.Time { return time.Unix(0, 0).UTC() }})
+	s.Use(untrained(4))
+	handler := s.handler([]string{"host"})
+	ask := func(path string, body []byte) string {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequest("POST", "http://host"+path, bytes.NewReader(body)))
+		if answer.Code != http.StatusOK {
+			t.Errorf("%s: found status %d and %s", path, answer.Code, answer.Body)
+		}
+		return answer.Body.String()
+	}
+	frame := image.NewPaletted(image.Rect(0, 0, 40, 30), color.Palette{color.White, color.Black})
+	frame.SetColorIndex(20, 15, 1)
+	var animation bytes.Buffer
+	if err := gif.EncodeAll(&animation, &gif.GIF{Image: []*image.Paletted{frame, frame}, Delay: []int{1, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if text := ask("/classify", animation.Bytes()); !strings.Contains(text, `"note":"an animated GIF, of which only`) {
+		t.Errorf("found %s, expected a note", text)
+	}
+	ask("/save?label=1", animation.Bytes())
+	if content, err := os.ReadFile(filepath.Join(folder, "1_1970-01-01_00-00-00.000.gif")); !bytes.Equal(content, animation.Bytes()) {
+		t.Errorf("found another file and the error %v", err)
+	}
+	for _, want := range []string{"1_1970-01-01_00-00-00.000.png", "1_1970-01-01_00-00-00.000_2.png"} {
+		ask("/save?label=1&"+drawn280, drawing(1))
+		if _, err := os.Stat(filepath.Join(folder, want)); err != nil {
+			t.Error(err)
+		}
+	}
+
+	// No picture stays of what cannot be added.
+	if err := os.WriteFile(filepath.Join(folder, "train-labels-idx1-ubyte"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest("POST", "http://host/save?label=2&"+drawn280, bytes.NewReader(drawing(1))))
+	if files, _ := filepath.Glob(filepath.Join(folder, "2_*")); answer.Code != 500 || len(files) != 0 {
+		t.Errorf("found status %d and %v", answer.Code, files)
+	}
+}
+
+// A folder to which another server saves at the moment is waited for.
+func TestSaveWaitsForAnother(t *testing.T) {
+	network, folder := untrained(4), t.TempDir()
+	_, url := start(t, &network, folder)
+	lock, err := record.LockFolder(folder, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { lock.Close() })
+	if status, text := post(t, url+"/save?label=1&"+drawn280, bytes.NewReader(drawing(1))); status != 200 {
+		t.Errorf("found status %d and %s", status, text)
+	}
+}
+
+// Whether drawings can be saved is known before there are any, and nothing is made.
+func TestCheckSave(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for save, want := range map[string]string{
+		folder:                               "",
+		filepath.Join(folder, "new"):         "",
+		filepath.Join(folder, "new", "deep"): "",
+		file:                                 file + ": found a file, expected a folder",
+		filepath.Join(file, "x"):             file + ": found a file, expected a folder",
+		"":                                   "found no name of a folder",
+	} {
+		if err := (Options{Save: save}).CheckSave(); (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%s: found the error %v, expected %q", save, err, want)
+		}
+	}
+	if entries, _ := os.ReadDir(folder); len(entries) != 1 {
+		t.Errorf("found %v, expected only the file", entries)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io/fs"
 	"log"
@@ -28,6 +29,7 @@ const (
 	bodyTimeout   = 15 * time.Second
 	idleTimeout   = time.Minute
 	endTimeout    = 2 * time.Second // for the requests under way when the server ends
+	lockTimeout   = time.Second     // for another server that saves to the same folder
 	maxHeader     = 16 << 10        // bytes
 )
 
@@ -45,7 +47,7 @@ type Server struct {
 	network  atomic.Pointer[network]
 	training training
 	saving   sync.Mutex
-	files    sync.Mutex // held while an image file is decoded
+	files    chan struct{} // has one for each image file in memory
 }
 
 // network is what answers.
@@ -63,7 +65,7 @@ func New(o Options) *Server {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &Server{options: o}
+	return &Server{options: o, files: make(chan struct{}, maxFiles)}
 }
 
 // Use makes n the network that answers.
@@ -148,8 +150,13 @@ func (s *Server) handler(hosts []string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(page))
 	mux.HandleFunc("GET /state", s.state)
-	mux.HandleFunc("POST /classify", s.classify)
-	mux.HandleFunc("POST /save", s.save)
+	for path, answer := range map[string]http.HandlerFunc{"/classify": s.classify, "/save": s.save} {
+		mux.HandleFunc("POST "+path, s.limited(answer))
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) { // "GET /" would look for a file
+			w.Header().Set("Allow", "POST")
+			refuse(w, http.StatusMethodNotAllowed, errors.New("method: found GET, expected POST"))
+		})
+	}
 	protected := http.NewCrossOriginProtection().Handler(mux)
 	allowed := map[string]bool{}
 	for _, host := range hosts {

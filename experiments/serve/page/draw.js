@@ -236,6 +236,8 @@ function percent(share) {
 function show(answer, problem = "") {
   $("problem").textContent = problem;
   $("problem").hidden = !problem;
+  $("note").textContent = answer?.note ? `This is ${answer.note}.` : "";
+  $("note").hidden = !answer?.note;
   $("save").disabled = !answer;
   $("name").textContent = answer ? answer.name : "?";
   $("sure").textContent = answer ? percent(answer.probabilities[answer.class]) : "";
