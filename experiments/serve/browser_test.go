@@ -364,7 +364,10 @@ func TestImageFilesAreOpened(t *testing.T) {
 		evaluate[bool](t, ctx, `{ const files = new DataTransfer(); files.items.add(new File([`+content+`], "x.png"));
 			document.body.dispatchEvent(new DragEvent("drop", {dataTransfer: files, bubbles: true, cancelable: true})) || true }`)
 	}
+	drop(fmt.Sprintf("Uint8Array.from(atob(%q), (c) => c.charCodeAt(0))", base64.StdEncoding.EncodeToString(animated(t))))
+	until(t, ctx, `note.textContent === "This is an animated GIF, of which only the first image is used."`)
 	drop(`"no image"`)
+	until(t, ctx, `note.hidden`)
 	until(t, ctx, `problem.textContent === "image: found no image, expected PNG, JPEG, GIF, BMP or WebP"`)
 	shoot(t, ctx, "problem")
 	drop(fmt.Sprintf("Uint8Array.from(atob(%q), (c) => c.charCodeAt(0))", base64.StdEncoding.EncodeToString(asPNG(t, drawing(1)))))

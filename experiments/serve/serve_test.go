@@ -351,6 +351,18 @@ func TestFilesWait(t *testing.T) {
 	}
 }
 
+// animated is a GIF of two images.
+func animated(t *testing.T) []byte {
+	t.Helper()
+	frame := image.NewPaletted(image.Rect(0, 0, 40, 30), color.Palette{color.White, color.Black})
+	frame.SetColorIndex(20, 15, 1)
+	var file bytes.Buffer
+	if err := gif.EncodeAll(&file, &gif.GIF{Image: []*image.Paletted{frame, frame}, Delay: []int{1, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	return file.Bytes()
+}
+
 // What is saved at the same time gets a number, a file is kept as it came, and an answer
 // says what of it was used.
 func TestSavedFiles(t *testing.T) {
@@ -366,17 +378,12 @@ func TestSavedFiles(t *testing.T) {
 		}
 		return answer.Body.String()
 	}
-	frame := image.NewPaletted(image.Rect(0, 0, 40, 30), color.Palette{color.White, color.Black})
-	frame.SetColorIndex(20, 15, 1)
-	var animation bytes.Buffer
-	if err := gif.EncodeAll(&animation, &gif.GIF{Image: []*image.Paletted{frame, frame}, Delay: []int{1, 1}}); err != nil {
-		t.Fatal(err)
-	}
-	if text := ask("/classify", animation.Bytes()); !strings.Contains(text, `"note":"an animated GIF, of which only`) {
+	animation := animated(t)
+	if text := ask("/classify", animation); !strings.Contains(text, `"note":"an animated GIF, of which only`) {
 		t.Errorf("found %s, expected a note", text)
 	}
-	ask("/save?label=1", animation.Bytes())
-	if content, err := os.ReadFile(filepath.Join(folder, "1_1970-01-01_00-00-00.000.gif")); !bytes.Equal(content, animation.Bytes()) {
+	ask("/save?label=1", animation)
+	if content, err := os.ReadFile(filepath.Join(folder, "1_1970-01-01_00-00-00.000.gif")); !bytes.Equal(content, animation) {
 		t.Errorf("found another file and the error %v", err)
 	}
 	for _, want := range []string{"1_1970-01-01_00-00-00.000.png", "1_1970-01-01_00-00-00.000_2.png"} {
