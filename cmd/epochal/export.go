@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ The input "image" is [batch, 1, rows, columns]; the output "logits", and with
 				return experiments.Problem{Field: "input", Found: fmt.Sprintf("%q", input), Expected: strings.Join(names, ", ")}
 			}
 			out := args[1]
+			if extension := filepath.Ext(out); !strings.EqualFold(extension, ".onnx") {
+				return usageError{err: fmt.Errorf("export: %s: found the extension %q, expected .onnx", out, extension)}
+			}
 			if err := regular.CanWrite(out); err != nil {
 				return fmt.Errorf("export: %w", err)
 			}
