@@ -6,10 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"epochal/experiments/evaluate"
 	"epochal/experiments/record"
+	"epochal/model"
 	"epochal/model/backend"
 	"epochal/model/backend/backendtest"
 )
@@ -58,6 +60,41 @@ func evaluateARun(t *testing.T, backend string) {
 		}
 		if !reflect.DeepEqual(found.Confusion, run.Test.Confusion) {
 			t.Errorf("%v: found the confusion matrix %v, expected %v", args, found.Confusion, run.Test.Confusion)
+		}
+	}
+}
+
+// Weights can be finite and the numbers that they give not.
+func TestWeightsThatOverflow(t *testing.T) {
+	t.Chdir(dataFolder(t))
+	description := model.Description{
+		Architecture:  model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{2}, Classes: 3, Activation: model.ActivationReLU},
+		Normalization: model.Unnormalized(), Data: "d", BatchSize: 64, Version: "v1",
+	}
+	weights := model.Initialize(description.Architecture.Parameters(), 1)
+	for _, values := range weights {
+		for i := range values {
+			values[i] = 3e38
+		}
+	}
+	var file bytes.Buffer
+	if err := model.WriteModel(&file, description, weights); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("w", file.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"evaluate", "w", "--data", "d", "--backend", "go"}, {"evaluate", "w", "--data", "d", "--backend", "go", "--json"},
+		{"predict", "w", "d"}, {"predict", "w", "d", "--json"},
+	} {
+		var out, diagnostics bytes.Buffer
+		code := run(args, &out, &diagnostics)
+		if want := "w: found the output NaN, expected finite numbers"; code != exitFailed || !strings.Contains(diagnostics.String(), want) {
+			t.Errorf("%v: found exit code %d and %s, expected %s", args, code, diagnostics.String(), want)
+		}
+		if out.Len() > 0 {
+			t.Errorf("%v: found %s", args, out.String())
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"epochal/dataset/regular"
 	"epochal/experiments/picture"
 	"epochal/experiments/report/words"
+	"epochal/experiments/trained"
 	"epochal/model"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ and scales them. Images of an IDX file are taken as they are.`,
 			}
 			task := n.Description.Architecture.Task()
 			p.Rows, p.Columns = task.Rows, task.Columns
-			p.description, p.forward = n.Description, model.NewForward(n.Description, n.Weights)
+			p.network, p.forward = n, model.NewForward(n.Description, n.Weights)
 			files, err := pictures(args[1:])
 			if err != nil {
 				return err
@@ -103,9 +104,9 @@ func pictures(args []string) (files []string, err error) {
 type predictor struct {
 	*terminal
 	picture.Reading
-	description model.Description
-	forward     *model.Forward
-	json        bool
+	network trained.Network
+	forward *model.Forward
+	json    bool
 }
 
 // file says what is in the pictures of a file.
@@ -128,6 +129,9 @@ func (p *predictor) file(name string) error {
 	}
 	for i, pixels := range images {
 		probabilities, _ := p.forward.Run(pixels)
+		if err := p.network.CheckOutput(float64(probabilities[0])); err != nil { // one that is not finite makes all NaN
+			return fmt.Errorf("%s: %w", name, err)
+		}
 		line := prediction{File: name, Probabilities: probabilities}
 		if many {
 			line.Image = &i
@@ -155,11 +159,11 @@ func (p *predictor) show(line prediction, pixels []uint8) error {
 		order[class] = class
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(line.Probabilities[b], line.Probabilities[a]) })
-	line.Class, line.Name = order[0], p.description.ClassName(order[0])
+	line.Class, line.Name = order[0], p.network.Description.ClassName(order[0])
 	if p.json {
 		text, err := json.Marshal(line)
 		if err != nil {
-			return fmt.Errorf("%s: %w", line.File, err) // the weights overflow: no probability is a number
+			return err
 		}
 		return p.printf("%s\n", text)
 	}
@@ -172,7 +176,7 @@ func (p *predictor) show(line prediction, pixels []uint8) error {
 	}
 	var best []string
 	for _, class := range order[:min(3, len(order))] {
-		name := words.Printable(p.description.ClassName(class))
+		name := words.Printable(p.network.Description.ClassName(class))
 		best = append(best, name+" "+words.Percent(float64(line.Probabilities[class]), 2))
 	}
 	return p.printf("%s: %s\n", name, strings.Join(best, ", "))

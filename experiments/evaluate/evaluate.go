@@ -58,6 +58,9 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 		o.Warn("data: these are not the files that the network was trained on")
 	}
 	evaluation, err := run(ctx, device, n, data.Test)
+	if err == nil {
+		err = n.CheckOutput(evaluation.Loss)
+	}
 	if err != nil {
 		return Result{}, err
 	}

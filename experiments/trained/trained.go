@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"epochal/dataset/regular"
+	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/model"
 )
@@ -32,6 +33,15 @@ type Network struct {
 // Described reports whether the file says what its weights are for; else that is
 // from the hints and guesses of [model.ReadModel].
 func (n Network) Described() bool { return n.Description.Version != "" }
+
+// CheckOutput reports a number that came out of the network and is not finite: its
+// weights are too large.
+func (n Network) CheckOutput(x float64) error {
+	if experiments.IsFinite(x) {
+		return nil
+	}
+	return fmt.Errorf("%s: found the output %v, %w; are its weights damaged?", n.File, x, model.ErrNotFinite)
+}
 
 // Open opens the network in a run folder that is complete, or in a safetensors file,
 // a checkpoint included. Errors name the file.
