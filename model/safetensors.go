@@ -106,8 +106,8 @@ func encodeWeights(parameters []ParameterSpec, weights Weights, first string) ([
 // ReadWeights reads the values of parameters from safetensors as [WriteWeights]
 // or PyTorch writes them. name is the file's, for errors. It accepts exactly the
 // tensors of parameters, whose names may have the prefixes _orig_mod. and module.:
-// an error says which tensor is missing, unknown or of another shape or type, and
-// what was expected. F16 and BF16 become float32 exactly, F64 the nearest one.
+// an error says which tensor, the first of them, is missing, unknown or of another
+// shape or type, and what was expected. F16 and BF16 become float32 exactly, F64 the nearest one.
 // Memory grows with the bytes that arrive, not with those that the header claims.
 func ReadWeights(r io.Reader, name string, parameters []ParameterSpec) (weights Weights, err error) {
 	defer naming(name, &err)
@@ -143,8 +143,10 @@ func readTensors(r io.Reader, tensors map[string]tensorHeader, parameters []Para
 				name, tensors[name].DType, tensors[name].Shape))
 		}
 	}
-	if err := errors.Join(problems...); err != nil {
-		return nil, err
+	if len(problems) > 1 {
+		return nil, fmt.Errorf("%w; and %d more", problems[0], len(problems)-1)
+	} else if len(problems) == 1 {
+		return nil, problems[0]
 	}
 	return readData(r, tensors, parameters)
 }
