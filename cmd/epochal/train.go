@@ -65,8 +65,8 @@ differ.`,
 					options.Keep = "" // as before
 				}
 			}
-			if config.Init != "" && c.Flags().Changed("init") && !options.Resume && !c.Flags().Changed("layer-sizes") {
-				if err := continueNetwork(&config, !c.Flags().Changed("activation")); err != nil {
+			if config.Init != "" && c.Flags().Changed("init") && !options.Resume {
+				if err := continueNetwork(&config, !c.Flags().Changed("layer-sizes"), !c.Flags().Changed("activation")); err != nil {
 					return err
 				}
 			}
@@ -130,15 +130,17 @@ differ.`,
 	return command
 }
 
-// continueNetwork gives c the layer sizes of its initial weights, and their activation
-// if the file says it.
-func continueNetwork(c *experiments.Config, activation bool) error {
+// continueNetwork gives c the widths of its initial weights and, if the file says it,
+// their activation, as far as they are wanted.
+func continueNetwork(c *experiments.Config, widths, activation bool) error {
 	n, err := trained.Open(c.Init, model.Hints{})
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
 	if network, ok := n.Description.Architecture.(model.FullyConnected); ok {
-		c.LayerSizes = append([]int{}, network.Hidden...)
+		if widths {
+			c.LayerSizes = append([]int{}, network.Hidden...)
+		}
 		if activation && n.Described() {
 			c.Activation = string(network.Activation)
 		}
