@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"epochal/dataset"
@@ -91,10 +92,11 @@ func run(ctx context.Context, device *backend.Backend, n trained.Network, set da
 
 // dataName is the data that was asked for, or else that of the network's run.
 func dataName(n trained.Network, asked string) (string, error) {
+	_, noRecord := os.Stat(filepath.Join(n.Folder, record.ConfigFile)) // as in a folder with nothing but a copied file
 	switch recorded := n.Description.Data; {
 	case asked != "":
 		return asked, nil
-	case n.Folder != "":
+	case n.Folder != "" && noRecord == nil:
 		run, err := record.Read(n.Folder)
 		return run.Environment.Locate(run.Config.Data), err
 	case recorded == dataset.MNIST:
