@@ -16,7 +16,7 @@ import (
 // metadata of a model file.
 type Description struct {
 	Architecture  Architecture
-	ClassNames    []string      // one per class; nil: the numbers of the classes are their names
+	ClassNames    []string      // one per class; nil, as datasets have none yet: their numbers
 	Normalization Normalization // of the images in training
 
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.

@@ -89,7 +89,8 @@ func formatJSON(field reflect.Value) string {
 // Restore finds out where the run stands, and returns the weights that it has
 // there: those of the newest checkpoint that can be used, or the initial ones.
 // steps is the number of steps of an epoch. Without any checkpoint the run is new, or
-// was killed before the first, and begins. It reports why the folder could not be made or written, before much time is spent.
+// was killed before the first, and begins. It reports why the folder could not be made
+// or written, before much time is spent.
 func (r *Run) Restore(parameters []model.ParameterSpec, initial model.Weights, steps int) (model.Weights, error) {
 	r.parameters = parameters
 	if err := r.checkPlace(); err != nil {

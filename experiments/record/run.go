@@ -80,10 +80,10 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 }
 
 // Open takes the folder of a run that stopped, and continues it as c says: all but
-// its epochs, backend, tf32, deterministic and steps per call must be as recorded, else the error is
-// [experiments.Problems]. A folder from which no run can continue is
-// [CannotResume], one that is in use is [Busy]. No file but the lock's is written before
-// Begin.
+// its epochs, patience, backend, tf32, deterministic and steps per call must be as
+// recorded, else the error is [experiments.Problems]. A folder from which no run can
+// continue is [CannotResume], one that is in use is [Busy]. No file but the lock's is
+// written before Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
 	r := &Run{Folder: o.Folder, Resumed: true, At: beginning, Saved: beginning, config: c, options: o}
 	// Once without the lock, so that a finished run is left as it is, and once with
