@@ -88,13 +88,14 @@ func WriteModel(w io.Writer, d Description, weights Weights) error {
 	return err
 }
 
-// Hints are what the user says about a file of weights.
+// Hints are what the user says about a file of weights without metadata. They change
+// nothing about a file with it.
 type Hints struct {
 	LayerSizes    []int          // widths of the hidden layers, which the tensors must have; nil: any
-	Activation    Activation     // one of [Activations]; "": as the file says, or else ReLU
-	Normalization *Normalization // nil: as the file says, or else none
+	Activation    Activation     // one of [Activations]; "": ReLU
+	Normalization *Normalization // nil: none
 
-	// Of an image, for a file that does not say it; 0: those of a square, or else of one row.
+	// Of an image; 0: those of a square, or else of one row.
 	Rows, Columns int
 }
 
@@ -120,15 +121,15 @@ func ReadModel(r io.Reader, name string, h Hints) (d Description, weights Weight
 func describe(metadata map[string]string, tensors map[string]tensorHeader, h Hints) (d Description, err error) {
 	if metadata[architectureSetting] == "" {
 		d.Normalization = Unnormalized()
+		if h.Normalization != nil {
+			d.Normalization = *h.Normalization
+		}
 		d.Architecture, err = guessFullyConnected(tensors, h)
 	} else {
-		d, err = parseDescription(metadata, h)
+		d, err = parseDescription(metadata)
 	}
 	if err != nil {
 		return d, err
-	}
-	if h.Normalization != nil {
-		d.Normalization = *h.Normalization
 	}
 	task := d.Architecture.Task()
 	if task.Classes < 2 || task.Classes > dataset.MaxClasses {
@@ -141,7 +142,7 @@ func describe(metadata map[string]string, tensors map[string]tensorHeader, h Hin
 }
 
 // parseDescription reads what Metadata wrote.
-func parseDescription(metadata map[string]string, h Hints) (Description, error) {
+func parseDescription(metadata map[string]string) (Description, error) {
 	f := &fields{metadata: metadata}
 	d := Description{
 		Normalization: Normalization{
@@ -168,16 +169,16 @@ func parseDescription(metadata map[string]string, h Hints) (Description, error) 
 		f.json(classNamesSetting, &d.ClassNames, "a list of texts")
 		f.check(len(d.ClassNames) == task.Classes, classNamesSetting, fmt.Sprintf("%d names", task.Classes))
 	}
-	d.Architecture = readArchitecture(task, f, h)
+	d.Architecture = readArchitecture(task, f)
 	return d, f.err
 }
 
 // readArchitecture is the architecture with the settings among f. A new kind is a
 // case here.
-func readArchitecture(task Task, f *fields, h Hints) Architecture {
+func readArchitecture(task Task, f *fields) Architecture {
 	switch f.text(architectureSetting) {
 	case fullyConnectedKind:
-		return readFullyConnected(task, f, h)
+		return readFullyConnected(task, f)
 	default:
 		f.check(false, architectureSetting, fullyConnectedKind)
 		return nil

@@ -184,20 +184,11 @@ func (n FullyConnected) Settings() map[string]string {
 }
 
 // readFullyConnected is the network of such settings.
-func readFullyConnected(task Task, f *fields, h Hints) FullyConnected {
+func readFullyConnected(task Task, f *fields) FullyConnected {
 	n := FullyConnected{Rows: task.Rows, Columns: task.Columns, Classes: task.Classes, Hidden: []int{}}
 	n.Activation = Activation(f.text(activationSetting))
 	f.check(n.Activation.index() >= 0, activationSetting, fmt.Sprintf("one of %v", Activations()))
 	f.json(layerSizesSetting, &n.Hidden, "a list of widths")
-	return n.hinted(h)
-}
-
-// hinted is n as the user says.
-func (n FullyConnected) hinted(h Hints) FullyConnected {
-	if h.LayerSizes != nil {
-		n.Hidden = h.LayerSizes
-	}
-	n.Activation = cmp.Or(h.Activation, n.Activation)
 	return n
 }
 
@@ -222,7 +213,10 @@ func guessFullyConnected(tensors map[string]tensorHeader, h Hints) (n FullyConne
 	}
 	last := len(n.Hidden) - 1
 	n.Hidden, n.Classes = n.Hidden[:last], n.Hidden[last]
-	n.Activation = ActivationReLU
+	if h.LayerSizes != nil {
+		n.Hidden = h.LayerSizes
+	}
+	n.Activation = cmp.Or(h.Activation, ActivationReLU)
 	n.Rows, n.Columns = h.Rows, h.Columns
 	if n.Rows == 0 {
 		n.Rows, n.Columns = 1, inputs
@@ -230,7 +224,7 @@ func guessFullyConnected(tensors map[string]tensorHeader, h Hints) (n FullyConne
 			n.Rows, n.Columns = side, side
 		}
 	}
-	return n.hinted(h), nil
+	return n, nil
 }
 
 // String prints the network as PyTorch prints the post's nn.Sequential.

@@ -21,7 +21,7 @@ import (
 
 // newEvaluate is `epochal evaluate`.
 func newEvaluate(t *terminal) *cobra.Command {
-	var network networkFlags
+	network := networkFlags{anyShape: true} // the data says it
 	var figure string
 	var asJSON bool
 	o := evaluate.Options{

@@ -98,3 +98,30 @@ func TestWeightsThatOverflow(t *testing.T) {
 		}
 	}
 }
+
+// Without metadata, the pixels of an image may be of any rectangle but a square.
+func TestImagesThatAreNotSquare(t *testing.T) {
+	t.Chdir(dataFolder(t))
+	parameters := model.FullyConnected{Rows: 3, Columns: 4, Classes: 3, Activation: model.ActivationReLU}.Parameters()
+	var file bytes.Buffer
+	if err := model.WriteWeights(&file, parameters, model.Initialize(parameters, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("w", file.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"predict", "w", "d"}, {"export", "w", "w.onnx"}} {
+		var out, diagnostics bytes.Buffer
+		want := "epochal: --image-size: found none, expected rows and columns such as 3x4: w only says that an image has 12 pixels\n"
+		if code := run(args, &out, &diagnostics); code != exitWrongUse || diagnostics.String() != want {
+			t.Errorf("%v: found exit code %d and %s, expected %s", args, code, diagnostics.String(), want)
+		}
+		if code := run(append(args, "--image-size", "3x4"), &out, &diagnostics); code != exitDone {
+			t.Errorf("%v: found exit code %d and %s with an image size", args, code, diagnostics.String())
+		}
+	}
+	var out, diagnostics bytes.Buffer
+	if code := run([]string{"evaluate", "w", "--data", "d", "--backend", "go"}, &out, &diagnostics); code != exitDone {
+		t.Errorf("found exit code %d and %s, expected that evaluate takes the shape of the data", code, diagnostics.String())
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"epochal/dataset"
 	"epochal/experiments"
 	"epochal/experiments/trained"
 	"epochal/model"
@@ -18,7 +19,12 @@ type networkFlags struct {
 	widths     layerSizes
 	activation string
 	normalize  string
+	imageSize  string
+	anyShape   bool // of the images, as long as the number of pixels is right
 }
+
+// networkFlagNames are the flags of networkFlags.
+var networkFlagNames = []string{"layer-sizes", "activation", "image-size", "normalize"}
 
 // mnistNormalization is what --normalize means without a value: the usual numbers.
 const mnistNormalization = "0.1307,0.3081"
@@ -27,8 +33,11 @@ func (f *networkFlags) add(flags *pflag.FlagSet) {
 	flags.Var(&f.widths, "layer-sizes", "`widths` of the hidden layers that a file without metadata must have (default: those of its tensors)")
 	flags.StringVar(&f.activation, "activation", "",
 		"`function` after each hidden layer, for a file without metadata: relu, sigmoid, tanh (default relu)")
+	flags.StringVar(&f.imageSize, "image-size", "",
+		"`ROWSxCOLUMNS` of an image, such as 28x28, for a file without metadata (default: a square)")
 	flags.StringVar(&f.normalize, "normalize", "",
-		"mean,deviation of the pixels in training, for a file without metadata; without a value MNIST's, "+mnistNormalization)
+		"mean and deviation of the pixels in training, as --normalize=MEAN,DEVIATION with =, for a file without metadata; "+
+			"without a value MNIST's, "+mnistNormalization)
 	flags.Lookup("normalize").NoOptDefVal = mnistNormalization
 }
 
@@ -57,11 +66,34 @@ func (f *networkFlags) open(t *terminal, c *cobra.Command, path string) (trained
 		}
 		h.Normalization = &n
 	}
-	n, err := trained.Open(path, h)
-	if err == nil && !n.Described() {
-		t.note("%s says nothing of the network but its widths; --activation and --normalize say the rest", n.File)
+	if f.imageSize != "" {
+		rows, columns, _ := strings.Cut(f.imageSize, "x")
+		var rowsErr, columnsErr error
+		h.Rows, rowsErr = strconv.Atoi(rows)
+		h.Columns, columnsErr = strconv.Atoi(columns)
+		if rowsErr != nil || columnsErr != nil || min(h.Rows, h.Columns) < 1 || max(h.Rows, h.Columns) > dataset.MaxSide {
+			return trained.Network{}, experiments.Problem{Field: "image_size", Found: strconv.Quote(f.imageSize),
+				Expected: fmt.Sprintf("rows and columns, 1 to %d each, such as 28x28", dataset.MaxSide)}
+		}
 	}
-	return n, err
+	n, err := trained.Open(path, h)
+	if err != nil {
+		return n, err
+	}
+	if n.Described() {
+		for _, name := range networkFlagNames {
+			if c.Flags().Changed(name) {
+				return n, usageError{err: fmt.Errorf("--%s: found it with %s, whose metadata says it, expected it only without metadata", name, n.File)}
+			}
+		}
+		return n, nil
+	}
+	if task := n.Description.Architecture.Task(); task.Rows != task.Columns && f.imageSize == "" && !f.anyShape {
+		return n, experiments.Problem{Field: "image_size", Found: "none",
+			Expected: fmt.Sprintf("rows and columns such as 3x4: %s only says that an image has %d pixels", n.File, task.Inputs())}
+	}
+	t.note("%s says nothing of the network but its widths; --activation and --normalize say the rest", n.File)
+	return n, nil
 }
 
 // networkArgument expects the network, and at least that many arguments after it.
