@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"epochal/experiments/record"
 	"epochal/experiments/report"
 	"epochal/experiments/report/figures"
 
@@ -40,7 +41,7 @@ go to show/<run>, or to show/comparison for several runs.`,
 					out = filepath.Join("show", "comparison")
 				}
 			}
-			if err := outsideResults(out); err != nil {
+			if err := someoneElses(out); err != nil {
 				return fmt.Errorf("--out: %w", err)
 			}
 			runs, err := report.ReadRuns(args...)
@@ -62,9 +63,12 @@ go to show/<run>, or to show/comparison for several runs.`,
 	return command
 }
 
-// outsideResults reports a folder in a reproduction's results, whose files and figures
-// are its own.
-func outsideResults(folder string) error {
+// someoneElses reports a run folder, and a folder in a reproduction's results, whose
+// files and figures are their own.
+func someoneElses(folder string) error {
+	if _, err := os.Stat(filepath.Join(folder, record.ConfigFile)); err == nil {
+		return fmt.Errorf("%s: found %s in it, expected a folder that is not a run's", folder, record.ConfigFile)
+	}
 	path, err := filepath.Abs(folder)
 	if err != nil {
 		return err

@@ -35,8 +35,8 @@ const (
 // The page needs no network, no script and no other file, and suits a phone, paper, and
 // light and dark themes.
 //
-// Each file is written whole or not at all, and none before all of them are drawn. It
-// is an error if one would replace something that is not a regular file. The page comes last.
+// Each file is written whole or not at all, and none before all of them are drawn. If
+// one would replace something that is not a regular file, none is written. The page comes last.
 //
 // r needs its Records for the figures. data is the dataset of the random batch, and of
 // the mistakes of those experiments whose first run had the same files; the others have
@@ -68,8 +68,8 @@ func (d *document) write(folder string) error {
 		file{ResultsFile, append(numbers, '\n')}, file{MarkdownFile, markdown.Bytes()}, file{PageFile, page.Bytes()})
 }
 
-// writeFiles writes figures and then other files into a folder, and removes the figures
-// of earlier ones, whose names match stale.
+// writeFiles writes figures and then other files into a folder, if all of them can be
+// written, and removes the figures of earlier ones, whose names match stale.
 func writeFiles(folder string, all []*figure, stale *regexp.Regexp, others ...file) error {
 	var files []file
 	for _, f := range all {
@@ -79,6 +79,11 @@ func writeFiles(folder string, all []*figure, stale *regexp.Regexp, others ...fi
 	files = append(files, others...)
 	if err := os.MkdirAll(filepath.Join(folder, FiguresFolder), 0o755); err != nil {
 		return err
+	}
+	for _, f := range files {
+		if err := regular.CanWrite(filepath.Join(folder, f.name)); err != nil {
+			return err
+		}
 	}
 	for _, f := range files {
 		if err := regular.Write(filepath.Join(folder, f.name), f.content); err != nil {
