@@ -26,14 +26,23 @@ A run is running while its process holds the folder, interrupted if it can be
 continued with train --resume, ended, or diverged. A damaged one is listed with
 what is wrong with it.`,
 		Example: "  epochal runs\n  epochal runs results/runs --json",
-		Args:    cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			runs, err := record.List(append(args, "runs")[0])
+			if len(args) > 1 {
+				return usageError{err: fmt.Errorf("runs: found %d arguments, expected at most one folder", len(args))}
+			}
+			folder := append(args, "runs")[0]
+			runs, err := record.List(folder)
 			if err != nil {
 				return fmt.Errorf("runs: %w", err)
 			}
+			if len(runs) == 0 {
+				t.note("found no runs in %s", folder)
+			}
 			if asJSON {
 				return printRunsJSON(t, runs)
+			}
+			if len(runs) == 0 {
+				return nil
 			}
 			rows := [][]string{{"RUN", "STATE", "EPOCHS", "TEST", "SIZE", "SETTINGS"}}
 			for _, run := range runs {

@@ -27,10 +27,14 @@ A run may also be under way, interrupted or diverged. The page and the figures
 go to show/<run>, or to show/comparison for several runs.`,
 		Example: `  epochal show runs/2026-11-23_16-35-10
   epochal show runs/narrow runs/wide --out widths`,
-		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if len(args) > figures.MostTogether {
-				return usageError{err: fmt.Errorf("found %d runs, expected at most %d", len(args), figures.MostTogether)}
+			if len(args) < 1 || len(args) > figures.MostTogether {
+				return usageError{err: fmt.Errorf("show: found %d runs, expected 1 to %d run folders", len(args), figures.MostTogether)}
+			}
+			for _, run := range args {
+				if _, err := os.Stat(filepath.Join(run, record.ConfigFile)); err != nil {
+					return fmt.Errorf("show: %s: found no %s in it, expected a run folder", run, record.ConfigFile)
+				}
 			}
 			if out == "" {
 				path, err := filepath.Abs(args[0])

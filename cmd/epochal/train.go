@@ -79,6 +79,9 @@ differ.`,
 			t.end()
 			if stopped, ok := errors.AsType[train.Stopped](err); ok {
 				err = again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
+				if errors.Is(err, train.ErrMaxTime) && stopped.At == (experiments.Position{Epoch: 1}) {
+					return fmt.Errorf("--max-time: found %v, expected longer: nothing was trained in it", options.MaxTime)
+				}
 				if errors.Is(err, train.ErrMaxTime) && t.failed == nil {
 					t.note("%v after %v; %s", err, options.MaxTime, stopped.Saved())
 					printHint(t.err, err)

@@ -57,6 +57,9 @@ func ReadRuns(folders ...string) ([]Run, error) {
 		} else if r.State == record.StateEnded {
 			r.missing = append(r.missing, fmt.Sprintf("The weights could not be read, so they are not shown: %v.", err))
 		}
+		if slices.ContainsFunc(all, func(other Run) bool { return other.name == r.name }) {
+			r.name = words.Printable(folder) // another folder has the same last part
+		}
 		all = append(all, r)
 	}
 	return all, nil
