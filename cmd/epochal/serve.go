@@ -54,7 +54,7 @@ its addresses. Ctrl-C ends the server.`,
 				return fmt.Errorf("--save: %w", err)
 			}
 			server := serve.New(options)
-			found, names := "without a run or file, expected it with weights that do not say it", []string{"layer-sizes", "activation", "normalize"}
+			found, names := "without a run or file, expected it with weights that do not say it", networkFlagNames
 			if len(args) == 1 {
 				found, names = "with a run or file, expected it only where a network is trained first", []string{"data", "backend"}
 			}

@@ -81,6 +81,10 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	probabilities, activations := n.forward.Run(d.seen)
+	if err := n.trained.CheckOutput(float64(probabilities[0])); err != nil {
+		refuse(w, http.StatusInternalServerError, err)
+		return
+	}
 	class := slices.Index(probabilities, slices.Max(probabilities))
 	answerJSON(w, http.StatusOK, Answer{class, n.description.ClassName(class), probabilities, d.seen, activations, d.note})
 }

@@ -52,6 +52,7 @@ type Server struct {
 
 // network is what answers.
 type network struct {
+	trained     trained.Network
 	description model.Description
 	forward     *model.Forward
 	name        string // of the file or folder
@@ -70,7 +71,7 @@ func New(o Options) *Server {
 
 // Use makes n the network that answers.
 func (s *Server) Use(n trained.Network) {
-	s.network.Store(&network{n.Description, model.NewForward(n.Description, n.Weights), cmp.Or(n.Folder, n.File)})
+	s.network.Store(&network{n, n.Description, model.NewForward(n.Description, n.Weights), cmp.Or(n.Folder, n.File)})
 }
 
 // Serve answers on l until ctx ends, which is no error.
