@@ -103,7 +103,8 @@ func networkArgument(least, most int, rest string) cobra.PositionalArgs {
 		if len(args) >= 1+least && (most < 0 || len(args) <= 1+most) {
 			return nil
 		}
-		err := fmt.Errorf("%s: found %s, expected the folder of a run or a file of weights%s", c.Name(), words.Counted(len(args), "argument"), rest)
+		err := fmt.Errorf("%s: found %s, expected the folder of a run or a file of weights%s",
+			c.Name(), words.Counted(len(args), "argument"), rest)
 		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for what they are", c.CommandPath())}
 	}
 }

@@ -318,7 +318,7 @@ func parseEpochs(output []byte, epochs int) ([]epochTimes, error) {
 // PeerRatios compare a peer with epochal, pair by pair.
 type PeerRatios struct {
 	Train         Summary // an epoch
-	TrainEvaluate Summary // an epoch and its evaluation
+	TrainEvaluate Summary // an epoch and what its evaluation adds, which may run beside the next one's training
 	Process       Summary // a process of one epoch from start to exit
 	Memory        Summary // peak resident bytes
 	OursTrain     Summary // the other way round: epochal's epoch over the peer's

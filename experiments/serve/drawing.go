@@ -81,12 +81,12 @@ func (s *Server) classify(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	probabilities, activations := n.forward.Run(d.seen)
-	if err := n.trained.CheckOutput(float64(probabilities[0])); err != nil {
+	if err := n.CheckOutput(float64(probabilities[0])); err != nil {
 		refuse(w, http.StatusInternalServerError, err)
 		return
 	}
 	class := slices.Index(probabilities, slices.Max(probabilities))
-	answerJSON(w, http.StatusOK, Answer{class, n.description.ClassName(class), probabilities, d.seen, activations, d.note})
+	answerJSON(w, http.StatusOK, Answer{class, n.Description.ClassName(class), probabilities, d.seen, activations, d.note})
 }
 
 func (s *Server) save(w http.ResponseWriter, r *http.Request) {
@@ -95,9 +95,9 @@ func (s *Server) save(w http.ResponseWriter, r *http.Request) {
 		refuse(w, failed.status, failed)
 		return
 	}
-	task := n.description.Architecture.Task()
+	task := n.Description.Architecture.Task()
 	label, err := strconv.Atoi(r.URL.Query().Get("label"))
-	if err != nil || label < 0 || label >= min(task.Classes, dataset.MaxClasses) {
+	if err != nil || label < 0 || label >= task.Classes {
 		refuse(w, http.StatusBadRequest, fmt.Errorf("label: found %q, expected 0 to %d", r.URL.Query().Get("label"), task.Classes-1))
 		return
 	}
@@ -227,7 +227,7 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*network, drawn, 
 			return nil, drawn{}, &failure{http.StatusUnsupportedMediaType, err}
 		}
 	}
-	task := n.description.Architecture.Task()
+	task := n.Description.Architecture.Task()
 	if d.seen, err = picture.Prepare(d.image, task.Rows, task.Columns); err != nil {
 		return nil, drawn{}, &failure{http.StatusUnprocessableEntity, err}
 	}

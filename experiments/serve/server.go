@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -52,10 +51,8 @@ type Server struct {
 
 // network is what answers.
 type network struct {
-	trained     trained.Network
-	description model.Description
-	forward     *model.Forward
-	name        string // of the file or folder
+	trained.Network
+	forward *model.Forward
 }
 
 // New returns a server that has no network yet.
@@ -71,7 +68,7 @@ func New(o Options) *Server {
 
 // Use makes n the network that answers.
 func (s *Server) Use(n trained.Network) {
-	s.network.Store(&network{n, n.Description, model.NewForward(n.Description, n.Weights), cmp.Or(n.Folder, n.File)})
+	s.network.Store(&network{n, model.NewForward(n.Description, n.Weights)})
 }
 
 // Serve answers on l until ctx ends, which is no error.

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"sync"
@@ -117,14 +118,14 @@ func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (n *network) state() *networkState {
-	d := n.description
+	d := n.Description
 	task := d.Architecture.Task()
 	widths := []int{task.Inputs()}
 	for _, product := range d.Architecture.Products() {
 		widths = append(widths, product.Out)
 	}
 	state := &networkState{
-		Name: n.name, Layers: words.Widths(widths, ", "),
+		Name: cmp.Or(n.Folder, n.File), Layers: words.Widths(widths, ", "),
 		Data: d.Data, Rows: task.Rows, Columns: task.Columns,
 	}
 	if d.Version != "" {

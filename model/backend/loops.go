@@ -49,11 +49,13 @@ func (o Options) cudaFlags(ctx context.Context, config, device, file string) (fl
 		}
 		if err != nil {
 			failed = err.Error()
-			warning = fmt.Sprintf("loops run on the host, which is slower, because a trial on the GPU failed: %s; "+
-				"to try again, remove %s", failed, known.file)
+			warning = "loops run on the host, which is slower, because a trial on the GPU failed: " + failed
 		}
 		if !errors.Is(err, ErrNotTried) {
 			known.add(key, failed)
+			if err != nil {
+				warning += "; to try again, remove " + known.file
+			}
 		}
 	}
 	if failed != "" {
