@@ -3,6 +3,7 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"strconv"
 )
 
 // Set is one labelled part of a dataset: train, validation or test.
@@ -43,6 +44,10 @@ type Dataset struct {
 	// Classes is the highest train label plus one: 10 for MNIST; 2 to MaxClasses.
 	Classes int
 
+	// ClassNames are the names of the classes by label, [Classes]; nil where there are
+	// none, and numbers name them.
+	ClassNames []string
+
 	// Mean and Deviation of the train pixels on a 0..1 scale. For MNIST they
 	// are the usual 0.1307 and 0.3081. Deviation is never 0: where all pixels are
 	// equal it is 1, so that normalizing gives 0 and not a division by zero.
@@ -51,6 +56,14 @@ type Dataset struct {
 	Files []File // the four source files: train images and labels, test images and labels
 
 	keepStatistics bool // Mean and Deviation are published values, which a split does not change
+}
+
+// ClassName is the name of a class, 0 to Classes-1: its number where it has no other.
+func (d Dataset) ClassName(class int) string {
+	if d.ClassNames == nil {
+		return strconv.Itoa(class)
+	}
+	return d.ClassNames[class]
 }
 
 // File identifies a source file by its content.
