@@ -27,12 +27,12 @@ func TestAppend(t *testing.T) {
 		if err != nil || train != want.train || test != want.test {
 			t.Fatalf("image %d: found %d and %d images and the error %v, expected %d and %d", i, train, test, err, want.train, want.test)
 		}
-		d, err := dataset.Read(folder)
+		d, err := dataset.Read(folder, dataset.Options{})
 		if err != nil || d.Train.Len() != train || d.Test.Len() != test {
 			t.Fatalf("image %d: found %v and the error %v", i, d, err)
 		}
 	}
-	d, err := dataset.Read(folder)
+	d, err := dataset.Read(folder, dataset.Options{})
 	if err != nil || !bytes.Equal(d.Test.Labels, []byte{4, 1}) ||
 		!bytes.Equal(d.Test.Image(0), image(12)) || !bytes.Equal(d.Train.Image(0), image(10)) {
 		t.Errorf("found %+v and the error %v", d, err)
@@ -57,7 +57,7 @@ func TestAppendAfterKill(t *testing.T) {
 	if _, _, err := dataset.Append(folder, []byte{9}, 1, 1, 4); err != nil {
 		t.Fatal(err)
 	}
-	d, err := dataset.Read(folder)
+	d, err := dataset.Read(folder, dataset.Options{})
 	if err != nil || !bytes.Equal(d.Train.Pixels, []byte{0, 1, 9}) || !bytes.Equal(d.Train.Labels, []byte{2, 3, 4}) {
 		t.Errorf("found %+v and the error %v", d, err)
 	}
@@ -71,7 +71,7 @@ func TestAppendTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	d, err := dataset.Read(folder)
+	d, err := dataset.Read(folder, dataset.Options{})
 	if err != nil || !bytes.Equal(d.Train.Pixels, []byte{5, 5}) || !bytes.Equal(d.Test.Pixels, []byte{6}) {
 		t.Errorf("found %+v and the error %v", d, err)
 	}

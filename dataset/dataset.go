@@ -3,6 +3,7 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"slices"
 	"strconv"
 )
 
@@ -80,4 +81,10 @@ func Digest(files []File) string {
 		hash.Write([]byte(file.SHA256))
 	}
 	return hex.EncodeToString(hash.Sum(nil))
+}
+
+// SameContent reports whether two lists of files have the same contents in the same order,
+// whatever their names.
+func SameContent(a, b []File) bool {
+	return slices.EqualFunc(a, b, func(a, b File) bool { return a.SHA256 == b.SHA256 })
 }

@@ -48,7 +48,7 @@ var partEndings = [parts][]string{
 // expected. All files at fault are reported, in the order train images, train
 // labels, test images, test labels; but pixels are read, and what is wrong with
 // them is reported by Wait, only if labels and headers are sound.
-func Load(fsys fs.FS, name string) (*Loading, error) {
+func Load(fsys fs.FS, name string, o Options) (*Loading, error) {
 	return load(fsys, name, nil)
 }
 

@@ -50,7 +50,7 @@ func with(files map[string][]byte, changes map[string][]byte) map[string][]byte 
 
 // read loads a set with its pixels.
 func read(fsys fs.FS, name string) (*dataset.Dataset, error) {
-	loading, err := dataset.Load(fsys, name)
+	loading, err := dataset.Load(fsys, name, dataset.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func TestLoad(t *testing.T) {
 				Files:     files,
 			}
 
-			loading, err := dataset.Load(fsys, "sets/small")
+			loading, err := dataset.Load(fsys, "sets/small", dataset.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -251,13 +251,13 @@ func TestOpenAFolder(t *testing.T) {
 	if err := os.CopyFS(path, folder(small())); err != nil {
 		t.Fatal(err)
 	}
-	if d, err := dataset.Read(path); err != nil || d.Name != path || d.Train.Len() != 7 {
+	if d, err := dataset.Read(path, dataset.Options{}); err != nil || d.Name != path || d.Train.Len() != 7 {
 		t.Errorf("found %v and error %v", d, err)
 	}
 	file, none := filepath.Join(path, trainLabels), filepath.Join(path, "none")
-	_, err := dataset.Read(file)
+	_, err := dataset.Read(file, dataset.Options{})
 	checkError(t, err, file+": found a file, expected a folder with four IDX files")
-	if _, err := dataset.Read(none); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := dataset.Read(none, dataset.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("found error %v, expected that there is no such folder", err)
 	}
 }

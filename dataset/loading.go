@@ -34,7 +34,7 @@ type published struct{ mean, deviation float64 }
 
 // Open begins to read the dataset of that name: MNIST, which is built in, or
 // else a folder as described at [Load]. It returns within milliseconds.
-func Open(name string) (*Loading, error) {
+func Open(name string, o Options) (*Loading, error) {
 	if name == MNIST {
 		return load(MNISTFiles(), MNIST, &published{mnistMean, mnistDeviation})
 	}
@@ -45,7 +45,7 @@ func Open(name string) (*Loading, error) {
 	if !info.IsDir() {
 		return nil, fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
 	}
-	return Load(os.DirFS(name), name)
+	return Load(os.DirFS(name), name, o)
 }
 
 // Close closes the files, whether or not the pixels were decoded. No call of Wait may
@@ -56,8 +56,8 @@ func (l *Loading) Close() {
 }
 
 // Read is [Open] and Wait in one.
-func Read(name string) (*Dataset, error) {
-	loading, err := Open(name)
+func Read(name string, o Options) (*Dataset, error) {
+	loading, err := Open(name, o)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ func gated(files map[string][]byte, g gate) *paced {
 func TestLoadReturnsBeforeThePixels(t *testing.T) {
 	opens := make(gate)
 	fsys := gated(small(), opens)
-	loading, err := dataset.Load(fsys, "small")
+	loading, err := dataset.Load(fsys, "small", dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestNoFileStaysOpen(t *testing.T) {
 			open := make(gate)
 			close(open)
 			fsys := gated(with(small(), changes), open)
-			loading, err := dataset.Load(fsys, "small")
+			loading, err := dataset.Load(fsys, "small", dataset.Options{})
 			if (err != nil) != (changes != nil && name != "bad pixels") {
 				t.Errorf("found error %v", err)
 			}

@@ -15,7 +15,7 @@ import (
 
 func loadMNIST(t testing.TB) *dataset.Dataset {
 	t.Helper()
-	d, err := dataset.Read(dataset.MNIST)
+	d, err := dataset.Read(dataset.MNIST, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func checkSums(t *testing.T, list string, found map[string]string) {
 }
 
 func TestMNISTFacts(t *testing.T) {
-	loading, err := dataset.Open(dataset.MNIST)
+	loading, err := dataset.Open(dataset.MNIST, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -35,8 +35,14 @@ type Config struct {
 	Normalize    bool    `json:"normalize"`     // inputs minus mean over deviation, instead of 0 to 1
 	Shuffle      bool    `json:"shuffle"`       // a new order every epoch, instead of the file's
 	Seed         uint64  `json:"seed"`          // of the initial weights and the orders
-	Data         string  `json:"data"`          // dataset.MNIST, or a folder with four IDX files
-	Validation   int     `json:"validation"`    // training images held out, 0 for none
+	Data         string  `json:"data"`          // dataset.MNIST, or what [dataset.Open] takes: a folder or a file
+	// How Data is read; see [dataset.Options]. They are left out where they are zero, so that
+	// the identity of runs from before them stays the same.
+	Split     string  `json:"split,omitempty"`
+	Transpose string  `json:"transpose,omitempty"`  // "true", "false", or "" for what the names of the files tell
+	TestShare float64 `json:"test_share,omitempty"` // above 0 and below 1; 0: dataset.DefaultTestShare, where there is no test set
+
+	Validation int `json:"validation"` // training images held out, 0 for none
 	// Patience ends a run whose validation loss has not fallen for so many epochs; 0: never.
 	// It is left out where it is 0, so that the identity of runs from before it stays the same.
 	Patience     int    `json:"patience,omitempty"`
@@ -88,7 +94,9 @@ func (c Config) Validate() error {
 	rate := float64(float32(c.LearningRate)) // what the device gets
 	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")
 	between("batch_size", c.BatchSize, 1, MaxBatchSize)
-	check(c.Data != "", "data", `""`, "mnist or a folder")
+	check(c.Data != "", "data", `""`, "mnist, a folder or a file")
+	check(slices.Contains([]string{"", "true", "false"}, c.Transpose), "transpose", strconv.Quote(c.Transpose), "true or false")
+	check(c.TestShare >= 0 && c.TestShare < 1, "test_share", FormatFloat(c.TestShare), "a fraction above 0 and below 1, such as 0.1")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
 	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d without a validation split", c.Patience),
@@ -116,6 +124,11 @@ func (c Config) Over(epochs []EpochMetrics) bool {
 		}
 	}
 	return len(epochs)-1-best >= c.Patience
+}
+
+// DataOptions say how [dataset.Open] reads the data of c.
+func (c Config) DataOptions() dataset.Options {
+	return dataset.Options{Split: c.Split, Transpose: c.Transpose, TestShare: c.TestShare, Seed: c.Seed}
 }
 
 func activationNames() string {

@@ -38,7 +38,7 @@ labels.`,
 			if count < 1 || count > maxBatch {
 				return experiments.Problem{Field: "batch_size", Found: fmt.Sprint(count), Expected: fmt.Sprintf("1 to %d", maxBatch)}
 			}
-			d, err := dataset.Read(name)
+			d, err := dataset.Read(name, dataset.Options{})
 			if err != nil {
 				return fmt.Errorf("data: %w", err)
 			}

@@ -82,7 +82,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			} else if err != nil {
 				return err
 			}
-			data, err := dataset.Read(chosen[0].Config.Data)
+			data, err := dataset.Read(chosen[0].Config.Data, chosen[0].Config.DataOptions())
 			if err != nil {
 				return fmt.Errorf("data: %w", err)
 			}

@@ -89,7 +89,7 @@ func timed(f func() error) (float64, error) {
 
 // prepare makes what is no part of any measurement.
 func (r *cellRun) prepare(context.Context) (err error) {
-	if r.data, err = dataset.Read(dataset.MNIST); err != nil {
+	if r.data, err = dataset.Read(dataset.MNIST, dataset.Options{}); err != nil {
 		return err
 	}
 	r.weights = model.Initialize(r.task.Cell.Architecture().Parameters(), 0)

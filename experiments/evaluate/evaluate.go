@@ -19,6 +19,7 @@ import (
 // Options say on what and where a network is evaluated.
 type Options struct {
 	Data     string                 // dataset.MNIST or a folder; "" for the data that the network was trained on
+	Reading  dataset.Options        // how Data is read; without Data as the run did
 	Backend  string                 // as in a Config
 	Progress func(install.Progress) // of the installation of a plugin; may be nil
 	Warn     func(text string)      // is told what the user should know and what does not stop the evaluation
@@ -31,11 +32,11 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if err := backend.Check(o.Backend); err != nil {
 		return Result{}, experiments.Problem{Field: "backend", Reason: err}
 	}
-	name, err := dataName(n, o.Data)
+	name, options, err := dataName(n, o)
 	if err != nil {
 		return Result{}, err
 	}
-	loading, err := dataset.Open(name)
+	loading, err := dataset.Open(name, options)
 	if err != nil {
 		return Result{}, fmt.Errorf("data: %w", err)
 	}
@@ -90,22 +91,25 @@ func run(ctx context.Context, device *backend.Backend, n trained.Network, set da
 	return network.Evaluate(ctx, images, 0)
 }
 
-// dataName is the data that was asked for, or else that of the network's run.
-func dataName(n trained.Network, asked string) (string, error) {
+// dataName is the data that was asked for, or else that of the network's run, and how it is read.
+func dataName(n trained.Network, o Options) (name string, reading dataset.Options, err error) {
 	_, noRecord := os.Stat(filepath.Join(n.Folder, record.ConfigFile)) // as in a folder with nothing but a copied file
 	switch recorded := n.Description.Data; {
-	case asked != "":
-		return asked, nil
+	case o.Data != "":
+		return o.Data, o.Reading, nil
 	case n.Folder != "" && noRecord == nil:
 		run, err := record.Read(n.Folder)
-		return run.Environment.Locate(run.Config.Data), err
+		reading = run.Config.DataOptions()
+		reading.Progress = o.Reading.Progress
+		return run.Environment.Locate(run.Config.Data), reading, err
 	case recorded == dataset.MNIST:
-		return recorded, nil
+		return recorded, o.Reading, nil
 	case recorded != "":
-		return "", experiments.Problem{Field: "data", Found: "none",
+		return "", reading, experiments.Problem{Field: "data", Found: "none",
 			Expected: fmt.Sprintf("the folder of the dataset: the file only says that its name was %q", recorded)}
 	default:
-		return "", experiments.Problem{Field: "data", Found: "none", Expected: "mnist or a folder: the file does not say what it was trained on"}
+		return "", reading, experiments.Problem{Field: "data", Found: "none",
+			Expected: "mnist, a folder or a file: the weights do not say what they were trained on"}
 	}
 }
 

@@ -246,7 +246,7 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, err := dataset.Read(c.Data)
+	data, err := dataset.Read(c.Data, c.DataOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -59,7 +59,7 @@ func TestPreparedPhotographsAreRecognized(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mnist, err := dataset.Read(dataset.MNIST)
+	mnist, err := dataset.Read(dataset.MNIST, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

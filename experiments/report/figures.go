@@ -85,7 +85,7 @@ func (s *section) plan(data *dataset.Dataset) {
 		}
 	}
 	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
-	if run < 0 || data == nil || !slices.Equal(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
+	if run < 0 || data == nil || !dataset.SameContent(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
 		return
 	}
 	var mistakes []figures.Mistake
@@ -106,7 +106,7 @@ func (s *section) plan(data *dataset.Dataset) {
 // data is not what the experiment was trained on.
 func network(e experiment, data *dataset.Dataset) string {
 	widths := e.Config.LayerSizes
-	if data != nil && slices.Equal(e.Records[0].Environment.Data, data.Files) {
+	if data != nil && dataset.SameContent(e.Records[0].Environment.Data, data.Files) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
 	}
 	return words.Widths(widths, "-")

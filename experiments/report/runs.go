@@ -42,13 +42,15 @@ func ReadRuns(folders ...string) ([]Run, error) {
 			return nil, err
 		}
 		environment := r.Record.Environment
+		options := r.Record.Config.DataOptions()
 		path = environment.Locate(r.Record.Config.Data)
-		if read[path] == nil {
-			if read[path], err = dataset.Read(path); err != nil {
+		key := fmt.Sprintf("%q %v", path, options)
+		if read[key] == nil {
+			if read[key], err = dataset.Read(path, options); err != nil {
 				r.missing = append(r.missing, fmt.Sprintf("The data could not be read, so no mistakes are shown: %v.", err))
 			}
 		}
-		if r.data = read[path]; r.data != nil && !slices.Equal(r.data.Files, environment.Data) {
+		if r.data = read[key]; r.data != nil && !dataset.SameContent(r.data.Files, environment.Data) {
 			r.data, r.missing = nil, append(r.missing, "The data have changed since, so no mistakes are shown.")
 		}
 		network, err := trained.Open(folder, model.Hints{})

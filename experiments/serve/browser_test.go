@@ -271,7 +271,7 @@ func TestDrawnDigitsAreRecognized(t *testing.T) {
 			if complaints := evaluate[[]string](t, ctx, `complaints`); wide || len(complaints) > 0 {
 				t.Errorf("found a page that is too wide (%v), and the complaints %q", wide, complaints)
 			}
-			d, err := dataset.Read(folder)
+			d, err := dataset.Read(folder, dataset.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

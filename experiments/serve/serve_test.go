@@ -310,7 +310,7 @@ func TestSeveralAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	loading, err := dataset.Open(folder)
+	loading, err := dataset.Open(folder, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

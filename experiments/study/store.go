@@ -130,12 +130,12 @@ type contents map[string]content
 
 // of returns the checksums of c's data and initial weights. MNIST is built in.
 func (s contents) of(c experiments.Config) (held content, err error) {
-	key := fmt.Sprintf("%q %q", c.Data, c.Init)
+	key := fmt.Sprintf("%q %q %v", c.Data, c.Init, c.DataOptions())
 	if known, ok := s[key]; ok {
 		return known, nil
 	}
 	if c.Data != dataset.MNIST {
-		data, err := dataset.Read(c.Data)
+		data, err := dataset.Read(c.Data, c.DataOptions())
 		if err != nil {
 			return held, err
 		}

@@ -55,7 +55,7 @@ func (r *run) prepare(ctx context.Context) error {
 // pixels, upload reports.
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
-	if r.loading, err = dataset.Open(r.record.Locate(c.Data)); err != nil {
+	if r.loading, err = dataset.Open(r.record.Locate(c.Data), c.DataOptions()); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}
 	r.trainCount, r.testCount = r.loading.TrainCount-c.Validation, r.loading.TestCount

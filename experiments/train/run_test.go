@@ -377,7 +377,7 @@ func TestTheWeightsSayWhatTheyAreFor(t *testing.T) {
 	c.Normalize, c.Validation, c.Activation, c.Seed = true, 20, "tanh", 7
 	out := filepath.Join(t.TempDir(), "run")
 	run := mustTrain(t, c, train.Options{Folder: out, Keep: record.KeepBest})
-	data, err := dataset.Read(c.Data)
+	data, err := dataset.Read(c.Data, c.DataOptions())
 	if err != nil {
 		t.Fatal(err)
 	}

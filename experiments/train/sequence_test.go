@@ -91,7 +91,7 @@ func sequenceData(t *testing.T, shift int) string {
 // outcomeOf runs c and keeps what its seed decided.
 func outcomeOf(t *testing.T, c experiments.Config) sequence {
 	t.Helper()
-	data, err := dataset.Read(c.Data)
+	data, err := dataset.Read(c.Data, c.DataOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
