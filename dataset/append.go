@@ -2,7 +2,6 @@ package dataset
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -136,11 +135,7 @@ var writeFile = regular.Write
 // writeHalf writes the images of a set, and then their labels.
 func writeHalf(folder string, images int, set Set) error {
 	write := func(part int, data []byte, header ...int) error {
-		var content []byte
-		for _, value := range header {
-			content = binary.BigEndian.AppendUint32(content, uint32(value))
-		}
-		return writeFile(filepath.Join(folder, partEndings[part][0]), append(content, data...))
+		return writeFile(filepath.Join(folder, partEndings[part][0]), append(idxHeader(header[0], header[1:]...), data...))
 	}
 	err := write(images, set.Pixels, imagesMagic, set.Len(), set.Rows, set.Columns)
 	if err == nil {

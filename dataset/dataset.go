@@ -37,12 +37,12 @@ func (s Set) ClassCounts(classes int) []int {
 
 // Dataset is a labelled set of images, split into its parts. All images have the same size.
 type Dataset struct {
-	Name       string // "mnist", or the folder as given
+	Name       string // "mnist" or "fashion-mnist" for whatever has their content, else the name as given
 	Train      Set    // at least 1 image
 	Test       Set    // at least 1 image
 	Validation Set    // empty unless Split was called
 
-	// Classes is the highest train label plus one: 10 for MNIST; 2 to MaxClasses.
+	// Classes is the highest label plus one, or the number of names: 10 for MNIST; 2 to MaxClasses.
 	Classes int
 
 	// ClassNames are the names of the classes by label, [Classes]; nil where there are
@@ -54,7 +54,7 @@ type Dataset struct {
 	// equal it is 1, so that normalizing gives 0 and not a division by zero.
 	Mean, Deviation float64
 
-	Files []File // the four source files: train images and labels, test images and labels
+	Files []File // what the data is: train images and labels, test images and labels
 
 	keepStatistics bool // Mean and Deviation are published values, which a split does not change
 }
@@ -67,10 +67,18 @@ func (d Dataset) ClassName(class int) string {
 	return d.ClassNames[class]
 }
 
-// File identifies a source file by its content.
+// File identifies a part of a dataset by its content, in whatever form that is stored.
 type File struct {
-	Name   string `json:"name"`   // base name, as found in the folder
-	SHA256 string `json:"sha256"` // of the file as stored, 64 hex digits
+	Name   string `json:"name"`   // base name of the file or folder that it was read from
+	SHA256 string `json:"sha256"` // of what a plain IDX file of it holds, 64 hex digits
+}
+
+// checksum is the SHA-256 of an IDX file.
+func checksum(data []byte, magic int, dimensions ...int) string {
+	hash := sha256.New()
+	hash.Write(idxHeader(magic, dimensions...))
+	hash.Write(data)
+	return hex.EncodeToString(hash.Sum(nil))
 }
 
 // Digest is a SHA-256, as 64 hex digits, over the contents of files in their order:

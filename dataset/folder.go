@@ -1,11 +1,19 @@
 package dataset
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+
+	"epochal/dataset/regular"
 )
 
 // The four files of a set, in the order in which errors and [Dataset.Files] list them.
@@ -19,70 +27,268 @@ const (
 
 var partTitles = [parts]string{"train images", "train labels", "test images", "test labels"}
 
-// partEndings are how the name of each file ends, before a possible ".gz".
-// MNIST's own names come first. Its test files are "t10k", EMNIST's are "test".
+// partEndings are how the name of each file ends, before what a packed file adds.
+// MNIST's own names come first. Its test files are "t10k", EMNIST's are "test", and
+// QMNIST's labels are tables.
 var partEndings = [parts][]string{
 	trainImages: {"train-images-idx3-ubyte", "train-images.idx3-ubyte"},
-	trainLabels: {"train-labels-idx1-ubyte", "train-labels.idx1-ubyte"},
+	trainLabels: {"train-labels-idx1-ubyte", "train-labels.idx1-ubyte", "train-labels-idx2-int"},
 	testImages:  {"t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte"},
-	testLabels:  {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte"},
+	testLabels: {"t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte",
+		"test-labels-idx2-int"},
 }
 
-// Load reads the set in the four IDX files directly in fsys: the label files
-// and the headers of the image files, whose pixels Wait decodes.
+// Load reads the set in the IDX files directly in fsys: the label files and the
+// headers of the image files, whose pixels Wait decodes.
 //
 // Each file is found by how its name ends: train-images-idx3-ubyte,
-// train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte;
-// also "test" for "t10k" and ".idx" for "-idx", with or without a ".gz" at the
-// end. So MNIST, Fashion-MNIST, KMNIST and a folder with one split of EMNIST
-// are found as they are published. If a file is there both plain and with .gz,
-// the plain one is read. Files whose names begin with a dot are ignored.
+// train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte; also "test"
+// for "t10k", ".idx" for "-idx" and QMNIST's "-idx2-int", with or without .gz, .xz or
+// .zip at the end. So MNIST, Fashion-MNIST, KMNIST, QMNIST and EMNIST are found as they
+// are published; of several splits of EMNIST, o names one. If a file is there both plain
+// and packed, the plain one is read. Files whose names begin with a dot are ignored.
 //
 // name is the Dataset's Name and appears in errors. It is an error if a file is
 // missing or found twice, if a file is not exactly what its header says (it has
 // another magic number, a dimension that is 0 or above [MaxImages] or [MaxSide],
 // more pixels than [MaxBytes], too few or too many bytes, or damaged or
-// concatenated gzip data), if a set does not have as many labels as images, if the
-// test images differ in size from the train images, or if a test label is above all
-// train labels. An error names the file, the field, what was found and what was
-// expected. All files at fault are reported, in the order train images, train
-// labels, test images, test labels; but pixels are read, and what is wrong with
-// them is reported by Wait, only if labels and headers are sound.
+// concatenated packed data), if a set does not have as many labels as images, or if the
+// test images differ in size from the train images. An error names the file, the
+// field, what was found and what was expected. All files at fault are reported, in the
+// order train images, train labels, test images, test labels; but pixels are read, and
+// what is wrong with them is reported by Wait, only if labels and headers are sound.
 func Load(fsys fs.FS, name string, o Options) (*Loading, error) {
-	return load(fsys, name, nil)
+	f, err := openIDX(fsys, name, o)
+	if err != nil {
+		return nil, err
+	}
+	names, err := readClassNames(fsys, name)
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return f.start(name, names, o)
 }
 
-// findParts returns the names of the four files in the root of fsys.
-func findParts(fsys fs.FS, name string) (found [parts]string, err error) {
+// openIDX opens the files of a set.
+func openIDX(fsys fs.FS, name string, o Options) (form, error) {
 	entries, err := fs.ReadDir(fsys, ".")
 	if err != nil {
-		return found, fmt.Errorf("%s: %w", name, err)
+		return form{}, unreadable(name, err)
+	}
+	found, err := findParts(entries, name, o.Split)
+	if err != nil {
+		return form{}, err
+	}
+	f := form{kind: "four IDX files"}
+	if found[testImages].name == "" {
+		f.kind = "two IDX files"
+	}
+	var halves [2]half
+	var errs, differences [parts]error
+	var group sync.WaitGroup
+	for part, file := range found {
+		if file.name == "" {
+			continue
+		}
+		half := &halves[part/2]
+		group.Go(func() {
+			if part%2 == 0 {
+				errs[part] = half.openImages(fsys, name, file.name)
+			} else {
+				errs[part] = half.readLabels(fsys, name, file.name)
+			}
+		})
+		if file.gzipped != "" {
+			group.Go(func() { differences[part] = compare(fsys, file) })
+		}
+	}
+	group.Wait()
+	f.train, f.test = halves[0].part(), halves[1].part()
+	if err := errors.Join(errs[:]...); err != nil {
+		f.close()
+		return form{}, err
+	}
+	for _, difference := range differences {
+		if difference != nil {
+			f.warnings = append(f.warnings, fmt.Sprintf("%s: %v", name, difference))
+		}
+	}
+	return f, nil
+}
+
+// half is the train set or the test set while it is read.
+type half struct {
+	images               *source // past its header
+	count, rows, columns int     // of images
+	labels               []byte
+	labelsName           string
+}
+
+func (h *half) openImages(fsys fs.FS, folder, name string) (err error) {
+	if h.images, err = openSource(fsys, folder, name); err != nil {
+		return err
+	}
+	h.count, h.rows, h.columns, err = h.images.imagesHeader()
+	return err
+}
+
+func (h *half) readLabels(fsys fs.FS, folder, name string) error {
+	source, err := openSource(fsys, folder, name)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	h.labelsName = source.name
+	h.labels, err = source.labels()
+	return err
+}
+
+// part is what a form has of the half; one without files has no images.
+func (h *half) part() part {
+	p := part{count: h.count, rows: h.rows, columns: h.columns, labels: h.labels, labelsName: h.labelsName}
+	if h.images == nil {
+		return p
+	}
+	p.imagesName = h.images.name
+	p.close = func() { h.images.Close() }
+	p.pixels = func(report func(done, total int)) ([]byte, error) {
+		size := h.rows * h.columns
+		h.images.report = func(bytes int) { report(bytes/size, h.count) }
+		return h.images.body("pixel", h.count*size)
+	}
+	return p
+}
+
+// partFile is a file that was found for a part of a set.
+type partFile struct {
+	name    string
+	split   string // "letters" of emnist-letters-train-images-idx3-ubyte, "" for MNIST's names
+	gzipped string // the file with .gz beside a plain one
+}
+
+// findParts returns the files of a set. The test set may have none.
+func findParts(entries []fs.DirEntry, name, split string) (found [parts]partFile, err error) {
+	var matches [parts][]partFile
+	total := 0
+	for part := range parts {
+		matches[part] = matchPart(entries, partEndings[part])
+		total += len(matches[part])
+	}
+	if total == 0 {
+		return found, unknownFolder(name, entries)
+	}
+	if matches, err = chooseSplit(matches, name, split); err != nil {
+		return found, err
+	}
+	if len(matches[trainImages]) > 0 && len(matches[trainLabels]) > 0 && len(matches[testImages]) == 0 && len(matches[testLabels]) == 0 {
+		partsOfTest := matches[:testImages]
+		for part, files := range partsOfTest {
+			if len(files) > 1 {
+				return found, foundSeveral(name, part, files)
+			}
+			found[part] = files[0]
+		}
+		return found, nil
 	}
 	var errs [parts]error
-	for part, endings := range partEndings {
-		var matches []string
-		for _, entry := range entries {
-			if !entry.IsDir() && isPart(entry.Name(), endings) {
-				matches = append(matches, entry.Name())
-			}
-		}
-		// torchvision leaves the .gz beside what it unpacked from it.
-		matches = slices.DeleteFunc(matches, func(name string) bool {
-			plain, packed := strings.CutSuffix(name, ".gz")
-			return packed && slices.Contains(matches, plain)
-		})
-		switch len(matches) {
+	for part, files := range matches {
+		switch len(files) {
 		case 0:
-			errs[part] = fmt.Errorf("%s: %s: found no file, expected one whose name ends in %s, or in one of these followed by .gz",
-				name, partTitles[part], strings.Join(endings, ", "))
+			errs[part] = fmt.Errorf("%s: %s: found no such file among %s, expected one whose name ends in %s, or in one of these followed by .gz, .xz or .zip",
+				name, partTitles[part], listed(entries), strings.Join(partEndings[part], ", "))
 		case 1:
-			found[part] = matches[0]
+			found[part] = files[0]
 		default:
-			errs[part] = fmt.Errorf("%s: %s: found %d files, %s, expected one",
-				name, partTitles[part], len(matches), strings.Join(matches, ", "))
+			errs[part] = foundSeveral(name, part, files)
 		}
 	}
 	return found, errors.Join(errs[:]...)
+}
+
+func foundSeveral(name string, part int, files []partFile) error {
+	var names []string
+	for _, file := range files {
+		names = append(names, file.name)
+	}
+	return fmt.Errorf("%s: %s: found %d files, %s, expected one", name, partTitles[part], len(files), strings.Join(names, ", "))
+}
+
+// matchPart returns the files whose names have one of the endings, of plain and packed
+// ones with one name only that which is to be read.
+func matchPart(entries []fs.DirEntry, endings []string) (files []partFile) {
+	names := map[string]bool{}
+	for _, entry := range entries {
+		if !entry.IsDir() && isPart(entry.Name(), endings) {
+			names[entry.Name()] = true
+		}
+	}
+	for _, entry := range entries {
+		file := entry.Name()
+		short := withoutPacking(file)
+		if !names[file] || file != short && names[short] {
+			continue
+		}
+		i := slices.IndexFunc(packedEndings, func(ending string) bool { return names[short+ending] })
+		if file != short && file != short+packedEndings[i] {
+			continue
+		}
+		match := partFile{name: file}
+		if file == short && names[short+".gz"] { // torchvision leaves it beside what it unpacked from it
+			match.gzipped = short + ".gz"
+		}
+		for _, ending := range endings {
+			if prefix, found := strings.CutSuffix(short, ending); found {
+				match.split = splitOf(prefix)
+				break
+			}
+		}
+		files = append(files, match)
+	}
+	return files
+}
+
+// splitOf is the split that the beginning of a file's name tells.
+func splitOf(prefix string) string {
+	return strings.TrimPrefix(strings.Trim(strings.ToLower(prefix), "-_. "), "emnist-")
+}
+
+// chooseSplit leaves the files of one split, where there are several.
+func chooseSplit(matches [parts][]partFile, name, split string) ([parts][]partFile, error) {
+	var splits []string
+	several := false
+	for _, files := range matches {
+		several = several || len(files) > 1
+		for _, file := range files {
+			if file.split != "" && !slices.Contains(splits, file.split) {
+				splits = append(splits, file.split)
+			}
+		}
+	}
+	slices.Sort(splits)
+	if err := checkSplit(name, split, splits, several && len(splits) > 1); err != nil || split == "" {
+		return matches, err
+	}
+	for part, files := range matches {
+		matches[part] = slices.DeleteFunc(files, func(file partFile) bool { return file.split != strings.ToLower(split) })
+	}
+	return matches, nil
+}
+
+// checkSplit reports a split that is not among those that there are, or that none was
+// chosen where that is needed.
+func checkSplit(name, split string, splits []string, needed bool) error {
+	switch {
+	case split == "" && needed:
+		return hinted{fmt.Errorf("%s: found the splits %s, expected one of them to be chosen", name, strings.Join(splits, ", ")),
+			"choose one: --split " + splits[len(splits)-1]}
+	case split == "" || slices.Contains(splits, strings.ToLower(split)):
+		return nil
+	case len(splits) == 0:
+		return fmt.Errorf("%s: split: found %q, expected none: there is only one dataset", name, split)
+	default:
+		return fmt.Errorf("%s: split: found %q, expected one of %s", name, split, strings.Join(splits, ", "))
+	}
 }
 
 func isPart(name string, endings []string) bool {
@@ -90,11 +296,178 @@ func isPart(name string, endings []string) bool {
 	if strings.HasPrefix(name, ".") {
 		return false
 	}
-	name = strings.TrimSuffix(name, ".gz")
+	name = withoutPacking(name)
 	for _, ending := range endings {
 		if strings.HasSuffix(name, ending) {
 			return true
 		}
 	}
 	return false
+}
+
+// compare returns how a plain file differs from the packed one beside it, by size and
+// CRC-32, which gzip keeps at the end of the file.
+func compare(fsys fs.FS, file partFile) error {
+	different := fmt.Errorf("%s and %s differ, and the plain file is read", file.name, file.gzipped)
+	packed, err := openRegular(fsys, file.gzipped)
+	if err != nil {
+		return nil // it is not what is read
+	}
+	defer packed.Close()
+	at, ok := packed.(io.ReaderAt)
+	info, err := packed.Stat()
+	if !ok || err != nil {
+		return nil
+	}
+	var first [2]byte
+	var trailer [8]byte
+	if _, err := at.ReadAt(first[:], 0); err != nil || !bytes.Equal(first[:], gzipMagic) {
+		return different
+	}
+	if _, err := at.ReadAt(trailer[:], max(0, info.Size()-8)); err != nil {
+		return different
+	}
+	plain, err := openRegular(fsys, file.name)
+	if err != nil {
+		return nil // reading it says why
+	}
+	defer plain.Close()
+	if info, err = plain.Stat(); err != nil || uint32(info.Size()) != binary.LittleEndian.Uint32(trailer[4:]) {
+		return different
+	}
+	sum := crc32.NewIEEE()
+	if _, err := io.Copy(sum, plain); err == nil && sum.Sum32() != binary.LittleEndian.Uint32(trailer[:]) {
+		return different
+	}
+	return nil
+}
+
+// source is a file of a set, open for reading.
+type source struct {
+	*stream
+	file     fs.File
+	unpacked io.Closer // what reads an archive; may be nil
+}
+
+// Close closes the file.
+func (s *source) Close() error {
+	if s.unpacked != nil {
+		s.unpacked.Close()
+	}
+	return s.file.Close()
+}
+
+// openSource opens a file of the folder fsys, whose name is for errors.
+func openSource(fsys fs.FS, folder, name string) (*source, error) {
+	path := filepath.Join(folder, name)
+	file, err := openRegular(fsys, name)
+	if err != nil {
+		return nil, unreadable(path, err)
+	}
+	s := &source{file: file}
+	var size int64
+	var reader io.Reader = file
+	if _, packed := file.(archived); strings.HasSuffix(name, ".zip") {
+		var unpacked io.ReadCloser
+		if unpacked, err = openZIP(file, path); err == nil {
+			reader, s.unpacked = unpacked, unpacked
+		}
+	} else if info, err := file.Stat(); err == nil && !packed {
+		size = info.Size()
+	}
+	if err == nil {
+		s.stream, err = newStream(reader, path, size)
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// openRegular opens a file, but no pipe, for which opening it may wait forever.
+func openRegular(fsys fs.FS, name string) (fs.File, error) {
+	info, err := fs.Stat(fsys, name)
+	if err != nil {
+		if target, linkErr := fs.ReadLink(fsys, name); linkErr == nil && errors.Is(err, fs.ErrNotExist) {
+			return nil, danglingLink(target)
+		}
+		return nil, err
+	}
+	if err := regular.Check(name, info); err != nil {
+		return nil, kindError{err}
+	}
+	return fsys.Open(name)
+}
+
+// danglingLink is the error of a symbolic link to what is not there.
+type danglingLink string
+
+func (d danglingLink) Error() string {
+	return fmt.Sprintf("found a symbolic link to %s, which is not there", string(d))
+}
+func (danglingLink) Unwrap() error { return fs.ErrNotExist }
+
+// kindError is an error that begins with the name in a file system.
+type kindError struct{ error }
+
+// unreadable is an error of the file or folder at path.
+func unreadable(path string, err error) error {
+	if kind, ok := errors.AsType[kindError](err); ok {
+		_, reason, _ := strings.Cut(kind.Error(), ": ")
+		return fmt.Errorf("%s: %s", path, reason)
+	}
+	if inner, ok := errors.AsType[*fs.PathError](err); ok {
+		err = inner.Err
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// mostListed is how many names an error lists.
+const mostListed = 6
+
+// listed names some of what is in a folder.
+func listed(entries []fs.DirEntry) string {
+	var names []string
+	for _, entry := range entries {
+		if name := entry.Name(); !strings.HasPrefix(name, ".") {
+			if entry.IsDir() {
+				name += "/"
+			}
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "no files"
+	}
+	slices.Sort(names)
+	more := ""
+	if len(names) > mostListed {
+		more = fmt.Sprintf(" and %d more", len(names)-mostListed)
+	}
+	return strings.Join(names[:min(len(names), mostListed)], ", ") + more
+}
+
+// hinted is an error with what to do about it.
+type hinted struct {
+	error
+	hint string
+}
+
+// Hint says what to do.
+func (h hinted) Hint() string { return h.hint }
+
+// Unwrap returns the error without the hint.
+func (h hinted) Unwrap() error { return h.error }
+
+// unknownFolder is the error of a folder in which no dataset was recognized.
+func unknownFolder(name string, entries []fs.DirEntry) error {
+	err := fmt.Errorf("%s: found %s, expected a dataset: IDX files, an .npz, CSV or parquet files, or a folder of images for each class",
+		name, listed(entries))
+	for _, entry := range entries {
+		if strings.HasPrefix(entry.Name(), "data_batch_1") || entry.Name() == "train.bin" && len(entries) < 10 {
+			return hinted{err, "these are CIFAR's files, whose images have three colours; export them as image files, in a folder for each class"}
+		}
+	}
+	return hinted{err, "README.md says which names the files have to have; epochal data --data FOLDER tells whether a folder is understood"}
 }

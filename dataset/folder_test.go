@@ -89,10 +89,10 @@ func TestLoad(t *testing.T) {
 					content = pack(content)
 				} else {
 					// torchvision leaves the packed files beside the plain ones, which are read.
-					fsys[names[i]+".gz"] = &fstest.MapFile{Data: []byte("not even gzip")}
+					fsys[names[i]+".gz"] = &fstest.MapFile{Data: pack(content)}
 				}
 				fsys[names[i]] = &fstest.MapFile{Data: content}
-				files = append(files, dataset.File{Name: names[i], SHA256: fmt.Sprintf("%x", sha256.Sum256(content))})
+				files = append(files, dataset.File{Name: names[i], SHA256: fmt.Sprintf("%x", sha256.Sum256(small()[part]))})
 			}
 			mean, deviation := dataset.Statistics(pattern(105))
 			want := &dataset.Dataset{
@@ -109,7 +109,7 @@ func TestLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			shape := dataset.Loading{Name: "sets/small", TrainCount: 7, TestCount: 2, Rows: 3, Columns: 5, Classes: 5}
+			shape := dataset.Loading{Name: "sets/small", Kind: "four IDX files", TrainCount: 7, TestCount: 2, Rows: 3, Columns: 5, Classes: 5}
 			if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
 				t.Errorf("Load (-expected +found):\n%s", diff)
 			}

@@ -29,6 +29,7 @@ type form struct {
 	classNames  []string // by label; nil where the format has none
 	train, test part     // test has no images where the format holds only one set
 	warnings    []string // about the files: what was left out, and why
+	files       []File   // their contents where they are known without reading them, MNIST's; else nil
 }
 
 // part is the train set or the test set of a form.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -23,9 +22,12 @@ const (
 const (
 	imagesMagic = 0x00000803
 	labelsMagic = 0x00000801
+	tableMagic  = 0x00000c02 // QMNIST's labels: a row of 32-bit integers for each image, the class first
 
 	imagesHeader = 16 // bytes: magic, images, rows, columns
 	labelsHeader = 8  // bytes: magic, labels
+
+	maxTable = 16 // integers of an image in a table of labels; QMNIST has 8
 
 	byteLimit = min(MaxBytes, math.MaxInt)
 
@@ -35,37 +37,32 @@ const (
 	// inflation is how many bytes are allocated at once for each stored byte.
 	// MNIST inflates to 4.8 times its size, so it is allocated in one piece.
 	inflation = 8
+
+	// progressStep is how many bytes of a body are read between two reports.
+	progressStep = 4 << 20
 )
 
-// stream is an IDX file of unsigned bytes, plain or gzipped, while it is read from
-// front to back. Memory grows with the bytes that arrive, not with those that
-// the header claims.
+// stream is an IDX file, plain or packed, while it is read from front to back. Memory
+// grows with the bytes that arrive, not with those that the header claims.
 type stream struct {
 	name   string
 	stored *bufio.Reader // the file as stored
-	data   io.Reader     // stored, or what it inflates to
-	packed bool          // data inflates stored
-	start  int           // bytes to allocate before any of a body is read
+	data   *bufio.Reader // stored, or what it unpacks to
+	packed packing
+	start  int            // bytes to allocate before any of a body is read
+	report func(done int) // is told the bytes of a body that are read; may be nil
 }
 
-// newStream begins to read r, which is gzipped if its first two bytes say so. size is
+// newStream begins to read r, which is packed if its first bytes say so. size is
 // the number of stored bytes, 0 if unknown.
-func newStream(r io.Reader, name string, size int64) (*stream, error) {
+func newStream(r io.Reader, name string, size int64) (s *stream, err error) {
 	stored := bufio.NewReaderSize(r, 64<<10)
 	start := max(firstChunk, int(min(size, byteLimit/inflation))*inflation)
-	s := &stream{name: name, stored: stored, data: stored, start: start}
-	// An error of Peek shows again at the first read.
-	if first, _ := stored.Peek(2); !bytes.Equal(first, []byte{0x1f, 0x8b}) {
-		return s, nil
-	}
-	s.packed = true
-	unpacked, err := gzip.NewReader(stored)
+	s = &stream{name: name, stored: stored, start: start}
+	s.data, s.packed, err = unpack(stored)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, s.explain(err))
 	}
-	// The checksum of a second member would vouch for bytes that no header declares.
-	unpacked.Multistream(false)
-	s.data = unpacked
 	return s, nil
 }
 
@@ -88,7 +85,8 @@ func (s *stream) imagesHeader() (count, rows, columns int, err error) {
 	return count, rows, columns, nil
 }
 
-// labels reads and checks the header, and then every label.
+// labels reads and checks the header, and then every label: a byte, or the first
+// integer of a row of QMNIST's tables.
 func (s *stream) labels() ([]byte, error) {
 	var header [labelsHeader]byte
 	if err := s.header(header[:], labelsMagic, "unsigned bytes, 1 dimension"); err != nil {
@@ -98,7 +96,38 @@ func (s *stream) labels() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if binary.BigEndian.Uint32(header[:]) == tableMagic {
+		return s.table(count)
+	}
 	return s.body("label", count)
+}
+
+// table reads labels that are the first of several integers, after their number.
+func (s *stream) table(count int) ([]byte, error) {
+	var field [4]byte
+	n, err := s.fill(field[:])
+	if err == io.EOF {
+		return nil, fmt.Errorf("%s: header bytes: found %d, expected %d", s.name, labelsHeader+n, labelsHeader+len(field))
+	} else if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name, s.explain(err))
+	}
+	columns, err := s.dimension("columns", field[:], maxTable)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.body("label", count*columns*4)
+	if err != nil {
+		return nil, err
+	}
+	labels := make([]byte, count)
+	for i := range labels {
+		class := binary.BigEndian.Uint32(rows[i*columns*4:])
+		if class >= MaxClasses {
+			return nil, fmt.Errorf("%s: label of image %d: found %d, expected 0 to %d", s.name, i, int32(class), MaxClasses-1)
+		}
+		labels[i] = byte(class)
+	}
+	return labels, nil
 }
 
 // header fills header and checks that it starts with magic.
@@ -107,19 +136,23 @@ func (s *stream) header(header []byte, magic uint32, meaning string) error {
 	if err != nil && err != io.EOF {
 		return fmt.Errorf("%s: header bytes: found %d, expected %d: %w", s.name, n, len(header), s.explain(err))
 	}
-	var page string
-	if start := bytes.TrimLeft(header[:n], " \t\r\n\ufeff"); len(start) > 0 && start[0] == '<' {
-		page = ": this looks like an HTML page, not IDX data"
+	found := binary.BigEndian.Uint32(append(bytes.Clone(header[:min(n, 4)]), 0, 0, 0, 0))
+	known := n >= 4 && (found == magic || found == tableMagic && magic == labelsMagic)
+	if known && n == len(header) {
+		return nil
 	}
-	if n >= 4 {
-		if found := binary.BigEndian.Uint32(header); found != magic {
-			return fmt.Errorf("%s: magic number: found %#08x, expected %#08x (%s)%s", s.name, found, magic, meaning, page)
+	if !known {
+		more, _ := s.data.Peek(sniffed - len(header))
+		if kind := recognize(append(bytes.Clone(header[:n]), more...)); kind == gzipFile && s.packed == gzipped {
+			return fmt.Errorf("%s: is gzip inside gzip: unpack it once", s.name)
+		} else if kind != "" {
+			return fmt.Errorf("%s: is %s", s.name, kind)
 		}
 	}
-	if n < len(header) {
-		return fmt.Errorf("%s: header bytes: found %d, expected %d%s", s.name, n, len(header), page)
+	if n >= 4 && !known {
+		return fmt.Errorf("%s: magic number: found %#08x, expected %#08x (%s)", s.name, found, magic, meaning)
 	}
-	return nil
+	return fmt.Errorf("%s: header bytes: found %d, expected %d", s.name, n, len(header))
 }
 
 // dimension decodes one big-endian dimension and checks it against its limit.
@@ -136,8 +169,11 @@ func (s *stream) body(field string, want int) ([]byte, error) {
 	buffer := make([]byte, min(want, s.start))
 	found := 0
 	for {
-		n, err := s.fill(buffer[found:])
+		n, err := s.fill(buffer[found:min(len(buffer), found+progressStep)])
 		found += n
+		if s.report != nil {
+			s.report(found)
+		}
 		if err == io.EOF {
 			return nil, fmt.Errorf("%s: %s bytes: found %d, expected %d", s.name, field, found, want)
 		}
@@ -150,6 +186,9 @@ func (s *stream) body(field string, want int) ([]byte, error) {
 			}
 			return buffer, nil
 		}
+		if found < len(buffer) {
+			continue
+		}
 		// Doubling keeps the memory within a small multiple of what actually arrived.
 		larger := make([]byte, found+min(found, want-found))
 		copy(larger, buffer)
@@ -157,7 +196,7 @@ func (s *stream) body(field string, want int) ([]byte, error) {
 	}
 }
 
-// end makes sure that the file stops here. For gzip data this is also where the
+// end makes sure that the file stops here. For packed data this is also where the
 // checksum is compared.
 func (s *stream) end(field string) error {
 	switch n, err := s.fill(make([]byte, 1)); {
@@ -166,12 +205,12 @@ func (s *stream) end(field string) error {
 	case err != io.EOF:
 		return fmt.Errorf("%s: %w", s.name, s.explain(err))
 	}
-	if !s.packed {
+	if s.packed == plain {
 		return nil
 	}
 	switch _, err := s.stored.ReadByte(); {
 	case err == nil:
-		return fmt.Errorf("%s: bytes after the gzip member: found at least 1, expected 0", s.name)
+		return fmt.Errorf("%s: bytes after the packed ones: found at least 1, expected 0", s.name)
 	case err != io.EOF:
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
@@ -195,7 +234,7 @@ func (s *stream) fill(p []byte) (n int, err error) {
 
 // explain says where an error of data comes from.
 func (s *stream) explain(err error) error {
-	if s.packed {
+	if s.packed != plain {
 		return fmt.Errorf("decompress: %w", err)
 	}
 	return err

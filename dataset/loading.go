@@ -1,58 +1,33 @@
 package dataset
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"io/fs"
-	"os"
+	"math"
+	"path"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
-
-	"epochal/dataset/regular"
 )
 
 // Loading is a dataset whose labels and headers are read and checked, and whose
 // pixels are not decoded yet: Wait does that, or Close lets them be.
 type Loading struct {
-	Name       string // as the Dataset's
-	TrainCount int    // train images, 1 to MaxImages
-	TestCount  int    // test images, 1 to MaxImages
-	Rows       int    // height of an image, 1 to MaxSide pixels
-	Columns    int    // width of an image, 1 to MaxSide pixels
-	Classes    int    // as the Dataset's
+	Name       string   // as given; the Dataset may be known by another
+	Kind       string   // what it was taken for: "four IDX files"
+	TrainCount int      // train images, 1 to MaxImages
+	TestCount  int      // test images, 1 to MaxImages
+	Rows       int      // height of an image, 1 to MaxSide pixels
+	Columns    int      // width of an image, 1 to MaxSide pixels
+	Classes    int      // as the Dataset's
+	Warnings   []string // what is suspicious about the data, and how they were changed
 
-	decoded     func() (Dataset, error) // decodes the pixels when it is called first
-	train, test *half
-}
-
-// published is what is known of a set before it is read.
-type published struct{ mean, deviation float64 }
-
-// Open begins to read the dataset of that name: MNIST, which is built in, or
-// else a folder as described at [Load]. It returns within milliseconds.
-func Open(name string, o Options) (*Loading, error) {
-	if name == MNIST {
-		return load(MNISTFiles(), MNIST, &published{mnistMean, mnistDeviation})
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		return nil, fmt.Errorf("%s: found a file, expected a folder with four IDX files", name)
-	}
-	return Load(os.DirFS(name), name, o)
-}
-
-// Close closes the files, whether or not the pixels were decoded. No call of Wait may
-// be under way.
-func (l *Loading) Close() {
-	l.train.close()
-	l.test.close()
+	decoded func() (Dataset, error) // decodes the pixels when it is called first
+	form    *form
 }
 
 // Read is [Open] and Wait in one.
@@ -63,6 +38,10 @@ func Read(name string, o Options) (*Dataset, error) {
 	}
 	return loading.Wait()
 }
+
+// Close closes the files, whether or not the pixels were decoded. No call of Wait may
+// be under way.
+func (l *Loading) Close() { l.form.close() }
 
 // Wait decodes the pixels and returns the dataset, or the errors of the image
 // files. It may be called any number of times, from any goroutine; each call
@@ -76,178 +55,195 @@ func (l *Loading) Wait() (*Dataset, error) {
 	return &d, nil
 }
 
-func load(fsys fs.FS, name string, known *published) (*Loading, error) {
-	names, err := findParts(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-
-	var train, test half
-	var errs [parts]error
-	var group sync.WaitGroup
-	group.Go(func() { errs[trainImages] = train.openImages(fsys, names[trainImages]) })
-	group.Go(func() { errs[trainLabels] = train.readLabels(fsys, names[trainLabels]) })
-	group.Go(func() { errs[testImages] = test.openImages(fsys, names[testImages]) })
-	group.Go(func() { errs[testLabels] = test.readLabels(fsys, names[testLabels]) })
-	group.Wait()
-
-	err = errors.Join(errs[:]...)
-	classes := 0
-	if err == nil {
-		classes, err = agree(&train, &test)
-	}
-	if err != nil {
-		train.close()
-		test.close()
-		return nil, err
-	}
-
-	return &Loading{
-		Name:       name,
-		TrainCount: train.count,
-		TestCount:  test.count,
-		Rows:       train.rows,
-		Columns:    train.columns,
-		Classes:    classes,
-		train:      &train,
-		test:       &test,
-		decoded: sync.OnceValues(func() (Dataset, error) {
-			d, err := decode(&train, &test, known)
-			d.Name, d.Classes = name, classes
-			return d, err
-		}),
-	}, nil
-}
-
-// agree checks the labels and headers of both halves against each other and
-// returns the number of classes.
-func agree(train, test *half) (classes int, err error) {
-	classes = max(2, int(slices.Max(train.labels))+1)
-	var sizeErr, labelErr error
-	if train.rows != test.rows || train.columns != test.columns {
-		sizeErr = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s",
-			test.images.name, test.rows, test.columns, train.rows, train.columns, train.images.name)
-	}
-	above := func(label byte) bool { return int(label) >= classes }
-	if i := slices.IndexFunc(test.labels, above); i >= 0 {
-		labelErr = fmt.Errorf("%s: label %d of image %d: expected below %d (the highest train label plus one)",
-			test.labelsFile.Name, test.labels[i], i, classes)
-	}
-	return classes, errors.Join(train.matched(), test.matched(), sizeErr, labelErr)
-}
-
-// decode reads the pixels of both halves.
-func decode(train, test *half, known *published) (Dataset, error) {
-	d := Dataset{}
-	var trainErr, testErr error
-	var trainFile, testFile File
-	var group sync.WaitGroup
-	group.Go(func() { d.Test, testFile, testErr = test.finish() })
-	group.Go(func() {
-		d.Train, trainFile, trainErr = train.finish()
-		if known != nil {
-			d.Mean, d.Deviation, d.keepStatistics = known.mean, known.deviation, true
-		} else if trainErr == nil {
-			d.Mean, d.Deviation = d.Train.normalization()
+func (f *form) close() {
+	for _, p := range []part{f.train, f.test} {
+		if p.close != nil {
+			p.close()
 		}
+	}
+}
+
+// start checks the labels and sizes of a form, which it closes if they are wrong.
+// classNames are those of a file beside the data, nil without one.
+func (f form) start(name string, classNames []string, o Options) (*Loading, error) {
+	if err := f.agree(); err != nil {
+		f.close()
+		return nil, err
+	}
+	l := &Loading{Name: name, Kind: f.kind, Warnings: f.warnings, Rows: f.train.rows, Columns: f.train.columns, form: &f}
+	transposed := o.Transpose == "true"
+	if o.Transpose == "" && isEMNIST(f.train.imagesName) {
+		transposed = true
+		l.Warnings = append(l.Warnings, name+": EMNIST's images lie on their side: transposed; --transpose=false leaves them")
+	}
+	if transposed {
+		l.Rows, l.Columns = l.Columns, l.Rows
+	}
+	train, test := f.train.labels, f.test.labels
+	var held []bool // the images of the train part that are the test set
+	if f.test.count == 0 {
+		count := f.train.count
+		if count < 2 {
+			f.close()
+			return nil, fmt.Errorf("%s: found one image and no test set, expected at least 2 images", name)
+		}
+		share := cmp.Or(o.TestShare, DefaultTestShare)
+		most := min(max(1, int(math.Round(share*float64(count)))), count-1)
+		held = draw(o.Seed, count, most)
+		train, test = partition(train, held, 1, most)
+		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: there is no test set: %d of the %d images, drawn by seed %d, are the test set (--test-share)",
+			name, most, count, o.Seed))
+	} else if o.TestShare != 0 {
+		l.Warnings = append(l.Warnings, name+": --test-share has no effect: the data has a test set")
+	}
+	l.TrainCount, l.TestCount = len(train), len(test)
+
+	chosen := classNames
+	if chosen == nil {
+		chosen = f.classNames
+	}
+	l.Classes = max(2, int(slices.Max(train))+1, int(slices.Max(test))+1)
+	if known := emnistNames(f.train.imagesName); chosen == nil && l.Classes <= len(known) {
+		chosen = known
+	}
+	if classNames != nil && len(classNames) < l.Classes {
+		f.close()
+		return nil, fmt.Errorf("%s: found %d names, expected %d, one for each class", filepath.Join(name, classesFile), len(classNames), l.Classes)
+	}
+	l.Classes = max(l.Classes, len(chosen))
+	l.Warnings = append(l.Warnings, suspicions(name, train, test, l.Classes)...)
+	l.decoded = sync.OnceValues(func() (Dataset, error) {
+		d := Dataset{Name: name, Classes: l.Classes}
+		err := f.decode(&d, held, transposed, o)
+		if err == nil {
+			d.ClassNames = chosen
+			d.recognize(classNames != nil)
+		}
+		return d, err
 	})
-	group.Wait()
-	d.Files = []File{trainFile, train.labelsFile, testFile, test.labelsFile}
-	return d, errors.Join(trainErr, testErr)
+	return l, nil
 }
 
-// half is the train set or the test set while it is read.
-type half struct {
-	images               *source // past its header
-	count, rows, columns int     // of images
-	labels               []byte
-	labelsFile           File
-}
-
-func (h *half) openImages(fsys fs.FS, name string) error {
-	images, err := openSource(fsys, name)
-	if err != nil {
-		return err
+// agree checks the labels and sizes of both parts against each other.
+func (f *form) agree() error {
+	var sizeErr error
+	if f.test.count > 0 && (f.train.rows != f.test.rows || f.train.columns != f.test.columns) {
+		sizeErr = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s",
+			f.test.imagesName, f.test.rows, f.test.columns, f.train.rows, f.train.columns, f.train.imagesName)
 	}
-	h.images = images
-	h.count, h.rows, h.columns, err = images.imagesHeader()
-	return err
-}
-
-func (h *half) readLabels(fsys fs.FS, name string) error {
-	source, err := openSource(fsys, name)
-	if err != nil {
-		return err
-	}
-	defer source.file.Close()
-	h.labels, err = source.labels()
-	h.labelsFile = source.identity()
-	return err
+	return errors.Join(f.train.matched(), f.test.matched(), sizeErr)
 }
 
 // matched checks that every image has a label.
-func (h *half) matched() error {
-	if h.count == len(h.labels) {
+func (p *part) matched() error {
+	if p.count == len(p.labels) {
 		return nil
 	}
-	return fmt.Errorf("%s: images: found %d, expected %d, the number of labels in %s",
-		h.images.name, h.count, len(h.labels), h.labelsFile.Name)
+	return fmt.Errorf("%s: images: found %d, expected %d, the number of labels in %s", p.imagesName, p.count, len(p.labels), p.labelsName)
 }
 
-// finish reads the pixels and closes the file.
-func (h *half) finish() (Set, File, error) {
-	defer h.close()
-	pixels, err := h.images.body("pixel", h.count*h.rows*h.columns)
-	if err != nil {
-		return Set{}, File{}, err
+// decode reads the pixels of both parts, into d, and computes what follows from them.
+func (f *form) decode(d *Dataset, held []bool, transposed bool, o Options) error {
+	report := f.reporters(o.Progress)
+	var trainErr, testErr error
+	var group sync.WaitGroup
+	group.Go(func() { d.Train, trainErr = f.train.set(report[0], transposed) })
+	if f.test.count > 0 {
+		group.Go(func() { d.Test, testErr = f.test.set(report[1], transposed) })
 	}
-	return Set{Pixels: pixels, Labels: h.labels, Rows: h.rows, Columns: h.columns}, h.images.identity(), nil
-}
-
-func (h *half) close() {
-	if h.images != nil {
-		h.images.file.Close()
+	group.Wait()
+	if err := errors.Join(trainErr, testErr); err != nil {
+		return err
 	}
-}
-
-// source is a file of a set, open for reading.
-type source struct {
-	*stream
-	file   fs.File
-	digest hash.Hash // of the bytes read so far
-}
-
-func openSource(fsys fs.FS, name string) (*source, error) {
-	// Checked before it is opened, which for a pipe may wait forever. Other errors show then.
-	if info, err := fs.Stat(fsys, name); err == nil {
-		if err := regular.Check(name, info); err != nil {
-			return nil, err
+	labelsNames := [2]string{f.train.labelsName, f.test.labelsName}
+	imagesNames := [2]string{f.train.imagesName, f.test.imagesName}
+	if held != nil {
+		d.Train, d.Test = d.Train.partition(held)
+		labelsNames[1], imagesNames[1] = labelsNames[0], imagesNames[0]
+	}
+	d.Files = slices.Clone(f.files)
+	if d.Files == nil || transposed {
+		d.Files = make([]File, parts)
+		for i, set := range []Set{d.Train, d.Test} {
+			images, labels := &d.Files[2*i], &d.Files[2*i+1]
+			images.Name, labels.Name = path.Base(filepath.ToSlash(imagesNames[i])), path.Base(filepath.ToSlash(labelsNames[i]))
+			group.Go(func() { images.SHA256 = checksum(set.Pixels, imagesMagic, set.Len(), set.Rows, set.Columns) })
+			group.Go(func() { labels.SHA256 = checksum(set.Labels, labelsMagic, set.Len()) })
 		}
 	}
-	file, err := fsys.Open(name)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+	if f.files == nil || transposed {
+		group.Go(func() { d.Mean, d.Deviation = d.Train.normalization() })
 	}
-	var size int64
-	if info, err := file.Stat(); err == nil {
-		size = info.Size()
+	group.Wait()
+	return nil
+}
+
+// reporters are what the two parts report their images to: together they call progress.
+func (f *form) reporters(progress func(done, total int)) (reporters [2]func(done, total int)) {
+	var mutex sync.Mutex
+	var both [2]int
+	for i := range reporters {
+		reporters[i] = func(done, _ int) {
+			if progress == nil {
+				return
+			}
+			mutex.Lock()
+			defer mutex.Unlock()
+			both[i] = done
+			progress(both[0]+both[1], f.train.count+f.test.count)
+		}
 	}
-	s := &source{file: file, digest: sha256.New()}
-	s.stream, err = newStream(io.TeeReader(file, s.digest), name, size)
+	return reporters
+}
+
+// set reads the pixels and closes the file.
+func (p *part) set(report func(done, total int), transposed bool) (Set, error) {
+	if p.close != nil {
+		defer p.close()
+	}
+	pixels, err := p.pixels(report)
 	if err != nil {
-		file.Close()
-		return nil, err
+		return Set{}, err
+	}
+	s := Set{Pixels: pixels, Labels: p.labels, Rows: p.rows, Columns: p.columns}
+	if transposed {
+		s = s.transposed()
 	}
 	return s, nil
 }
 
-// identity returns the file's name and checksum, once it has been read to its end.
-func (s *source) identity() File {
-	return File{Name: s.name, SHA256: hex.EncodeToString(s.digest.Sum(nil))}
+// transposed exchanges the rows and columns of every image.
+func (s Set) transposed() Set {
+	pixels := make([]byte, len(s.Pixels))
+	size := s.Rows * s.Columns
+	for start := 0; start < len(pixels); start += size {
+		from, to := s.Pixels[start:start+size], pixels[start:start+size]
+		for row := range s.Rows {
+			for column := range s.Columns {
+				to[column*s.Rows+row] = from[row*s.Columns+column]
+			}
+		}
+	}
+	s.Pixels, s.Rows, s.Columns = pixels, s.Columns, s.Rows
+	return s
 }
 
-// ReadImages reads a file of images without labels: IDX of unsigned bytes, plain or
-// gzipped, as [Load] reads those of a set. name is for errors. accept may refuse the
+// idxHeader is the header of an IDX file.
+func idxHeader(magic int, dimensions ...int) []byte {
+	header := binary.BigEndian.AppendUint32(nil, uint32(magic))
+	for _, dimension := range dimensions {
+		header = binary.BigEndian.AppendUint32(header, uint32(dimension))
+	}
+	return header
+}
+
+// isEMNIST reports whether a file has one of EMNIST's names.
+func isEMNIST(file string) bool {
+	return strings.HasPrefix(strings.ToLower(filepath.Base(file)), "emnist-")
+}
+
+// ReadImages reads a file of images without labels: IDX of unsigned bytes, plain, gzipped
+// or xz, as [Load] reads those of a set. name is for errors. accept may refuse the
 // size of the images before any of them is read. Every image is [rows*columns],
 // row-major, 0..255.
 func ReadImages(r io.Reader, name string, accept func(rows, columns int) error) ([][]byte, error) {

@@ -3,18 +3,12 @@ package dataset
 import (
 	"embed"
 	"io/fs"
+	"path"
 )
 
 // MNIST is the name of the MNIST database, which the binary carries: 60,000 train
 // and 10,000 test images of 28x28 pixels in 10 classes.
 const MNIST = "mnist"
-
-// Mean and standard deviation of MNIST's train pixels as they are usually rounded,
-// so that a normalized run can be compared with others.
-const (
-	mnistMean      = 0.1307
-	mnistDeviation = 0.3081
-)
 
 //go:embed mnist/*-ubyte.gz
 var mnistFiles embed.FS
@@ -27,4 +21,20 @@ func MNISTFiles() fs.FS {
 		panic(err) // the name is valid
 	}
 	return files
+}
+
+// openMNIST opens MNIST.
+func openMNIST(o Options) (*Loading, error) {
+	if err := checkSplit(MNIST, o.Split, nil, false); err != nil {
+		return nil, err
+	}
+	f, err := openIDX(MNISTFiles(), MNIST, o)
+	if err != nil {
+		return nil, err
+	}
+	f.kind = "MNIST, which is built in"
+	f.files = mnistKnown.named([parts]string{
+		path.Base(f.train.imagesName), path.Base(f.train.labelsName), path.Base(f.test.imagesName), path.Base(f.test.labelsName),
+	})
+	return f.start(MNIST, nil, o)
 }

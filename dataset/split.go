@@ -15,33 +15,45 @@ func (d *Dataset) Split(validation int, seed uint64) {
 	if validation == 0 {
 		return
 	}
-	count := d.Train.Len()
-	held := make([]bool, count)
-	for _, row := range Order(seed, splitEpoch, count)[:validation] {
-		held[row] = true
-	}
-	all := d.Train
-	train, heldOut := all.emptyLike(count-validation), all.emptyLike(validation)
-	for row, label := range all.Labels {
-		to := &train
-		if held[row] {
-			to = &heldOut
-		}
-		to.Pixels = append(to.Pixels, all.Image(row)...)
-		to.Labels = append(to.Labels, label)
-	}
-	d.Train, d.Validation = train, heldOut
+	d.Train, d.Validation = d.Train.partition(draw(seed, d.Train.Len(), validation))
 	if !d.keepStatistics {
 		d.Mean, d.Deviation = d.Train.normalization()
 	}
 }
 
-// emptyLike returns a set without images that has room for count like s's.
-func (s Set) emptyLike(count int) Set {
-	return Set{
-		Pixels:  make([]byte, 0, count*s.Rows*s.Columns),
-		Labels:  make([]byte, 0, count),
-		Rows:    s.Rows,
-		Columns: s.Columns,
+// draw says of each of count images whether it is among those that seed draws.
+func draw(seed uint64, count, drawn int) []bool {
+	held := make([]bool, count)
+	for _, row := range Order(seed, splitEpoch, count)[:drawn] {
+		held[row] = true
 	}
+	return held
+}
+
+// partition returns the images that are not held, and those that are, both in the order of s.
+func (s Set) partition(held []bool) (rest, heldOut Set) {
+	count := 0
+	for _, held := range held {
+		if held {
+			count++
+		}
+	}
+	rest, heldOut = s, s
+	rest.Pixels, heldOut.Pixels = partition(s.Pixels, held, s.Rows*s.Columns, count)
+	rest.Labels, heldOut.Labels = partition(s.Labels, held, 1, count)
+	return rest, heldOut
+}
+
+// partition copies values, size for each image, to those that are not held and the count that are.
+func partition(values []byte, held []bool, size, count int) (rest, heldOut []byte) {
+	rest, heldOut = make([]byte, 0, len(values)-count*size), make([]byte, 0, count*size)
+	for row, held := range held {
+		value := values[row*size : (row+1)*size]
+		if held {
+			heldOut = append(heldOut, value...)
+		} else {
+			rest = append(rest, value...)
+		}
+	}
+	return rest, heldOut
 }

@@ -1,0 +1,187 @@
+package dataset
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+
+	"epochal/dataset/regular"
+)
+
+// known is a dataset that is recognized by its content.
+type known struct {
+	name            string
+	files           [parts]string // SHA-256 of each, see [File]
+	classNames      []string      // nil: their numbers
+	mean, deviation float64       // as they are published, else 0
+}
+
+// mnistKnown is what is known of MNIST. Mean and deviation of the train pixels are as
+// they are usually rounded, so that a normalized run can be compared with others.
+var mnistKnown = known{
+	name: MNIST,
+	files: [parts]string{
+		"ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+		"65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+		"0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+		"ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+	},
+	mean:      0.1307,
+	deviation: 0.3081,
+}
+
+// knownByDigest are the datasets that are recognized, by [Digest].
+var knownByDigest = byDigest(mnistKnown, known{
+	name: "fashion-mnist",
+	files: [parts]string{
+		"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+		"bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+		"5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+		"0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+	},
+	classNames: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+})
+
+func byDigest(all ...known) map[string]known {
+	table := map[string]known{}
+	for _, k := range all {
+		table[Digest(k.named([parts]string{}))] = k
+	}
+	return table
+}
+
+// named are the files under the given names.
+func (k known) named(names [parts]string) []File {
+	var files []File
+	for i, sum := range k.files {
+		files = append(files, File{Name: names[i], SHA256: sum})
+	}
+	return files
+}
+
+// KnownName is the name under which a dataset with such files is known, "" if it is not.
+func KnownName(files []File) string { return knownByDigest[Digest(files)].name }
+
+// recognize takes over what is known about the dataset by its content; its class names
+// only where the user did not give any.
+func (d *Dataset) recognize(named bool) {
+	if k, found := knownByDigest[Digest(d.Files)]; found {
+		d.Name = k.name
+		if !named {
+			d.ClassNames = k.classNames
+		}
+		if k.deviation != 0 {
+			d.Mean, d.Deviation, d.keepStatistics = k.mean, k.deviation, true
+		}
+	}
+	// Numbers name the classes anyway, and then the dataset is the same as one without names.
+	numbers := true
+	for class, name := range d.ClassNames {
+		numbers = numbers && name == strconv.Itoa(class)
+	}
+	if numbers {
+		d.ClassNames = nil
+	}
+}
+
+// Versions before the content of a file was what its checksum is of recorded those of MNIST's
+// gzipped files.
+var packedMNIST = [parts]string{
+	"0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
+	"1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+	"1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
+	"b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
+}
+
+// CurrentFiles returns files as they were recorded; those of MNIST, of which earlier versions
+// recorded other checksums, with the present ones.
+func CurrentFiles(files []File) []File {
+	var names [parts]string
+	for i, file := range files {
+		if len(files) != parts || file.SHA256 != packedMNIST[i] {
+			return files
+		}
+		names[i] = file.Name
+	}
+	if len(files) == 0 {
+		return files
+	}
+	return mnistKnown.named(names)
+}
+
+// CurrentDigest is [CurrentFiles] for a [Digest] that was recorded.
+func CurrentDigest(digest string) string {
+	old := known{files: packedMNIST}
+	if digest == Digest(old.named([parts]string{})) {
+		return Digest(mnistKnown.named([parts]string{}))
+	}
+	return digest
+}
+
+// emnistNames are the class names of a split of EMNIST, by one of its files; nil if it is
+// none, or one of digits.
+func emnistNames(file string) []string {
+	if !isEMNIST(file) {
+		return nil
+	}
+	const digits, capitals, letters = "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
+	base := strings.ToLower(file[strings.LastIndexAny(file, `/\`)+1:])
+	split, _, _ := strings.Cut(strings.TrimPrefix(base, "emnist-"), "-")
+	switch split {
+	case "letters":
+		return append([]string{"N/A"}, strings.Split(letters, "")...) // as torchvision calls label 0, which has no image
+	case "byclass":
+		return strings.Split(digits+capitals+letters, "")
+	case "bymerge", "balanced":
+		return strings.Split(digits+capitals+"abdefghnqrt", "") // the others look like their capitals
+	default:
+		return nil
+	}
+}
+
+// classesFile is the file beside the data with a class name a line, by label.
+const classesFile = "classes.txt"
+
+// maxClassName is how long a class name may be, in bytes.
+const maxClassName = 100
+
+// readClassNames reads the file of class names in a folder, nil without one.
+func readClassNames(fsys fs.FS, folder string) ([]string, error) {
+	name := strings.TrimSuffix(folder, "/") + "/" + classesFile
+	info, err := fs.Stat(fsys, classesFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = regular.Check(name, info)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if most := int64(MaxClasses * (maxClassName + 2)); info.Size() > most {
+		return nil, fmt.Errorf("%s: found %d bytes, expected at most %d: a name a line", name, info.Size(), most)
+	}
+	text, err := fs.ReadFile(fsys, classesFile)
+	if err != nil {
+		return nil, unreadable(name, err)
+	}
+	names := strings.Split(strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), " \r\n\t"), "\n")
+	for i, line := range names {
+		names[i] = strings.TrimSpace(line)
+		switch {
+		case names[i] == "":
+			return nil, fmt.Errorf("%s: line %d: found no name, expected one for each class, by label", name, i+1)
+		case len(names[i]) > maxClassName:
+			return nil, fmt.Errorf("%s: line %d: found a name of %d bytes, expected at most %d", name, i+1, len(names[i]), maxClassName)
+		case slices.Contains(names[:i], names[i]):
+			return nil, fmt.Errorf("%s: line %d: found %q a second time, expected names that differ", name, i+1, names[i])
+		}
+	}
+	if len(names) > MaxClasses {
+		return nil, fmt.Errorf("%s: found %d names, expected at most %d", name, len(names), MaxClasses)
+	}
+	return names, nil
+}
