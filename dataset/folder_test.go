@@ -104,8 +104,11 @@ func TestLoad(t *testing.T) {
 				Deviation: deviation,
 				Files:     files,
 			}
+			if layout == "EMNIST" {
+				want.ClassNames = []string{"N/A", "a", "b", "c", "d"}
+			}
 
-			loading, err := dataset.Load(fsys, "sets/small", dataset.Options{})
+			loading, err := dataset.Load(fsys, "sets/small", dataset.Options{Transpose: "false"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,23 +171,13 @@ func TestLoadConstantImages(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	// missing is the error of a part of which there is no file.
-	missing := func(part string, endings ...string) string {
-		return fmt.Sprintf("small: %s: found no file, expected one whose name ends in %s, or in one of these followed by .gz",
-			part, strings.Join(endings, ", "))
-	}
-	noTrainImages := missing("train images", "train-images-idx3-ubyte", "train-images.idx3-ubyte")
-	noTrainLabels := missing("train labels", "train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
-	noTestImages := missing("test images", testImages, "t10k-images.idx3-ubyte", "test-images-idx3-ubyte", "test-images.idx3-ubyte")
-	noTestLabels := missing("test labels", testLabels, "t10k-labels.idx1-ubyte", "test-labels-idx1-ubyte", "test-labels.idx1-ubyte")
-
 	for name, c := range map[string]struct {
 		changes map[string][]byte
 		want    string
 	}{
 		"nothing there": {
 			map[string][]byte{trainImages: nil, trainLabels: nil, testImages: nil, testLabels: nil},
-			noTrainImages + "\n" + noTrainLabels + "\n" + noTestImages + "\n" + noTestLabels,
+			"small: found no files, expected a dataset: IDX files, an .npz, CSV or parquet files, or a folder of images for each class",
 		},
 		"two splits of EMNIST": {
 			map[string][]byte{
@@ -192,11 +185,13 @@ func TestLoadRefuses(t *testing.T) {
 				"emnist-digits-test-labels-idx1-ubyte":  labelsFile(0),
 				"emnist-letters-test-labels-idx1-ubyte": labelsFile(0),
 			},
-			"small: test labels: found 2 files, emnist-digits-test-labels-idx1-ubyte, emnist-letters-test-labels-idx1-ubyte, expected one",
+			"small: found the splits digits, letters, expected one of them to be chosen",
 		},
 		"one missing, one twice": {
 			map[string][]byte{trainLabels: nil, "test-images-idx3-ubyte": small()[testImages]},
-			noTrainLabels + "\nsmall: test images: found 2 files, t10k-images-idx3-ubyte, test-images-idx3-ubyte, expected one",
+			"small: train labels: found no such file among t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, test-images-idx3-ubyte, " +
+				"train-images-idx3-ubyte, expected one whose name ends in train-labels-idx1-ubyte, train-labels.idx1-ubyte, " +
+				"train-labels-idx2-int, or in one of these followed by .gz, .xz or .zip\nsmall: test images: found 2 files, t10k-images-idx3-ubyte, test-images-idx3-ubyte, expected one",
 		},
 		"parts that disagree in every way": {
 			map[string][]byte{
@@ -204,10 +199,9 @@ func TestLoadRefuses(t *testing.T) {
 				testImages:  imagesFile(1, 1, 1, []byte{0}),
 				testLabels:  labelsFile(2, 0),
 			},
-			"train-images-idx3-ubyte: images: found 7, expected 2, the number of labels in train-labels-idx1-ubyte\n" +
-				"t10k-images-idx3-ubyte: images: found 1, expected 2, the number of labels in t10k-labels-idx1-ubyte\n" +
-				"t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in train-images-idx3-ubyte\n" +
-				"t10k-labels-idx1-ubyte: label 2 of image 0: expected below 2 (the highest train label plus one)",
+			"small/train-images-idx3-ubyte: images: found 7, expected 2, the number of labels in small/train-labels-idx1-ubyte\n" +
+				"small/t10k-images-idx3-ubyte: images: found 1, expected 2, the number of labels in small/t10k-labels-idx1-ubyte\n" +
+				"small/t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in small/train-images-idx3-ubyte",
 		},
 		"four bad headers": {
 			map[string][]byte{
@@ -216,23 +210,23 @@ func TestLoadRefuses(t *testing.T) {
 				testImages:  nil, testImages + ".gz": pack(small()[testImages])[:2],
 				testLabels: {},
 			},
-			"train-images-idx3-ubyte: header bytes: found 0, expected 16\n" +
-				"train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
-				"t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
-				"t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",
+			"small/train-images-idx3-ubyte: header bytes: found 0, expected 16\n" +
+				"small/train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
+				"small/t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
+				"small/t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",
 		},
 		"images and labels exchanged": {
 			map[string][]byte{testImages: small()[testLabels], testLabels: small()[testImages]},
-			"t10k-images-idx3-ubyte: magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)\n" +
-				"t10k-labels-idx1-ubyte: magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
+			"small/t10k-images-idx3-ubyte: magic number: found 0x00000801, expected 0x00000803 (unsigned bytes, 3 dimensions)\n" +
+				"small/t10k-labels-idx1-ubyte: magic number: found 0x00000803, expected 0x00000801 (unsigned bytes, 1 dimension)",
 		},
 		"both pixels bad": {
 			map[string][]byte{
 				trainImages: imagesFile(7, 3, 5, pattern(106)),
 				testImages:  nil, testImages + ".gz": flip(pack(small()[testImages]), -8, 1),
 			},
-			"train-images-idx3-ubyte: bytes after the pixels: found at least 1, expected 0\n" +
-				"t10k-images-idx3-ubyte.gz: decompress: gzip: invalid checksum",
+			"small/train-images-idx3-ubyte: bytes after the pixels: found at least 1, expected 0\n" +
+				"small/t10k-images-idx3-ubyte.gz: decompress: gzip: invalid checksum",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +250,7 @@ func TestOpenAFolder(t *testing.T) {
 	}
 	file, none := filepath.Join(path, trainLabels), filepath.Join(path, "none")
 	_, err := dataset.Read(file, dataset.Options{})
-	checkError(t, err, file+": found a file, expected a folder with four IDX files")
+	checkError(t, err, file+": found one file of a dataset, expected the folder that has all of them, "+path)
 	if _, err := dataset.Read(none, dataset.Options{}); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("found error %v, expected that there is no such folder", err)
 	}

@@ -210,7 +210,7 @@ func (s *stream) end(field string) error {
 	}
 	switch _, err := s.stored.ReadByte(); {
 	case err == nil:
-		return fmt.Errorf("%s: bytes after the packed ones: found at least 1, expected 0", s.name)
+		return fmt.Errorf("%s: bytes after the gzip member: found at least 1, expected 0", s.name)
 	case err != io.EOF:
 		return fmt.Errorf("%s: %w", s.name, err)
 	}

@@ -149,7 +149,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 	magic := func(found string) string {
 		return "magic number: found " + found + ", expected 0x00000803 (unsigned bytes, 3 dimensions)"
 	}
-	const html = ": this looks like an HTML page, not IDX data"
+	const html = "is an HTML page: download it again, from the link to the file itself"
 	type file struct {
 		content []byte
 		want    string
@@ -162,10 +162,10 @@ func TestLoadRefusesAFile(t *testing.T) {
 		"one byte more":           {join(good, []byte{0}), "bytes after the pixels: found at least 1, expected 0"},
 
 		"bit of the type":   {flip(good, 2, 0x01), magic("0x00000903")},
-		"HTML":              {[]byte(page), magic("0x3c21444f") + html},
-		"HTML after blanks": {[]byte("\ufeff\r\n <html>" + page), magic("0xefbbbf0d") + html},
-		"HTML packed":       {pack([]byte(page)), magic("0x3c21444f") + html},
-		"HTML, a bit of it": {[]byte("<ht"), "header bytes: found 3, expected 16" + html},
+		"HTML":              {[]byte(page), html},
+		"HTML after blanks": {[]byte("\ufeff\r\n <html>" + page), html},
+		"HTML packed":       {pack([]byte(page)), html},
+		"HTML, a bit of it": {[]byte("<ht"), html},
 
 		"no images":       {dimensions(0, 3, 5), "images: found 0, expected 1 to 2000000"},
 		"too many images": {dimensions(2_000_001, 3, 5), "images: found 2000001, expected 1 to 2000000"},
@@ -190,7 +190,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 		"gz and a byte":           {join(pack(good), []byte{0}), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz and an empty gz":      {join(pack(good), pack(nil)), "bytes after the gzip member: found at least 1, expected 0"},
 		"gz in two members":       {join(pack(good[:50]), pack(good[50:])), "pixel bytes: found 34, expected 105"},
-		"gz of a gz":              {pack(pack(good)), magic("0x1f8b0800")},
+		"gz of a gz":              {pack(pack(good)), "is gzip inside gzip: unpack it once"},
 	}, trainLabels: {
 		"cut in the header":   {labels[:7], "header bytes: found 7, expected 8"},
 		"cut in the body":     {labels[:14], "label bytes: found 6, expected 7"},
@@ -205,7 +205,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 				if d != nil {
 					t.Errorf("found a dataset beside the error")
 				}
-				checkError(t, err, part+": "+c.want)
+				checkError(t, err, "small/"+part+": "+c.want)
 			})
 		}
 	}
@@ -231,7 +231,7 @@ func TestLoadErrorOfTheDisk(t *testing.T) {
 				}
 				return r
 			}}, "small")
-			checkError(t, err, trainImages+": "+c.want)
+			checkError(t, err, "small/"+trainImages+": "+c.want)
 			if !errors.Is(err, broken) {
 				t.Errorf("the error does not wrap its cause")
 			}
@@ -354,7 +354,7 @@ func checkFuzzed(t *testing.T, content []byte, damage error, files map[string][]
 		t.Errorf("found %d bytes allocated, expected at most %d", found, most)
 	}
 	if err != nil {
-		if !strings.HasPrefix(err.Error(), "train-") && !strings.HasPrefix(err.Error(), "t10k-") {
+		if !strings.HasPrefix(err.Error(), "fuzz/train-") && !strings.HasPrefix(err.Error(), "fuzz/t10k-") {
 			t.Errorf("found error %q, expected the name of the file first", err)
 		}
 		return

@@ -104,7 +104,7 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 	}
 	l.Classes = max(2, int(slices.Max(train))+1, int(slices.Max(test))+1)
 	if known := emnistNames(f.train.imagesName); chosen == nil && l.Classes <= len(known) {
-		chosen = known
+		chosen = known[:l.Classes]
 	}
 	if classNames != nil && len(classNames) < l.Classes {
 		f.close()

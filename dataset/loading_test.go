@@ -61,7 +61,7 @@ func TestNoFileStaysOpen(t *testing.T) {
 		"sound":                nil,
 		"bad pixels":           {trainImages: imagesFile(7, 3, 5, pattern(1))},
 		"bad header":           {testImages: imagesFile(0, 3, 5, nil)},
-		"bad labels":           {testLabels: labelsFile(9, 9)},
+		"bad labels":           {testLabels: labelsFile()},
 		"bad start of gz":      {trainImages: pack(nil)[:3]},
 		"counts that disagree": {trainLabels: labelsFile(4)},
 	} {

@@ -3,6 +3,7 @@ package dataset_test
 import (
 	"crypto/sha256"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"strings"
@@ -26,10 +27,17 @@ func loadMNIST(t testing.TB) *dataset.Dataset {
 func TestMNISTChecksums(t *testing.T) {
 	d := loadMNIST(t)
 	found := map[string]string{}
+	recorded := map[string]string{}
 	for _, file := range d.Files {
-		found[file.Name] = file.SHA256
+		content, err := fs.ReadFile(dataset.MNISTFiles(), file.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[file.Name] = fmt.Sprintf("%x", sha256.Sum256(content))
+		recorded[strings.TrimSuffix(file.Name, ".gz")] = file.SHA256
 	}
 	checkSums(t, "SHA256SUMS", found)
+	checkSums(t, "SHA256SUMS.raw", recorded) // they are constants
 	decoded := map[string]string{}
 	for name, content := range map[string][]byte{
 		trainImages: imagesFile(60_000, 28, 28, d.Train.Pixels),
@@ -64,7 +72,7 @@ func TestMNISTFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shape := dataset.Loading{Name: "mnist", TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
+	shape := dataset.Loading{Name: "mnist", Kind: "MNIST, which is built in", TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
 	if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
 		t.Errorf("Open (-expected +found):\n%s", diff)
 	}
