@@ -19,6 +19,10 @@ type Options struct {
 	Progress func(done, total int)
 }
 
+// Changes reports whether what [Open] gives for a name has to be read to know its content:
+// it is not MNIST, or not as it is built in.
+func (o Options) Changes(name string) bool { return name != MNIST || o.Transpose == "true" }
+
 // DefaultTestShare is the share of the images that become the test set where the data has none.
 const DefaultTestShare = 0.1
 

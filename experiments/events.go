@@ -17,6 +17,10 @@ type Observer func(Event)
 // PluginProgress says how far the installation of a backend's plugin is.
 type PluginProgress struct{ install.Progress }
 
+// DataProgress says how many images of the data are read. It comes while the device and the
+// programs are prepared.
+type DataProgress struct{ Done, Total int }
+
 // Warning is something that the user should know and that does not stop the run.
 type Warning struct{ Text string }
 
@@ -77,6 +81,7 @@ type EpochDone struct{ Metrics EpochMetrics }
 type RunEnded struct{ Result Result }
 
 func (PluginProgress) event() {}
+func (DataProgress) event()   {}
 func (Warning) event()        {}
 func (RunStarted) event()     {}
 func (AlreadyEnded) event()   {}

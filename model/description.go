@@ -20,7 +20,7 @@ type Description struct {
 	Normalization Normalization // of the images in training
 
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.
-	Data         string  // dataset.MNIST, or the base name of a folder
+	Data         string  // the name under which the data is known, such as dataset.MNIST, or the base name of its folder
 	DataSHA256   string  // of the data, see [dataset.Digest]
 	Seed         uint64  // of the initial weights and the orders
 	BatchSize    int     // images per step of training
@@ -150,7 +150,7 @@ func parseDescription(metadata map[string]string) (Description, error) {
 			Deviation: f.number("deviation", math.SmallestNonzeroFloat32, math.MaxFloat32, "a number above 0"),
 		},
 		Data:         f.text("data"),
-		DataSHA256:   f.text("data_sha256"),
+		DataSHA256:   dataset.CurrentDigest(f.text("data_sha256")),
 		BatchSize:    f.integer("batch_size", 1, math.MaxInt32),
 		Epochs:       f.integer("epochs", 0, math.MaxInt32),
 		TestAccuracy: f.number("test_accuracy", 0, 1, "0 to 1"),

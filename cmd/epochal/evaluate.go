@@ -52,6 +52,10 @@ matrix, and how much the network's confidence is worth.`,
 			if err != nil {
 				return err
 			}
+			if err := checkDataFlags(c, o.Data, o.Reading); err != nil {
+				return err
+			}
+			o.Reading.Progress = t.reading()
 			result, err := evaluate.Run(c.Context(), n, o)
 			t.end()
 			if err != nil {
@@ -74,7 +78,8 @@ matrix, and how much the network's confidence is worth.`,
 	}
 	flags := command.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&o.Data, "data", "", "mnist (built in), or a `folder` with four IDX files (default: what the network was trained on)")
+	addDataFlags(flags, dataFlags{&o.Data, &o.Reading.Split, &o.Reading.Transpose, &o.Reading.TestShare},
+		dataUsage+" (default: what the network was trained on)")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&asJSON, "json", false, "print the results as JSON")
 	flags.StringVar(&figure, "figure", "", "plot accuracy against confidence in `file`, .svg or .png")

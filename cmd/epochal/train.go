@@ -70,7 +70,7 @@ differ.`,
 					return err
 				}
 			}
-			printer := &trainPrinter{terminal: t, config: config}
+			printer := &trainPrinter{terminal: t, config: config, reading: t.reading()}
 			options.Observer, options.WantCUDA = printer.observe, t.wantCUDA
 			if quiet {
 				options.Observer = printer.observeQuietly
@@ -192,7 +192,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.BoolVar(&c.Normalize, "normalize", c.Normalize, "subtract the pixel mean and divide by the deviation (MNIST: 0.1307, 0.3081)")
 	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "reorder the training set every epoch")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
-	flags.StringVar(&c.Data, "data", c.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
+	addDataFlags(flags, dataFlags{&c.Data, &c.Split, &c.Transpose, &c.TestShare}, dataUsage)
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
 	flags.IntVar(&c.Patience, "patience", c.Patience,
 		"`epochs` without a lower validation loss after which the run ends; 0: never; needs --validation")
@@ -237,6 +237,7 @@ func (l *layerSizes) Type() string { return "widths" }
 type trainPrinter struct {
 	*terminal
 	config  experiments.Config
+	reading func(done, total int)
 	started time.Time
 	folder  string
 	total   int // images trained on in the whole run
@@ -250,6 +251,8 @@ func (p *trainPrinter) observe(event experiments.Event) {
 		p.note("warning: %s", e.Text)
 	case experiments.PluginProgress:
 		printInstallation(p.terminal, e.Progress)
+	case experiments.DataProgress:
+		p.reading(e.Done, e.Total)
 	case experiments.RunStarted:
 		p.end()
 		p.started, p.folder, p.total = time.Now(), e.Folder, e.Config.Epochs*e.Train

@@ -18,7 +18,7 @@ import (
 
 // Options say on what and where a network is evaluated.
 type Options struct {
-	Data     string                 // dataset.MNIST or a folder; "" for the data that the network was trained on
+	Data     string                 // dataset.MNIST, a folder or a file; "" for the data that the network was trained on
 	Reading  dataset.Options        // how Data is read; without Data as the run did
 	Backend  string                 // as in a Config
 	Progress func(install.Progress) // of the installation of a plugin; may be nil
@@ -41,6 +41,9 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("data: %w", err)
 	}
 	defer loading.Close()
+	for _, warning := range loading.Warnings {
+		o.Warn(warning)
+	}
 	if err := fits(n, loading); err != nil {
 		return Result{}, err
 	}
@@ -57,7 +60,7 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 		return Result{}, fmt.Errorf("data: %w", err)
 	}
 	if o.Data == "" && n.Described() && dataset.Digest(data.Files) != n.Description.DataSHA256 {
-		o.Warn("data: these are not the files that the network was trained on")
+		o.Warn("data: these are not the images that the network was trained on")
 	}
 	evaluation, err := run(ctx, device, n, data.Test)
 	if err == nil {

@@ -51,6 +51,9 @@ type settings struct {
 	Normalize    setting `yaml:"normalize"`
 	Shuffle      setting `yaml:"shuffle"`
 	Data         setting `yaml:"data"`
+	Split        setting `yaml:"split"`
+	Transpose    setting `yaml:"transpose"`
+	TestShare    setting `yaml:"test_share"`
 	Validation   setting `yaml:"validation"`
 	Init         setting `yaml:"init"`
 }
@@ -131,7 +134,8 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	}
 	into := settings{
 		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize},
-		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data}, setting{&c.Validation}, setting{&c.Init},
+		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data},
+		setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
 	}
 	if err := decode(n, &into); err != nil {
 		return c, err

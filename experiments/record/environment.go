@@ -100,15 +100,24 @@ const arithmetic = 1
 
 // Identity is a SHA-256, as 64 hex digits, of everything that decides the numbers
 // of a run: two runs with one identity are the same run. data are the files of c's
-// data, which do not count for MNIST because that is built in; initSHA256 is the
-// checksum of its initial weights, "" where they are drawn from the seed.
+// data, of which the contents count, not the names nor where they are; it may be nil for
+// MNIST, which is built in. initSHA256 is the checksum of the initial weights, "" where
+// they are drawn from the seed.
 func Identity(c experiments.Config, data []dataset.File, initSHA256 string) string {
 	c.StepsPerCall = 0 // changes speed, never results
 	// Left out where it is true, so that the runs that people have are known again.
 	nondeterministic := !c.Deterministic
 	c.Deterministic = false
-	if c.Data == dataset.MNIST {
-		data = nil
+	c.Split, c.Transpose, c.TestShare = "", "", 0 // their effect is in the data
+	if len(data) == 0 || dataset.KnownName(data) == dataset.MNIST {
+		c.Data, data = dataset.MNIST, nil
+	} else {
+		c.Data = ""
+		contents := make([]dataset.File, len(data))
+		for i, file := range data {
+			contents[i].SHA256 = file.SHA256
+		}
+		data = contents
 	}
 	return digest(struct {
 		Arithmetic int

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 )
@@ -85,7 +86,9 @@ func readConfig(folder string) (c experiments.Config, err error) {
 
 // readEnvironment reads environment.json.
 func readEnvironment(folder string) (e Environment, err error) {
-	return e, readJSON(filepath.Join(folder, EnvironmentFile), &e)
+	err = readJSON(filepath.Join(folder, EnvironmentFile), &e)
+	e.Data = dataset.CurrentFiles(e.Data)
+	return e, err
 }
 
 // readJSON reads one JSON value, of known fields only, from a file.

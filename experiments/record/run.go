@@ -126,7 +126,7 @@ func (r *Run) Begin(
 ) error {
 	e := BuildEnvironment()
 	r.description = model.Description{
-		Architecture: network, Normalization: normalization, Data: r.dataName(), DataSHA256: dataset.Digest(data),
+		Architecture: network, Normalization: normalization, Data: r.dataName(data), DataSHA256: dataset.Digest(data),
 		Seed: r.config.Seed, BatchSize: r.config.BatchSize, Version: e.Version,
 	}
 	e.Identity = Identity(r.config, data, initSHA256)
@@ -152,8 +152,12 @@ func (r *Run) Begin(
 	return err
 }
 
-// dataName is MNIST, or the name of the data's folder without those above it.
-func (r *Run) dataName() string {
+// dataName is the name under which the data is known, or that of its folder without
+// those above it.
+func (r *Run) dataName(data []dataset.File) string {
+	if known := dataset.KnownName(data); known != "" {
+		return known
+	}
 	name, err := filepath.Abs(r.Locate(r.config.Data))
 	if r.config.Data == dataset.MNIST || err != nil {
 		return r.config.Data

@@ -37,12 +37,18 @@ func settings(c experiments.Config) []setting {
 		case float64:
 			s.Value = experiments.FormatFloat(field)
 			s.flag += " " + s.Value
+		case string:
+			s.Value = field
+			s.flag += " " + words.Shell(field)
+			if s.Name == "transpose" { // a switch
+				s.flag = "--transpose=" + field
+			}
+			if field == "" {
+				s.Value = `""`
+			}
 		default:
 			s.Value = fmt.Sprint(field)
 			s.flag += " " + words.Shell(s.Value)
-			if s.Value == "" {
-				s.Value = `""`
-			}
 		}
 		all = append(all, s)
 	}
@@ -58,10 +64,20 @@ func ofExperiments(all []setting) []setting {
 }
 
 // Defaults are the settings that experiments differ from.
-func (d *document) Defaults() []setting { return ofExperiments(settings(experiments.Defaults())) }
+func (d *document) Defaults() []setting {
+	return withoutUnset(ofExperiments(settings(experiments.Defaults())))
+}
+
+// withoutUnset leaves out how data is read, as far as nothing is said about it.
+func withoutUnset(all []setting) []setting {
+	reading := []string{"split", "transpose", "test_share"}
+	return slices.DeleteFunc(all, func(s setting) bool {
+		return slices.Contains(reading, s.Name) && (s.Value == `""` || s.Value == "0.0")
+	})
+}
 
 // Settings are all settings of the experiment.
-func (s section) Settings() []setting { return settings(s.Config) }
+func (s section) Settings() []setting { return withoutUnset(settings(s.Config)) }
 
 // Deviations are all settings of a run that are not those of `epochal train` without
 // flags: "layer_sizes [128], epochs 5".

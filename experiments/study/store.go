@@ -134,7 +134,7 @@ func (s contents) of(c experiments.Config) (held content, err error) {
 	if known, ok := s[key]; ok {
 		return known, nil
 	}
-	if c.Data != dataset.MNIST {
+	if c.DataOptions().Changes(c.Data) {
 		data, err := dataset.Read(c.Data, c.DataOptions())
 		if err != nil {
 			return held, err

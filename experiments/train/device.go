@@ -104,12 +104,12 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 	if c.Validation > 0 {
 		key += fmt.Sprint(" seed ", c.Seed)
 	}
-	if c.Data != dataset.MNIST { // which is built in; the files of a folder may have changed
+	if c.DataOptions().Changes(c.Data) { // the files of a folder may have changed
 		data, err := loading.Wait()
 		if err != nil {
 			return nil, nil, fmt.Errorf("data: %w", err)
 		}
-		key += fmt.Sprint(data.Files) // with their hashes
+		key += dataset.Digest(data.Files)
 	}
 	if d.images == nil || d.imagesKey != key {
 		if d.images != nil {

@@ -55,8 +55,13 @@ func (r *run) prepare(ctx context.Context) error {
 // pixels, upload reports.
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
-	if r.loading, err = dataset.Open(r.record.Locate(c.Data), c.DataOptions()); err != nil {
+	reading := c.DataOptions()
+	reading.Progress = func(done, total int) { r.observe(experiments.DataProgress{Done: done, Total: total}) }
+	if r.loading, err = dataset.Open(r.record.Locate(c.Data), reading); err != nil {
 		return nil, fmt.Errorf("data: %w", err)
+	}
+	for _, warning := range r.loading.Warnings {
+		r.observe(experiments.Warning{Text: warning})
 	}
 	r.trainCount, r.testCount = r.loading.TrainCount-c.Validation, r.loading.TestCount
 	if r.trainCount < 1 {
