@@ -1,13 +1,13 @@
 // Package dataset holds labelled images and the order in which training visits them.
 //
-// It reads IDX files (the format of MNIST), carries MNIST itself, opens any
-// folder that has the four files of such a set, holds out a validation part,
-// shuffles each epoch from an explicit seed, and cuts an order into batches.
+// It carries MNIST, recognizes and reads the forms in which people have such sets (see
+// [Open]), knows some by their content, holds out a validation part, shuffles each epoch
+// from an explicit seed, and cuts an order into batches.
 //
 // # Where to start
 //
-// [Read] gives a [Dataset] by its name: [MNIST], or a folder. [Open] gives its
-// shape immediately and decodes its pixels when Wait is called, which may be while
+// [Read] gives a [Dataset] by its name: [MNIST], or a path. [Open] gives its
+// shape and what is suspicious about it, and decodes its pixels when Wait is called, which may be while
 // a program compiles. [Order] and [Batches] say which images each training step sees.
 //
 // # Stance
@@ -22,8 +22,8 @@
 //
 // # What it does not do
 //
-// It knows nothing of tensors, devices, flags or run folders. It downloads
-// nothing, writes nothing, and takes no time or randomness that was not passed in.
+// It knows nothing of tensors, devices or run folders, and of flags only the names, for its
+// advice. It downloads nothing, writes only datasets, and takes no time or randomness that was not passed in.
 //
 // # Neighbours
 //

@@ -260,8 +260,8 @@ func TestRunRefusesBeforeItWrites(t *testing.T) {
 	for _, test := range []struct{ out, data, init, want string }{
 		{folder, small.Data, "", "out: " + folder + ": found file in it, expected a new or an empty folder"},
 		{long, small.Data, "", "out: " + long + ": cannot create a folder there: file name too long"},
-		{new, "/nowhere", "", "data: stat /nowhere: no such file or directory"},
-		{new, file, "", "data: " + file + ": found a file, expected a folder with four IDX files"},
+		{new, "/nowhere", "", "data: /nowhere: no such file or directory"},
+		{new, file, "", "data: " + file + ": found a file, expected a folder, or an .npz, .csv, .parquet or .zip file"},
 		{new, small.Data, pipe, "init: " + pipe + ": found a pipe, expected a file"},
 	} {
 		c := small

@@ -114,7 +114,7 @@ func attemptUntil(ctx context.Context, c experiments.Config, o train.Options) (o
 			out.warnings = append(out.warnings, e.Text)
 		case experiments.AlreadyEnded:
 			out.ended = true
-		case experiments.StepsDone:
+		case experiments.StepsDone, experiments.DataProgress:
 			out.losses, name = append(out.losses, e.Losses...), ""
 		case experiments.EpochDone:
 			out.epochs = append(out.epochs, e.Metrics)
