@@ -209,6 +209,8 @@ func (c *csvLines) next(buffer []byte) ([]byte, error) {
 		lines = lines[:before+n]
 		end := 1 + bytes.LastIndexByte(lines[before:], '\n')
 		switch {
+		case end == 0 && len(lines) > maxLine:
+			return nil, fmt.Errorf("%s: line %d: found more than %d bytes, expected at most that many", c.stream.name, c.line, maxLine)
 		case err == io.EOF:
 			if err := c.stream.end("line"); err != nil {
 				return nil, err
@@ -226,8 +228,6 @@ func (c *csvLines) next(buffer []byte) ([]byte, error) {
 			c.rest = append(c.rest[:0], lines[end:]...)
 			c.line += bytes.Count(lines[:end], []byte{'\n'})
 			return lines[:end], nil
-		case len(lines) > maxLine:
-			return nil, fmt.Errorf("%s: line %d: found more than %d bytes, expected at most that many", c.stream.name, c.line, maxLine)
 		}
 	}
 }

@@ -348,7 +348,7 @@ func mnistNPZ(t testing.TB, d *Dataset) string {
 }
 
 // checkPart compares what a format holds with the same images from elsewhere.
-func checkPart(t *testing.T, p part, want Set) {
+func checkPart(t testing.TB, p part, want Set) {
 	t.Helper()
 	pixels, err := p.pixels(func(int, int) {})
 	if err != nil {
