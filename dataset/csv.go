@@ -59,8 +59,8 @@ func openCSV(train, test string, o Options) (form, error) {
 		f.train, trainErr = readCSV(trainFile, train, progress)
 	}
 	if trainErr == nil && f.train.labels == nil {
-		trainErr = fmt.Errorf("%s: columns: found %d pixels and no label, expected a column that is named label, or the label before the pixels",
-			train, f.train.rows*f.train.columns)
+		trainErr = fmt.Errorf("%s: columns: found %d pixels and no label, "+
+			"expected a column that is named label, or the label before the pixels", train, f.train.rows*f.train.columns)
 	}
 	return f, errors.Join(trainErr, testErr)
 }
@@ -100,7 +100,7 @@ func (c *csvProgress) open(name string) (*os.File, error) {
 
 func (c *csvProgress) add(images int) {
 	c.images += images
-	if c.report != nil && c.read > 0 {
+	if c.report != nil && c.images > 0 {
 		total := float64(c.images) * float64(c.stored) / float64(c.read)
 		c.report(c.images, max(c.images, int(total)))
 	}
@@ -251,7 +251,7 @@ func startCSV(lines []byte) (layout csvLayout, skip int, err error) {
 	return layout, start, err
 }
 
-// readLayout tells the columns from the first line: from their names, or else from how many they are.
+// readLayout tells the columns by their names, or else by how many the first line has.
 func readLayout(line []byte) (csvLayout, error) {
 	l := csvLayout{label: -1}
 	for _, delimiter := range []byte(",;\t") {
@@ -264,7 +264,7 @@ func readLayout(line []byte) (csvLayout, error) {
 			l.width, MaxSide*MaxSide+2)
 	}
 	column, numbers, named, label := 0, 0, false, -1
-	var names [2][]byte // of the last two columns
+	var start, names [2][]byte // the names of the first two columns after an index, and of the last two
 	for field := range bytes.SplitSeq(line, []byte{l.delimiter}) {
 		name := bytes.Trim(field, "\"# \t\r") // numpy.savetxt writes # before the names
 		if isNamed(name, labelColumns) && label < 0 {
@@ -276,6 +276,9 @@ func readLayout(line []byte) (csvLayout, error) {
 		if _, ok := wholeNumber(field); ok {
 			numbers++
 		}
+		if i := column - l.first; i >= 0 && i < len(start) {
+			start[i] = name
+		}
 		names[0], names[1] = names[1], name
 		column++
 	}
@@ -285,23 +288,22 @@ func readLayout(line []byte) (csvLayout, error) {
 		l.first = 0
 	}
 	pixels := l.width - l.first
-	switch label {
-	case -1:
-		if l.rows, l.columns = imageSides(pixels, names[1]); l.rows == 0 {
-			pixels--
-			l.label = l.first
-			l.first++
-			l.rows, l.columns = imageSides(pixels, names[1])
+	if label < 0 {
+		if l.rows, l.columns = imageSides(pixels, names[1]); l.rows > 0 {
+			return l, nil
 		}
+		// A label of another name is the column whose name is unlike its neighbour's.
+		label = l.first
+		if l.header && alike(start) && !alike(names) {
+			label = l.width - 1
+		}
+	}
+	switch label {
 	case l.first:
-		pixels--
-		l.label = label
 		l.first++
-		l.rows, l.columns = imageSides(pixels, names[1])
+		l.rows, l.columns = imageSides(pixels-1, names[1])
 	case l.width - 1:
-		pixels--
-		l.label = label
-		l.rows, l.columns = imageSides(pixels, names[0])
+		l.rows, l.columns = imageSides(pixels-1, names[0])
 	default:
 		return l, fmt.Errorf("line 1: label: found in column %d of %d, expected in the first or the last", label+1, l.width)
 	}
@@ -309,7 +311,14 @@ func readLayout(line []byte) (csvLayout, error) {
 		return l, fmt.Errorf("columns: found %d, expected a label and a square number of pixels, as 785 are, "+
 			"or pixels that are named from 1x1 to ROWSxCOLUMNS", l.width)
 	}
+	l.label = label
 	return l, nil
+}
+
+// alike tells whether two names differ in their last digits only, as pixel0 and pixel1 do.
+func alike(names [2][]byte) bool {
+	const digits = "0123456789"
+	return bytes.Equal(bytes.TrimRight(names[0], digits), bytes.TrimRight(names[1], digits))
 }
 
 func isNamed(name []byte, names []string) bool {
@@ -338,8 +347,8 @@ type csvChunk struct {
 	err    error  // of the first line that is wrong
 }
 
-// parse reads whole lines, the first of which has the number line. encoding/csv and
-// strconv take ten times as long.
+// parse reads whole lines, the first of which has the number line. On two cores
+// encoding/csv and strconv take ten times as long.
 func (l csvLayout) parse(text []byte, line int) (c csvChunk) {
 	size := l.rows * l.columns
 	// A field takes two bytes or more.

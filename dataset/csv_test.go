@@ -20,17 +20,22 @@ func TestOpenCSV(t *testing.T) {
 	const count = ", expected a label and the pixels of an image, 2 to 16777218, between commas, semicolons or tabs"
 
 	for name, c := range map[string]struct{ file, want string }{
-		"Kaggle":            {header + "5,0,1,20,255\n0,6,7,8,9\n", sound},
-		"pjreddie":          {"5,0,1,20,255\n0,6,7,8,9\n", sound},
-		"oddrationale":      {"label,1x1,1x2,2x1,2x2\n5,0,1,20,255\n0,6,7,8,9\n", sound},
-		"OpenML":            {`"pixel1","pixel2","pixel3","pixel4","class"` + "\n0,1,20,255,5\n6,7,8,9,'0'\n", line(3, `, column 5: found "'0'"`+whole)},
-		"label last":        {"pixel1,pixel2,pixel3,pixel4,class\n0,1,20,255,5\n6,7,8,9,0\n", sound},
-		"another name":      {"letter,p1,p2,p3,p4\n5,0,1,20,255\n0,6,7,8,9\n", sound},
-		"numbers as names":  {"label,0,1,2,3\n5,0,1,20,255\n0,6,7,8,9\n", sound},
-		"pandas' index":     {",label,0,1,2,3\n0,5,0,1,20,255\n1,0,6,7,8,9\n", sound},
-		"an index of words": {"id,p1,p2,p3,p4,Label\nx-1,0,1,20,255,5\n\"y\",6,7,8,9,0\n", sound},
-		"a large index":     {"index,label,p1,p2,p3,p4\n70000,5,0,1,20,255\n,0,6,7,8,9\n", sound},
-		"savetxt":           {"# label,a,b,c,d\n5,0,1,20,255\n0.000000000000000000e+00,6.000000000000000000e+00,7e0,8,9\n", sound},
+		"Kaggle":       {header + "5,0,1,20,255\n0,6,7,8,9\n", sound},
+		"pjreddie":     {"5,0,1,20,255\n0,6,7,8,9\n", sound},
+		"oddrationale": {"label,1x1,1x2,2x1,2x2\n5,0,1,20,255\n0,6,7,8,9\n", sound},
+		"ARFF's quotes": {
+			`"pixel1","pixel2","pixel3","pixel4","class"` + "\n0,1,20,255,5\n6,7,8,9,'0'\n", line(3, `, column 5: found "'0'"`+whole),
+		},
+		"OpenML":                {`"pixel1","pixel2","pixel3","pixel4","class"` + "\n0,1,20,255,5\n6,7,8,9,0\n", sound},
+		"label last":            {"pixel1,pixel2,pixel3,pixel4,class\n0,1,20,255,5\n6,7,8,9,0\n", sound},
+		"another name":          {"letter,p1,p2,p3,p4\n5,0,1,20,255\n0,6,7,8,9\n", sound},
+		"another name, last":    {"p1,p2,p3,p4,letter\n0,1,20,255,5\n6,7,8,9,0\n", sound},
+		"named by places, last": {"1x1,1x2,2x1,2x2,letter\n0,1,20,255,5\n6,7,8,9,0\n", sound},
+		"numbers as names":      {"label,0,1,2,3\n5,0,1,20,255\n0,6,7,8,9\n", sound},
+		"pandas' index":         {",label,0,1,2,3\n0,5,0,1,20,255\n1,0,6,7,8,9\n", sound},
+		"an index of words":     {"id,p1,p2,p3,p4,Label\nx-1,0,1,20,255,5\n\"y\",6,7,8,9,0\n", sound},
+		"a large index":         {"index,label,p1,p2,p3,p4\n70000,5,0,1,20,255\n,0,6,7,8,9\n", sound},
+		"savetxt":               {"# label,a,b,c,d\n5,0,1,20,255\n0.000000000000000000e+00,6.000000000000000000e+00,7e0,8,9\n", sound},
 
 		"CRLF":              {strings.ReplaceAll(header+"5,0,1,20,255\n0,6,7,8,9\n", "\n", "\r\n"), sound},
 		"no last line feed": {header + "5,0,1,20,255\n0,6,7,8,9", sound},
@@ -60,8 +65,10 @@ func TestOpenCSV(t *testing.T) {
 		"hexadecimal":         {header + "5,0,0x1p4,2,3\n", line(2, `, column 3: found "0x1p4"`+whole)},
 		"two numbers":         {header + "5,0,1 2,2,3\n", line(2, `, column 3: found "1 2"`+whole)},
 		"one quote":           {header + "5,0,\"1,2,3\n", line(2, `, column 3: found "\"1"`+whole)},
-		"a long field":        {header + "5,0," + strings.Repeat("1", 1000) + ",2,3\n", line(2, `, column 3: found "`+strings.Repeat("1", 40)+`"`+whole)},
-		"damage in line 1":    {"5,0,x,2,3\n0,6,7,8,9\n", line(1, `, column 3: found "x"`+whole)},
+		"a long field": {
+			header + "5,0," + strings.Repeat("1", 1000) + ",2,3\n", line(2, `, column 3: found "`+strings.Repeat("1", 40)+`"`+whole),
+		},
+		"damage in line 1": {"5,0,x,2,3\n0,6,7,8,9\n", line(1, `, column 3: found "x"`+whole)},
 		"a fraction in line 1": {
 			"0,0.1,0.2,0.3,0.4\n0,6,7,8,9\n", line(1, `, column 2: found "0.1"`+whole),
 		},

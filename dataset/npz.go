@@ -97,7 +97,7 @@ func readNPZ(file io.ReaderAt, size int64, name string) (form, error) {
 	}
 	for _, names := range arrayNames {
 		if z.has(names.trainImages) || z.has(names.trainLabels) {
-			f := form{kind: "a NumPy file of arrays"}
+			f := form{kind: "an npz file of NumPy arrays"}
 			var trainErr, testErr error
 			f.train, trainErr = z.part(names.trainImages, names.trainLabels)
 			if z.has(names.testImages) || z.has(names.testLabels) {
@@ -365,8 +365,8 @@ func (a *array) order() (order, kind string) {
 // labels reads the whole array as labels.
 func (a *array) labels() ([]byte, error) {
 	if len(a.shape) != 1 && (len(a.shape) != 2 || a.shape[1] != 1) {
-		return nil, fmt.Errorf("%s: shape: found %.60s, expected (n,) or (n, 1), one number for each image: of one-hot labels save argmax(axis=1)",
-			a.name, a.shape)
+		return nil, fmt.Errorf("%s: shape: found %.60s, expected (n,) or (n, 1), one number for each image: "+
+			"of one-hot labels save argmax(axis=1)", a.name, a.shape)
 	}
 	order, kind := a.order()
 	width, ok := map[string]int{"u1": 1, "i1": 1, "u2": 2, "i2": 2, "u4": 4, "i4": 4, "u8": 8, "i8": 8}[kind]

@@ -186,17 +186,23 @@ func TestOpenNPZ(t *testing.T) {
 		"far above": {
 			labels("<u8", "(1,)", 1, 0, 0, 0, 0, 0, 0, 128), "mnist.npz: y_train: label of image 0: found 9223372036854775809, expected 0 to 255",
 		},
-		"labels in floats":         {labels("<f8", "(2,)"), "mnist.npz: y_train: dtype: found '<f8'" + integer},
-		"labels without an order":  {labels("|i4", "(2,)"), "mnist.npz: y_train: dtype: found '|i4'" + integer},
-		"labels in text":           {labels("<U1", "(2,)"), "mnist.npz: y_train: dtype: found '<U1'" + integer},
-		"labels true or false":     {labels("|b1", "(2,)"), "mnist.npz: y_train: dtype: found '|b1'" + integer},
-		"no labels":                {labels("|u1", "(0,)"), "mnist.npz: y_train: labels: found 0, expected 1 to 2000000"},
-		"too many labels":          {labels("|u1", "(2000001,)"), "mnist.npz: y_train: labels: found 2000001, expected 1 to 2000000"},
-		"labels that are cut":      {labels("<u2", "(2,)", 1, 0, 1), "mnist.npz: y_train: label bytes: found 3, expected 4"},
-		"a byte after the labels":  {labels("|u1", "(2,)", 1, 0, 1), "mnist.npz: y_train: bytes after the labels: found at least 1, expected 0"},
-		"as many as there may be":  {labels("<u8", "(2000000,)", 1), "mnist.npz: y_train: label bytes: found 1, expected 16000000"},
-		"more labels than images":  {labels("|u1", "(3,)", 1, 0, 1), "mnist.npz: x_train: images: found 2, expected 3, the number of labels in y_train"},
-		"fewer labels than images": {labels("|u1", "(1,)", 1), "mnist.npz: x_train: images: found 2, expected 1, the number of labels in y_train"},
+		"labels in floats":        {labels("<f8", "(2,)"), "mnist.npz: y_train: dtype: found '<f8'" + integer},
+		"labels without an order": {labels("|i4", "(2,)"), "mnist.npz: y_train: dtype: found '|i4'" + integer},
+		"labels in text":          {labels("<U1", "(2,)"), "mnist.npz: y_train: dtype: found '<U1'" + integer},
+		"labels true or false":    {labels("|b1", "(2,)"), "mnist.npz: y_train: dtype: found '|b1'" + integer},
+		"no labels":               {labels("|u1", "(0,)"), "mnist.npz: y_train: labels: found 0, expected 1 to 2000000"},
+		"too many labels":         {labels("|u1", "(2000001,)"), "mnist.npz: y_train: labels: found 2000001, expected 1 to 2000000"},
+		"labels that are cut":     {labels("<u2", "(2,)", 1, 0, 1), "mnist.npz: y_train: label bytes: found 3, expected 4"},
+		"a byte after the labels": {
+			labels("|u1", "(2,)", 1, 0, 1), "mnist.npz: y_train: bytes after the labels: found at least 1, expected 0",
+		},
+		"as many as there may be": {labels("<u8", "(2000000,)", 1), "mnist.npz: y_train: label bytes: found 1, expected 16000000"},
+		"more labels than images": {
+			labels("|u1", "(3,)", 1, 0, 1), "mnist.npz: x_train: images: found 2, expected 3, the number of labels in y_train",
+		},
+		"fewer labels than images": {
+			labels("|u1", "(1,)", 1), "mnist.npz: x_train: images: found 2, expected 1, the number of labels in y_train",
+		},
 		"one-hot": {
 			labels("<f4", "(2, 10)"), "mnist.npz: y_train: shape: found (2, 10), expected (n,) or (n, 1), one number for each image: " +
 				"of one-hot labels save argmax(axis=1)",
@@ -232,9 +238,11 @@ func TestOpenNPZ(t *testing.T) {
 			images("|u1", "(257, 4096, 4096)"),
 			"mnist.npz: x_train: pixels: found 257 images of 4096x4096, 4311744512 bytes, expected at most 4294967296",
 		},
-		"pixels that are cut":     {images("|u1", "(2, 1, 3)", 1, 2, 3), "mnist.npz: x_train: pixel bytes: found 3, expected 6"},
-		"a byte after the pixels": {images("|u1", "(2, 1, 1)", 1, 2, 3), "mnist.npz: x_train: bytes after the pixels: found at least 1, expected 0"},
-		"checksum":                {damaged, "mnist.npz: x: zip: checksum error"},
+		"pixels that are cut": {images("|u1", "(2, 1, 3)", 1, 2, 3), "mnist.npz: x_train: pixel bytes: found 3, expected 6"},
+		"a byte after the pixels": {
+			images("|u1", "(2, 1, 1)", 1, 2, 3), "mnist.npz: x_train: bytes after the pixels: found at least 1, expected 0",
+		},
+		"checksum": {damaged, "mnist.npz: x: zip: checksum error"},
 
 		"two faults": {
 			npzWith(npzMember{"x_train.npy", nil}, npzMember{"y_test.npy", []byte("?")}),
@@ -479,7 +487,8 @@ func checkFuzzedForm(t *testing.T, f form, err error, file string, before, most 
 			case err != nil && !strings.HasPrefix(err.Error(), file+": "):
 				t.Errorf("found error %q, expected the name of the file first", err)
 			case err == nil && (len(p.labels) != p.count || len(pixels) != p.count*p.rows*p.columns):
-				t.Errorf("found %d labels and %d pixels, expected those of %d images of %dx%d", len(p.labels), len(pixels), p.count, p.rows, p.columns)
+				t.Errorf("found %d labels and %d pixels, expected those of %d images of %dx%d",
+					len(p.labels), len(pixels), p.count, p.rows, p.columns)
 			}
 		}
 	}
