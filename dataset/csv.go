@@ -366,16 +366,21 @@ func (l csvLayout) parse(text []byte, line int) (c csvChunk) {
 				value = value*10 + int(digit)
 				at++
 			}
+			length := at - start
+			if text[at] == '.' { // 255.0, as pandas writes floats
+				for at++; text[at] == '0'; at++ {
+				}
+			}
 			end := text[at]
-			if length := at - start; length == 0 || length > 3 || value > math.MaxUint8 || end != l.delimiter && end != '\n' {
+			if length == 0 || length > 3 || value > math.MaxUint8 || end != l.delimiter && end != '\n' {
 				for text[at] != l.delimiter && text[at] != '\n' {
 					at++
 				}
 				end = text[at]
 				var ok bool
 				value, ok = wholeNumber(text[start:at])
-				used := column >= l.first || column == l.label // an index may be anything
-				if used && !ok && (len(bytes.TrimSpace(text[start:at])) > 0 || end != '\n' || column == l.width-1) {
+				// An index may be anything.
+				if !ok && (column >= l.first || column == l.label) {
 					c.err = fmt.Errorf("line %d, column %d: found %s, expected a whole number, 0 to 255",
 						line, column+1, shownField(text[start:at]))
 					return c

@@ -75,7 +75,7 @@ func TestOpenCSV(t *testing.T) {
 		"too few":           {header + "5,0,1,2,3\n5,0,1,2\n", line(3, ": columns: found 4, expected 5")},
 		"one":               {header + "5\n", line(2, ": columns: found 1, expected 5")},
 		"too many":          {header + "5,0,1,2,3,4,5\n", line(2, ": columns: found 7, expected 5")},
-		"cut":               {header + "5,0,1,2,3\n5,0,1,", line(3, ": columns: found 4, expected 5")},
+		"cut":               {header + "5,0,1,2,3\n5,0,1,", line(3, `, column 4: found nothing`+whole)},
 		"another delimiter": {header + "5;0;1;2;3\n", line(2, `, column 1: found "5;0;1;2;3"`+whole)},
 		"not square":        {"label,a,b,c\n5,0,1,2\n", "train.csv: columns: found 4" + square},
 		"no pixels":         {"id,label\n1,2\n", "train.csv: columns: found 2" + square},
