@@ -364,8 +364,8 @@ func checkPart(t testing.TB, p part, want Set) {
 	}
 	if p.count != want.Len() || p.rows != want.Rows || p.columns != want.Columns ||
 		!bytes.Equal(p.labels, want.Labels) || !bytes.Equal(pixels, want.Pixels) {
-		t.Errorf("found %d images of %dx%d, %d labels and %d pixels, expected those of MNIST",
-			p.count, p.rows, p.columns, len(p.labels), len(pixels))
+		t.Errorf("found %d images of %dx%d, %d labels and %d pixels, expected the %d images of %dx%d that were written",
+			p.count, p.rows, p.columns, len(p.labels), len(pixels), want.Len(), want.Rows, want.Columns)
 	}
 }
 
