@@ -1,0 +1,513 @@
+package dataset
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/gif"
+	_ "image/jpeg"
+	_ "image/png"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"epochal/dataset/regular"
+
+	_ "golang.org/x/image/bmp"
+	_ "golang.org/x/image/webp"
+)
+
+// How the names of image files end, in small letters.
+var imageEndings = []string{".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
+
+// The names of the folders of both sets, in small letters. Of several that are there,
+// the first of the list is taken.
+var (
+	trainFolders = []string{"train", "training", "trainset", "trainingset"}
+	testFolders  = []string{"test", "testing", "testset", "val", "valid", "validation"}
+)
+
+const (
+	maxImageFile   = 256 << 20 // bytes of one image file
+	maxImageErrors = 3         // files at fault that an error names; the others are counted
+
+	imagesPerReport = 64 // images that are decoded between two reports of progress
+)
+
+// openImageFolder lists a folder that holds a folder of images for each class: in train/
+// and test/ (or training/ and testing/, or val/ in place of test/), or directly, and then
+// there is no test set. Folders around them that hold nothing else are passed through, as
+// in Kaggle's trainingSet/trainingSet.
+//
+// The names of the class folders are the classes' names, sorted as torchvision's
+// ImageFolder sorts them. But where all train folders are named by whole numbers from 0 to
+// 255, these are the labels: "10" comes after "2", and "7" is 7 whether or not there is a
+// "6". A class that only the test set has gets a label after all others.
+//
+// Images are in the order of their classes, and within a class in that of their names, as
+// torchvision's. But where the names of all images of a set are different whole numbers,
+// as in train/5/00000.png, they are in the order of these numbers over all classes.
+//
+// It is an error if a set has more than [MaxImages] images, [MaxClasses] classes or
+// [MaxBytes] pixels, or if there are no train images. Images are decoded by pixels, and
+// must then all have the size of the first.
+func openImageFolder(folder string, _ Options) (form, error) {
+	f := form{kind: "an image folder"}
+	folder, names, err := innermost(folder)
+	if err != nil {
+		return f, err
+	}
+	trainFolder, testFolder := firstFolder(names, trainFolders), firstFolder(names, testFolders)
+	if trainFolder == "" {
+		testFolder = ""
+	}
+	train, err := listImages(filepath.Join(folder, trainFolder))
+	if err != nil {
+		return f, err
+	}
+	if train.count == 0 {
+		return f, fmt.Errorf("%s: found no images, expected a folder for each class, with files that end in %s",
+			train.folder, strings.Join(imageEndings, ", "))
+	}
+	f.warnings = train.warnings
+
+	var test imageSet
+	if testFolder != "" {
+		if test, err = listImages(filepath.Join(folder, testFolder)); err != nil {
+			return f, err
+		}
+		if test.count == 0 { // as in Kaggle's testSet, whose images have no labels
+			f.warnings = append(f.warnings, test.folder+": found no folders of images named by their class: left out")
+		} else {
+			f.warnings = append(f.warnings, test.warnings...)
+		}
+		for _, name := range names {
+			if name != testFolder && firstFolder([]string{name}, testFolders) != "" {
+				f.warnings = append(f.warnings, fmt.Sprintf("%s: left out: the test set is %s", filepath.Join(folder, name), testFolder))
+			}
+		}
+	}
+
+	labels, classNames, err := classLabels(train, test)
+	if err != nil {
+		return f, err
+	}
+	f.classNames = classNames
+	if f.train, err = train.part(labels); err == nil && test.count > 0 {
+		f.test, err = test.part(labels)
+	}
+	return f, err
+}
+
+// imageSet is what a folder with a folder for each class holds.
+type imageSet struct {
+	folder   string
+	classes  []imageClass // sorted by name
+	count    int          // images of all classes
+	warnings []string
+}
+
+type imageClass struct {
+	name  string
+	files []string // sorted
+}
+
+// hidden reports whether a file system or an archiver left a file beside the data.
+func hidden(name string) bool {
+	return strings.HasPrefix(name, ".") || name == "__MACOSX" || strings.EqualFold(name, "Thumbs.db") || strings.EqualFold(name, "desktop.ini")
+}
+
+func isImage(name string) bool {
+	return slices.Contains(imageEndings, strings.ToLower(filepath.Ext(name)))
+}
+
+// follow describes an entry of a folder, of a link what it leads to.
+func follow(folder string, entry fs.DirEntry) (fs.FileInfo, error) {
+	path := filepath.Join(folder, entry.Name())
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && entry.Type()&fs.ModeSymlink != 0 {
+		target, _ := os.Readlink(path)
+		return nil, fmt.Errorf("%s: found a symbolic link to %s, which does not exist", path, target)
+	}
+	return info, err
+}
+
+// innermost passes through folders that hold one folder and no images, as long as that
+// one is not a class. It returns the last, and the sorted names of the folders in it.
+func innermost(folder string) (inner string, names []string, err error) {
+	const deepest = 4
+	names, _, err = subfolders(folder)
+	for range deepest {
+		if err != nil || len(names) != 1 {
+			break
+		}
+		next := filepath.Join(folder, names[0])
+		nextNames, images, err := subfolders(next)
+		if err != nil {
+			return "", nil, err
+		}
+		if images || len(nextNames) == 0 {
+			break
+		}
+		folder, names = next, nextNames
+	}
+	return folder, names, err
+}
+
+// subfolders returns the sorted names of the folders in a folder, and whether it holds images.
+func subfolders(folder string) (names []string, images bool, err error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, false, err
+	}
+	for _, entry := range entries {
+		if hidden(entry.Name()) {
+			continue
+		}
+		images = images || isImage(entry.Name())
+		isFolder := entry.IsDir()
+		if entry.Type()&fs.ModeSymlink != 0 {
+			info, err := follow(folder, entry)
+			if err != nil {
+				return nil, false, err
+			}
+			isFolder = info.IsDir()
+		}
+		if isFolder {
+			names = append(names, entry.Name())
+		}
+	}
+	return names, images, nil
+}
+
+// firstFolder returns which of the names comes first in wanted, "" if none is there.
+func firstFolder(names, wanted []string) string {
+	for _, want := range wanted {
+		if i := slices.IndexFunc(names, func(name string) bool { return strings.EqualFold(name, want) }); i >= 0 {
+			return names[i]
+		}
+	}
+	return ""
+}
+
+// listImages lists the images of each class in a folder.
+func listImages(folder string) (imageSet, error) {
+	folder, names, err := innermost(folder)
+	s := imageSet{folder: folder}
+	if err != nil {
+		return s, err
+	}
+	if len(names) > MaxClasses {
+		return s, fmt.Errorf("%s: classes: found %d folders, expected at most %d", folder, len(names), MaxClasses)
+	}
+	var others []string
+	for _, name := range names {
+		class := imageClass{name: name}
+		entries, err := os.ReadDir(filepath.Join(folder, name))
+		if err != nil {
+			return s, err
+		}
+		for _, entry := range entries {
+			switch path := filepath.Join(name, entry.Name()); {
+			case hidden(entry.Name()):
+			case !isImage(entry.Name()):
+				others = append(others, path)
+			default:
+				if !entry.Type().IsRegular() {
+					info, err := follow(filepath.Join(folder, name), entry)
+					if err == nil {
+						err = regular.Check(filepath.Join(folder, path), info)
+					}
+					if err != nil {
+						return s, err
+					}
+				}
+				class.files = append(class.files, entry.Name())
+			}
+		}
+		s.classes = append(s.classes, class)
+		s.count += len(class.files)
+	}
+	if s.count > MaxImages {
+		return s, fmt.Errorf("%s: images: found %d, expected at most %d", folder, s.count, MaxImages)
+	}
+	if len(others) > 0 {
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: %d that are no image files are left out, such as %s", folder, len(others), others[0]))
+	}
+	return s, nil
+}
+
+// classLabels gives each class of both sets its label. The names are by label; nil
+// where they are the labels.
+func classLabels(train, test imageSet) (labels map[string]byte, names []string, err error) {
+	labels = map[string]byte{}
+	for _, class := range slices.Concat(train.classes, test.classes) {
+		if label, err := strconv.ParseUint(class.name, 10, 8); err == nil {
+			labels[class.name] = byte(label)
+		}
+		if !slices.Contains(names, class.name) {
+			names = append(names, class.name)
+		}
+	}
+	distinct := map[byte]bool{}
+	for _, label := range labels {
+		distinct[label] = true
+	}
+	if len(distinct) == len(names) {
+		return labels, nil, nil
+	}
+	if len(names) > MaxClasses {
+		return nil, nil, fmt.Errorf("%s: classes: found %d with those of %s, expected at most %d", test.folder, len(names), train.folder, MaxClasses)
+	}
+	clear(labels)
+	for label, name := range names {
+		labels[name] = byte(label)
+	}
+	return labels, names, nil
+}
+
+// imageFile is an image of a set.
+type imageFile struct {
+	path   string // from the folder of the set
+	label  byte
+	number uint64 // its name, if that is a whole number
+}
+
+// part puts the images in their order and reads the size of the first.
+func (s imageSet) part(labels map[string]byte) (part, error) {
+	files, numbers, numbered := make([]imageFile, 0, s.count), make(map[uint64]bool, s.count), true
+	for _, class := range s.classes {
+		for _, name := range class.files {
+			stem := strings.TrimSuffix(name, filepath.Ext(name))
+			number, err := strconv.ParseUint(stem, 10, 64)
+			numbered = numbered && err == nil && !numbers[number]
+			numbers[number] = true
+			files = append(files, imageFile{filepath.Join(class.name, name), labels[class.name], number})
+		}
+	}
+	// Where the labels are the names, the order of the names is not that of the classes.
+	key := func(file imageFile) uint64 { return uint64(file.label) }
+	if numbered {
+		key = func(file imageFile) uint64 { return file.number }
+	}
+	slices.SortStableFunc(files, func(a, b imageFile) int { return cmp.Compare(key(a), key(b)) })
+
+	p := part{count: s.count, labels: make([]byte, s.count), imagesName: s.folder, labelsName: s.folder}
+	for i, file := range files {
+		p.labels[i] = file.label
+	}
+	name := func(i int) string { return filepath.Join(s.folder, files[i].path) }
+	first, err := regular.Read(name(0), maxImageFile)
+	if err != nil {
+		return p, err
+	}
+	if p.rows, p.columns, err = imageSize(first); err != nil {
+		return p, fmt.Errorf("%s: %w", name(0), err)
+	}
+	p.pixels = func(report func(done, total int)) ([]byte, error) {
+		images := newGreyImages(p, name, report)
+		var next atomic.Int64
+		var group sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			group.Go(func() {
+				var buffer bytes.Buffer
+				for i := int(next.Add(1)) - 1; i < p.count; i = int(next.Add(1)) - 1 {
+					err := readImage(&buffer, name(i))
+					images.decode(i, buffer.Bytes(), err)
+				}
+			})
+		}
+		group.Wait()
+		return images.finish()
+	}
+	return p, p.fits()
+}
+
+// readImage puts the content of an image file in place of that of buffer.
+func readImage(buffer *bytes.Buffer, name string) error {
+	buffer.Reset()
+	file, err := regular.Open(name)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	switch n, err := buffer.ReadFrom(io.LimitReader(file, maxImageFile+1)); {
+	case err != nil:
+		return err
+	case n > maxImageFile:
+		return fmt.Errorf("%s: found more than %d bytes, expected no more than that", name, maxImageFile)
+	}
+	return nil
+}
+
+// fits checks that the pixels of p are not too many.
+func (p part) fits() error {
+	if total := int64(p.count) * int64(p.rows) * int64(p.columns); total > byteLimit {
+		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
+			p.imagesName, p.count, p.rows, p.columns, total, int64(byteLimit))
+	}
+	return nil
+}
+
+// greyImages collects the decoded images of a part, or why they cannot be decoded.
+// decode may be called from several goroutines.
+type greyImages struct {
+	part   part
+	name   func(i int) string
+	report func(done, total int)
+	pixels []byte
+
+	mutex    sync.Mutex
+	done     int
+	failures []imageFailure // the first in the order of the images
+	failed   int
+}
+
+type imageFailure struct {
+	image int
+	err   error
+}
+
+func newGreyImages(p part, name func(i int) string, report func(done, total int)) *greyImages {
+	return &greyImages{part: p, name: name, report: report, pixels: make([]byte, p.count*p.rows*p.columns)}
+}
+
+// decode decodes image i from the content of its file, or notes the error of reading it.
+func (g *greyImages) decode(i int, content []byte, err error) {
+	rows, columns := g.part.rows, g.part.columns
+	if err == nil {
+		size := rows * columns
+		err = decodeGrey(g.pixels[i*size:(i+1)*size], content, rows, columns)
+		var other otherSize
+		if errors.As(err, &other) {
+			err = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s", g.name(i), other.rows, other.columns, rows, columns, g.name(0))
+		} else if err != nil {
+			err = fmt.Errorf("%s: %w", g.name(i), err)
+		}
+	}
+	g.mutex.Lock()
+	defer g.mutex.Unlock()
+	if g.done++; g.done%imagesPerReport == 0 || g.done == g.part.count {
+		g.report(g.done, g.part.count)
+	}
+	if err != nil {
+		g.failed++
+		g.failures = append(g.failures, imageFailure{i, err})
+		slices.SortFunc(g.failures, func(a, b imageFailure) int { return a.image - b.image })
+		g.failures = g.failures[:min(len(g.failures), maxImageErrors)]
+	}
+}
+
+// finish returns the pixels of all images, or the first errors.
+func (g *greyImages) finish() ([]byte, error) {
+	if g.failed == 0 {
+		return g.pixels, nil
+	}
+	var errs []error
+	for _, failure := range g.failures {
+		errs = append(errs, failure.err)
+	}
+	if more := g.failed - len(errs); more > 0 {
+		errs = append(errs, fmt.Errorf("%s: %d more of the %d images cannot be used", g.part.imagesName, more, g.part.count))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// imageSize reads the size of an image from its header, 1 to [MaxSide].
+func imageSize(content []byte) (rows, columns int, err error) {
+	config, _, err := image.DecodeConfig(bytes.NewReader(content))
+	if errors.Is(err, image.ErrFormat) {
+		err = errors.New("found no image, expected PNG, JPEG, GIF, BMP or WebP")
+	}
+	rows, columns = config.Height, config.Width
+	if err == nil && (min(rows, columns) < 1 || max(rows, columns) > MaxSide) {
+		err = fmt.Errorf("image size: found %dx%d, expected 1x1 to %dx%d", rows, columns, MaxSide, MaxSide)
+	}
+	return rows, columns, err
+}
+
+// otherSize is the size of an image that has not the one that is expected.
+type otherSize struct{ rows, columns int }
+
+func (o otherSize) Error() string { return fmt.Sprintf("image size: found %dx%d", o.rows, o.columns) }
+
+// decodeGrey decodes a PNG, JPEG, GIF, BMP or WebP image of a known size to grey values,
+// [rows*columns]: of a colour its luma, rounded as torchvision's Grayscale and Pillow's
+// convert("L") round it, and of 16 bits the upper eight. As there, transparency, the later
+// images of a GIF and a photograph's orientation make no difference.
+func decodeGrey(grey, content []byte, rows, columns int) error {
+	foundRows, foundColumns, err := imageSize(content)
+	if err != nil {
+		return err
+	}
+	if foundRows != rows || foundColumns != columns {
+		return otherSize{foundRows, foundColumns}
+	}
+	decoded, _, err := image.Decode(bytes.NewReader(content))
+	if err != nil {
+		return err
+	}
+	bounds := decoded.Bounds()
+	if bounds.Dy() != rows || bounds.Dx() != columns { // of a GIF that fills only a part of its canvas
+		return otherSize{bounds.Dy(), bounds.Dx()}
+	}
+	if transparent, ok := decoded.(*image.NYCbCrA); ok {
+		decoded = &transparent.YCbCr
+	}
+	// Where a pixel is the same bytes whatever its colour, they are read as they lie.
+	each := func(pixels []byte, stride, bytes int, value func(pixel []byte) byte) {
+		for y := range rows {
+			row := pixels[y*stride:]
+			for x := range columns {
+				grey[y*columns+x] = value(row[x*bytes : (x+1)*bytes])
+			}
+		}
+	}
+	first := func(pixel []byte) byte { return pixel[0] }
+	switch decoded := decoded.(type) {
+	case *image.Gray:
+		each(decoded.Pix, decoded.Stride, 1, first)
+	case *image.Gray16:
+		each(decoded.Pix, decoded.Stride, 2, first)
+	case *image.RGBA: // opaque in the formats that decode to it
+		each(decoded.Pix, decoded.Stride, 4, func(pixel []byte) byte { return luma(pixel[0], pixel[1], pixel[2]) })
+	case *image.NRGBA:
+		each(decoded.Pix, decoded.Stride, 4, func(pixel []byte) byte { return luma(pixel[0], pixel[1], pixel[2]) })
+	case *image.NRGBA64:
+		each(decoded.Pix, decoded.Stride, 8, func(pixel []byte) byte { return luma(pixel[0], pixel[2], pixel[4]) })
+	case *image.Paletted:
+		var values [256]byte
+		for i, entry := range decoded.Palette {
+			values[i] = lumaOf(entry)
+		}
+		each(decoded.Pix, decoded.Stride, 1, func(pixel []byte) byte { return values[pixel[0]] })
+	default:
+		for y := range rows {
+			for x := range columns {
+				grey[y*columns+x] = lumaOf(decoded.At(bounds.Min.X+x, bounds.Min.Y+y))
+			}
+		}
+	}
+	return nil
+}
+
+// lumaOf is the luma of an opaque colour, or of one whose alpha is apart.
+func lumaOf(c color.Color) byte {
+	opaque := color.NRGBAModel.Convert(c).(color.NRGBA)
+	return luma(opaque.R, opaque.G, opaque.B)
+}
+
+// luma is (299 red + 587 green + 114 blue) / 1000, rounded as Pillow rounds it.
+func luma(red, green, blue byte) byte {
+	return byte((uint32(red)*19595 + uint32(green)*38470 + uint32(blue)*7471 + 1<<15) >> 16)
+}
