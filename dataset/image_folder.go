@@ -207,6 +207,10 @@ func listImages(folder string) (imageSet, error) {
 	if err != nil {
 		return s, err
 	}
+	// Kaggle's testSet/testSet and train/train are no class.
+	if len(names) == 1 && strings.EqualFold(names[0], filepath.Base(folder)) {
+		return s, nil
+	}
 	if len(names) > MaxClasses {
 		return s, fmt.Errorf("%s: classes: found %d folders, expected at most %d", folder, len(names), MaxClasses)
 	}
@@ -241,8 +245,13 @@ func listImages(folder string) (imageSet, error) {
 	if s.count > MaxImages {
 		return s, fmt.Errorf("%s: images: found %d, expected at most %d", folder, s.count, MaxImages)
 	}
-	if len(others) > 0 {
-		s.warnings = append(s.warnings, fmt.Sprintf("%s: %d that are no image files are left out, such as %s", folder, len(others), others[0]))
+	switch len(others) {
+	case 0:
+	case 1:
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: 1 file in the folders of the classes is no image and is left out: %s", folder, others[0]))
+	default:
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: %d files in the folders of the classes are no images and are left out, such as %s",
+			folder, len(others), others[0]))
 	}
 	return s, nil
 }

@@ -2,6 +2,8 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
+	"compress/gzip"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -18,7 +20,6 @@ import (
 
 	"epochal/dataset/regular"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
@@ -297,7 +298,7 @@ func (f *parquetFile) findColumns() error {
 	var imagesErr, labelsErr error
 	f.images, imagesErr = find("images", imageColumns, format.ByteArray)
 	f.labels, labelsErr = find("labels", labelColumns, format.Int64, format.Int32)
-	return errors.Join(imagesErr, labelsErr)
+	return cmp.Or(imagesErr, labelsErr)
 }
 
 // classNames are the names of the labels as Hugging Face's library writes them into the
