@@ -50,9 +50,9 @@ const (
 // in Kaggle's trainingSet/trainingSet.
 //
 // The names of the class folders are the classes' names, sorted as torchvision's
-// ImageFolder sorts them. But where all train folders are named by whole numbers from 0 to
-// 255, these are the labels: "10" comes after "2", and "7" is 7 whether or not there is a
-// "6". A class that only the test set has gets a label after all others.
+// ImageFolder sorts them. But where all are different whole numbers from 0 to 255, they are
+// the labels: "10" comes after "2", and "7" is 7 whether or not there is a "6". A class
+// that only the test set has gets a label after all others.
 //
 // Images are in the order of their classes, and within a class in that of their names, as
 // torchvision's. But where the names of all images of a set are different whole numbers,
@@ -248,9 +248,9 @@ func listImages(folder string) (imageSet, error) {
 	switch len(others) {
 	case 0:
 	case 1:
-		s.warnings = append(s.warnings, fmt.Sprintf("%s: 1 file in the folders of the classes is no image and is left out: %s", folder, others[0]))
+		s.warnings = append(s.warnings, filepath.Join(folder, others[0])+": is no image file: left out")
 	default:
-		s.warnings = append(s.warnings, fmt.Sprintf("%s: %d files in the folders of the classes are no images and are left out, such as %s",
+		s.warnings = append(s.warnings, fmt.Sprintf("%s: %d files and folders in those of the classes are no image files, such as %s: left out",
 			folder, len(others), others[0]))
 	}
 	return s, nil
@@ -276,7 +276,8 @@ func classLabels(train, test imageSet) (labels map[string]byte, names []string, 
 		return labels, nil, nil
 	}
 	if len(names) > MaxClasses {
-		return nil, nil, fmt.Errorf("%s: classes: found %d with those of %s, expected at most %d", test.folder, len(names), train.folder, MaxClasses)
+		return nil, nil, fmt.Errorf("%s: classes: found %d with those of %s, expected at most %d",
+			test.folder, len(names), train.folder, MaxClasses)
 	}
 	clear(labels)
 	for label, name := range names {

@@ -132,7 +132,8 @@ func TestImageFolder(t *testing.T) {
 	}{
 		"ImageFolder": {
 			dots("train/cat/a.png", "train/cat/b.PNG", "train/dog/c.jpg", "test/cat/d.png", "test/dog/e.png"),
-			read{ClassNames: []string{"cat", "dog"}, Train: []byte{0, 1, 2}, TrainLabels: []byte{0, 0, 1}, Test: []byte{3, 4}, TestLabels: []byte{0, 1}},
+			read{ClassNames: []string{"cat", "dog"}, Train: []byte{0, 1, 2}, TrainLabels: []byte{0, 0, 1},
+				Test: []byte{3, 4}, TestLabels: []byte{0, 1}},
 		},
 		"mnist_png": {
 			dots("mnist_png/training/0/x.png", "mnist_png/training/1/x.png", "mnist_png/testing/1/x.png"),
@@ -161,34 +162,40 @@ func TestImageFolder(t *testing.T) {
 			dots("my/own/a/x.png", "my/own/b/x.png"),
 			read{ClassNames: []string{"a", "b"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}},
 		},
-		"one class only":    {dots("train/a/x.png"), read{ClassNames: []string{"a"}, Train: []byte{0}, TrainLabels: []byte{0}}},
-		"an empty class":    {with(dots("a/x.png", "c/x.png"), "b/"), read{ClassNames: []string{"a", "b", "c"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 2}}},
-		"numbers":           {dots("2/x.png", "10/x.png", "1/x.png"), read{Train: []byte{2, 0, 1}, TrainLabels: []byte{1, 2, 10}}},
-		"padded numbers":    {dots("00/x.png", "01/x.png", "10/x.png"), read{Train: []byte{0, 1, 2}, TrainLabels: []byte{0, 1, 10}}},
-		"numbers twice":     {dots("1/x.png", "01/x.png"), read{ClassNames: []string{"01", "1"}, Train: []byte{1, 0}, TrainLabels: []byte{0, 1}}},
-		"numbers too large": {dots("1/x.png", "256/x.png"), read{ClassNames: []string{"1", "256"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}}},
-		"numbers and words": {dots("2/x.png", "10/x.png", "none/x.png"), read{ClassNames: []string{"10", "2", "none"}, Train: []byte{1, 0, 2}, TrainLabels: []byte{0, 1, 2}}},
+		"one class only": {dots("train/a/x.png"), read{ClassNames: []string{"a"}, Train: []byte{0}, TrainLabels: []byte{0}}},
+		"an empty class": {with(dots("a/x.png", "c/x.png"), "b/"),
+			read{ClassNames: []string{"a", "b", "c"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 2}}},
+		"numbers":        {dots("2/x.png", "10/x.png", "1/x.png"), read{Train: []byte{2, 0, 1}, TrainLabels: []byte{1, 2, 10}}},
+		"padded numbers": {dots("00/x.png", "01/x.png", "10/x.png"), read{Train: []byte{0, 1, 2}, TrainLabels: []byte{0, 1, 10}}},
+		"numbers twice":  {dots("1/x.png", "01/x.png"), read{ClassNames: []string{"01", "1"}, Train: []byte{1, 0}, TrainLabels: []byte{0, 1}}},
+		"numbers too large": {dots("1/x.png", "256/x.png"),
+			read{ClassNames: []string{"1", "256"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}}},
+		"numbers and words": {dots("2/x.png", "10/x.png", "none/x.png"),
+			read{ClassNames: []string{"10", "2", "none"}, Train: []byte{1, 0, 2}, TrainLabels: []byte{0, 1, 2}}},
 		"a test class of its own": {
 			dots("train/b/x.png", "train/c/x.png", "test/a/x.png", "test/c/x.png"),
 			read{ClassNames: []string{"b", "c", "a"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}, Test: []byte{3, 2}, TestLabels: []byte{1, 2}},
 		},
-		"names without numbers": {dots("a/2.png", "a/10.png", "b/x.png"), read{ClassNames: []string{"a", "b"}, Train: []byte{1, 0, 2}, TrainLabels: []byte{0, 0, 1}}},
+		"names without numbers": {dots("a/2.png", "a/10.png", "b/x.png"),
+			read{ClassNames: []string{"a", "b"}, Train: []byte{1, 0, 2}, TrainLabels: []byte{0, 0, 1}}},
 		"numbers as names": {
 			dots("train/7/2.png", "train/7/10.png", "train/3/1.png", "train/3/4.png", "test/3/1.png", "test/7/0.png"),
 			read{Train: []byte{2, 0, 3, 1}, TrainLabels: []byte{3, 7, 3, 7}, Test: []byte{5, 4}, TestLabels: []byte{7, 3}},
 		},
 		"a number twice": {dots("7/2.png", "7/10.png", "3/2.png"), read{Train: []byte{2, 1, 0}, TrainLabels: []byte{3, 7, 7}}},
 		"what systems leave": {
-			with(dots("train/a/x.png", "train/b/x.png"), "train/.DS_Store", "train/a/.hidden.png", "train/b/Thumbs.db", "__MACOSX/train/a/._x.png", ".git/a/x.png",
+			with(dots("train/a/x.png", "train/b/x.png"), "train/.DS_Store", "train/a/.hidden.png", "train/b/Thumbs.db",
+				"__MACOSX/train/a/._x.png", ".git/a/x.png",
 				"train/.ipynb_checkpoints/x.png", "train/a/desktop.ini"),
 			read{ClassNames: []string{"a", "b"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}},
 		},
 		"what is no image": {
 			with(dots("train/a/x.png", "train/b/x.png", "test/a/x.png"), "train/labels.csv", "train/b/notes.txt", "train/b/x.npy", "test/a/x.txt"),
-			read{ClassNames: []string{"a", "b"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}, Test: []byte{2}, TestLabels: []byte{0}, Warnings: []string{
-				"X/train: 2 files in the folders of the classes are no images and are left out, such as b/notes.txt",
-				"X/test: 1 file in the folders of the classes is no image and is left out: a/x.txt",
-			}},
+			read{ClassNames: []string{"a", "b"}, Train: []byte{0, 1}, TrainLabels: []byte{0, 1}, Test: []byte{2}, TestLabels: []byte{0},
+				Warnings: []string{
+					"X/train: 2 files and folders in those of the classes are no image files, such as b/notes.txt: left out",
+					"X/test/a/x.txt: is no image file: left out",
+				}},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -212,7 +219,10 @@ func TestImageFolderOfLinks(t *testing.T) {
 }
 
 func TestImageFolderRefuses(t *testing.T) {
-	const endings = "with files that end in .png, .jpg, .jpeg, .gif, .bmp, .webp"
+	const (
+		none    = "found no images, expected a folder for each class, with files that end in .png, .jpg, .jpeg, .gif, .bmp, .webp"
+		unknown = "found no image, expected PNG, JPEG, GIF, BMP or WebP"
+	)
 	good := greyPNG(2, 3, 0, 1, 2, 3, 4, 5)
 	crowd := map[string][]byte{}
 	for i := range MaxClasses + 1 {
@@ -228,24 +238,26 @@ func TestImageFolderRefuses(t *testing.T) {
 		files map[string][]byte
 		want  string
 	}{
-		"an empty folder":              {nil, "X: found no images, expected a folder for each class, " + endings},
-		"images without folder":        {dots("a.png", "b.png"), "X: found no images, expected a folder for each class, " + endings},
-		"empty classes":                {map[string][]byte{"train/a/": nil, "train/b/x.txt": nil, "test/a/x.png": good}, "X/train/train: found no images, expected a folder for each class, " + endings},
+		"an empty folder":              {nil, "X: " + none},
+		"images without folder":        {dots("a.png", "b.png"), "X: " + none},
+		"empty classes":                {map[string][]byte{"train/a/": nil, "train/b/x.txt": nil, "test/a/x.png": good}, "X/train: " + none},
 		"too many classes":             {crowd, "X: classes: found 257 folders, expected at most 256"},
 		"too many with the test set's": {half, "X/test: classes: found 300 with those of X/train, expected at most 256"},
-		"the first is none":            {map[string][]byte{"a/x.png": []byte("<html>"), "a/y.png": good}, "X/a/x.png: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
-		"the first is empty":           {map[string][]byte{"a/x.png": nil, "a/y.png": good}, "X/a/x.png: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
+		"the first is none":            {map[string][]byte{"a/x.png": []byte("<html>"), "a/y.png": good}, "X/a/x.png: " + unknown},
+		"the first is empty":           {map[string][]byte{"a/x.png": nil, "a/y.png": good}, "X/a/x.png: " + unknown},
 		"the first is cut":             {map[string][]byte{"a/x.png": good[:20], "a/y.png": good}, "X/a/x.png: unexpected EOF"},
 		"the first is too large": {map[string][]byte{"a/x.png": encodePNG(image.NewGray(image.Rect(0, 0, 4097, 1)))},
 			"X/a/x.png: image size: found 1x4097, expected 1x1 to 4096x4096"},
 		"images in train/train": {dots("train/train/cat.0.png", "train/train/dog.0.png"),
-			"X/train/train: found no images, expected a folder for each class, " + endings},
+			"X/train/train: " + none},
 		"another size": {map[string][]byte{"a/x.png": good, "b/y.png": greyPNG(3, 2, 0, 1, 2, 3, 4, 5)},
 			"X/b/y.png: image size: found 3x2, expected 2x3 as in X/a/x.png"},
-		"a later one is cut": {map[string][]byte{"a/x.png": good, "a/y.png": good[:len(good)-20]}, "X/a/y.png: png: invalid format: unexpected EOF"},
+		"a later one is cut": {map[string][]byte{"a/x.png": good, "a/y.png": good[:len(good)-20]},
+			"X/a/y.png: png: invalid format: unexpected EOF"},
 		"many others": {
-			map[string][]byte{"a/0.png": good, "a/1.png": nil, "a/2.png": good[:20], "a/3.png": greyPNG(1, 1, 0), "a/4.png": nil, "a/5.png": greyPNG(1, 1, 0)},
-			"X/a/1.png: found no image, expected PNG, JPEG, GIF, BMP or WebP\nX/a/2.png: unexpected EOF\n" +
+			map[string][]byte{"a/0.png": good, "a/1.png": nil, "a/2.png": good[:20], "a/3.png": greyPNG(1, 1, 0),
+				"a/4.png": nil, "a/5.png": greyPNG(1, 1, 0)},
+			"X/a/1.png: " + unknown + "\nX/a/2.png: unexpected EOF\n" +
 				"X/a/3.png: image size: found 1x1, expected 2x3 as in X/a/0.png\nX: 2 more of the 6 images cannot be used",
 		},
 	} {
@@ -286,10 +298,12 @@ const webpDot = "UklGRh4AAABXRUJQVlA4TBEAAAAvAAAAAAdQsiJXpv+BiOh/AAA="
 
 // Grey is what Pillow's convert("L") makes of the same files.
 func TestGrey(t *testing.T) {
-	colours := []color.NRGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255}, {200, 100, 50, 255}, {1, 2, 3, 255}, {12, 200, 7, 255}}
+	colours := []color.NRGBA{{0, 0, 0, 255}, {255, 255, 255, 255}, {255, 0, 0, 255}, {0, 255, 0, 255}, {0, 0, 255, 255},
+		{200, 100, 50, 255}, {1, 2, 3, 255}, {12, 200, 7, 255}}
 	greys := []byte{0, 255, 76, 150, 29, 124, 2, 122}
 	size := image.Rect(0, 0, len(colours), 1)
-	rgb, clear, wide, grey, grey16 := image.NewRGBA(size), image.NewNRGBA(size), image.NewNRGBA64(size), image.NewGray(size), image.NewGray16(size)
+	rgb, clear, wide := image.NewRGBA(size), image.NewNRGBA(size), image.NewNRGBA64(size)
+	grey, grey16 := image.NewGray(size), image.NewGray16(size)
 	palette := make(color.Palette, len(colours))
 	paletted := image.NewPaletted(size, palette)
 	for x, c := range colours {

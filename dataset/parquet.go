@@ -61,7 +61,7 @@ func openParquet(train, test []string, _ Options) (form, error) {
 			return f, err
 		}
 	}
-	if highest := int(max(slices.Max(f.train.labels), slices.Max(append(f.test.labels, 0)))); f.classNames != nil && highest >= len(f.classNames) {
+	if highest := int(slices.Max(slices.Concat(f.train.labels, f.test.labels))); f.classNames != nil && highest >= len(f.classNames) {
 		f.warnings = append(f.warnings, fmt.Sprintf("%s: names of classes: found %d, expected at least %d for the labels: left out",
 			train[0], len(f.classNames), highest+1))
 		f.classNames = nil
@@ -293,7 +293,8 @@ func (f *parquetFile) findColumns() error {
 		if len(names) > most {
 			names = append(names[:most:most], "...")
 		}
-		return parquetColumn{}, fmt.Errorf("column of %s: found %s, expected one of %s", what, strings.Join(names, ", "), strings.Join(wanted, ", "))
+		return parquetColumn{}, fmt.Errorf("column of %s: found %s, expected one of %s",
+			what, strings.Join(names, ", "), strings.Join(wanted, ", "))
 	}
 	var imagesErr, labelsErr error
 	f.images, imagesErr = find("images", imageColumns, format.ByteArray)
@@ -396,7 +397,8 @@ func (p *parquetPages) next() ([][]byte, error) {
 	p.rest = p.rest[size:]
 	stored, inflated := int(header.CompressedPageSize), int(header.UncompressedPageSize)
 	if stored < 0 || stored > len(p.rest) || inflated < 0 || inflated > maxParquetPage {
-		return nil, fmt.Errorf("page: found %d bytes that inflate to %d, expected at most %d and %d", stored, inflated, len(p.rest), maxParquetPage)
+		return nil, fmt.Errorf("page: found %d bytes that inflate to %d, expected at most %d and %d",
+			stored, inflated, len(p.rest), maxParquetPage)
 	}
 	content := p.rest[:stored]
 	p.rest = p.rest[stored:]
@@ -577,7 +579,8 @@ func inflate(codec format.CompressionCodec, stored []byte, size int) (content []
 	case format.Zstd:
 		const window = 8 << 20 // the most that Zstandard recommends decoders to accept
 		var decoder *zstd.Decoder
-		decoder, err = zstd.NewReader(bytes.NewReader(stored), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
+		decoder, err = zstd.NewReader(bytes.NewReader(stored),
+			zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(window), zstd.WithDecoderLowmem(true))
 		if err == nil {
 			defer decoder.Close()
 			reader = decoder

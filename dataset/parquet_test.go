@@ -89,15 +89,17 @@ func TestParquet(t *testing.T) {
 		file []byte
 		want read
 	}{
-		"plain":                  {writeParquet(t, rows), plain},
-		"Snappy":                 {writeParquet(t, rows, parquet.Compression(&parquet.Snappy)), plain},
-		"gzip":                   {writeParquet(t, rows, parquet.Compression(&parquet.Gzip)), plain},
-		"Zstandard":              {writeParquet(t, rows, parquet.Compression(&parquet.Zstd)), plain},
-		"version 1":              {writeParquet(t, rows, parquet.DataPageVersion(1), parquet.Compression(&parquet.Snappy)), plain},
-		"pages of a row":         {writeParquet(t, rows, parquet.PageBufferSize(1)), plain},
-		"not optional":           {writeParquet(t, []flat{{one, 4}, {two, 0}, {three, 1}}), plain},
-		"dictionaries":           {writeParquet(t, []dictionaries{{one, 4, 9}, {two, 0, 9}, {three, 1, 9}}), plain},
-		"names":                  {writeParquet(t, rows, named(`["a","b","c","d","e"]`)), with(func(r *read) { r.ClassNames = []string{"a", "b", "c", "d", "e"} })},
+		"plain":          {writeParquet(t, rows), plain},
+		"Snappy":         {writeParquet(t, rows, parquet.Compression(&parquet.Snappy)), plain},
+		"gzip":           {writeParquet(t, rows, parquet.Compression(&parquet.Gzip)), plain},
+		"Zstandard":      {writeParquet(t, rows, parquet.Compression(&parquet.Zstd)), plain},
+		"version 1":      {writeParquet(t, rows, parquet.DataPageVersion(1), parquet.Compression(&parquet.Snappy)), plain},
+		"pages of a row": {writeParquet(t, rows, parquet.PageBufferSize(1)), plain},
+		"not optional":   {writeParquet(t, []flat{{one, 4}, {two, 0}, {three, 1}}), plain},
+		"dictionaries":   {writeParquet(t, []dictionaries{{one, 4, 9}, {two, 0, 9}, {three, 1, 9}}), plain},
+		"names": {writeParquet(t, rows, named(`["a","b","c","d","e"]`)), with(func(r *read) {
+			r.ClassNames = []string{"a", "b", "c", "d", "e"}
+		})},
 		"digits as names":        {writeParquet(t, rows, named(`["0","1","2","3","4"]`)), plain},
 		"names that are no list": {writeParquet(t, rows, named(`7`)), plain},
 		"too few names": {writeParquet(t, rows, named(`["a","b","c","d"]`)), with(func(r *read) {
@@ -128,6 +130,7 @@ func TestParquetShards(t *testing.T) {
 }
 
 func TestParquetRefuses(t *testing.T) {
+	const none = "found no Parquet file, or not all of it: expected PAR1 at its end"
 	type words struct {
 		Image string `parquet:"image"`
 		Label string `parquet:"label"`
@@ -161,10 +164,11 @@ func TestParquetRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"empty":          {nil, "X: found no Parquet file, or not all of it: expected PAR1 at its end"},
-		"cut":            {good[:len(good)-1], "X: found no Parquet file, or not all of it: expected PAR1 at its end"},
-		"other":          {[]byte("version https://git-lfs.github.com/spec/v1\n"), "X: found no Parquet file, or not all of it: expected PAR1 at its end"},
-		"large footer":   {change(-6, 0x7f), fmt.Sprintf("X: footer: found %d bytes, expected at most %d", footerSize(change(-6, 0x7f)), len(good)-8)},
+		"empty": {nil, "X: " + none},
+		"cut":   {good[:len(good)-1], "X: " + none},
+		"other": {[]byte("version https://git-lfs.github.com/spec/v1\n"), "X: " + none},
+		"large footer": {change(-6, 0x7f),
+			fmt.Sprintf("X: footer: found %d bytes, expected at most %d", footerSize(change(-6, 0x7f)), len(good)-8)},
 		"damaged footer": {change(-int(footerSize(good))-8, 0xff), "X: footer: found no Thrift struct, or a damaged one"},
 		"no rows":        {writeParquet(t, []parquetRow{}), "X: rows: found 0, expected 1 to 2000000"},
 		"other columns": {writeParquet(t, []struct{ Text, Sentiment string }{{"a", "b"}}),
@@ -178,13 +182,16 @@ func TestParquetRefuses(t *testing.T) {
 		"labels in words": {writeParquet(t, []words{{"a", "b"}}), "X: column label: found BYTE_ARRAY values, expected INT64"},
 		"label below 0":   {writeParquet(t, parquetRows(1, 2, -1)), "X: label -1 of image 2: expected 0 to 255"},
 		"label above 255": {writeParquet(t, parquetRows(256)), "X: label 256 of image 0: expected 0 to 255"},
-		"image missing":   {writeParquet(t, missing), "X: column image.bytes, after row 0: found no value in row 1 after that, expected one in every row"},
-		"label missing":   {writeParquet(t, unlabelled), "X: column label, after row 2: found no value in row 0 after that, expected one in every row"},
-		"no image":        {writeParquet(t, text), "X: image 2: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
-		"another size":    {writeParquet(t, sized), "X: image 1: image size: found 2x1, expected 1x1 as in X: image 0"},
+		"image missing": {writeParquet(t, missing),
+			"X: column image.bytes, after row 0: found no value in row 1 after that, expected one in every row"},
+		"label missing": {writeParquet(t, unlabelled),
+			"X: column label, after row 2: found no value in row 0 after that, expected one in every row"},
+		"no image":     {writeParquet(t, text), "X: image 2: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
+		"another size": {writeParquet(t, sized), "X: image 1: image size: found 2x1, expected 1x1 as in X: image 0"},
 		"another encoding": {writeParquet(t, []lengths{{good, 1}}),
 			"X: column image, after row 0: found encoding DELTA_BYTE_ARRAY, expected PLAIN or RLE_DICTIONARY"},
-		"another codec": {compressed(&parquet.Brotli), "X: column label, after row 0: found compression BROTLI, expected none, SNAPPY, GZIP or ZSTD"},
+		"another codec": {compressed(&parquet.Brotli),
+			"X: column label, after row 0: found compression BROTLI, expected none, SNAPPY, GZIP or ZSTD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := saveAs(t, "train.parquet", c.file)
