@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/bits"
 	"os"
@@ -76,12 +77,11 @@ func parquetPart(names []string) (p part, classNames []string, err error) {
 		p.imagesName = filepath.Dir(names[0])
 	}
 	p.labelsName = p.imagesName
-	starts := make([]int, len(names)) // the first image of each file
+	starts := make([]int, len(names)+1) // the first image of each file, and the end
 	for i, name := range names {
-		starts[i] = len(p.labels)
 		file, err := openParquetFile(name)
 		if err != nil {
-			return p, nil, fmt.Errorf("%s: %w", name, err)
+			return p, nil, err
 		}
 		if i == 0 {
 			classNames = file.classNames()
@@ -104,6 +104,7 @@ func parquetPart(names []string) (p part, classNames []string, err error) {
 		if err != nil && !errors.Is(err, errEnough) {
 			return p, nil, fmt.Errorf("%s: %w", name, err)
 		}
+		starts[i+1] = p.count
 	}
 	if err := p.fits(); err != nil {
 		return p, nil, err
@@ -137,24 +138,27 @@ func parquetPixels(p part, names []string, starts []int, report func(done, total
 			}
 		})
 	}
-	var err error
-	for i, name := range names {
-		var file *parquetFile
-		if file, err = openParquetFile(name); err == nil {
-			if rows := file.rows; i+1 < len(starts) && starts[i]+rows != starts[i+1] || starts[i]+rows > p.count {
-				err = errors.New("it changed while it was read")
-			} else {
-				err = file.values(file.images, func(row int, content []byte) error {
-					values <- value{starts[i] + row, content}
-					return nil
-				})
-			}
-			file.Close()
+	read := func(name string, start, end int) error {
+		file, err := openParquetFile(name)
+		if err != nil {
+			return err
 		}
+		defer file.Close()
+		if file.rows != end-start {
+			return fmt.Errorf("%s: rows: found %d, expected %d as before", name, file.rows, end-start)
+		}
+		err = file.values(file.images, func(row int, content []byte) error {
+			values <- value{start + row, content}
+			return nil
+		})
 		if err != nil {
 			err = fmt.Errorf("%s: %w", name, err)
-			break
 		}
+		return err
+	}
+	var err error
+	for i := 0; i < len(names) && err == nil; i++ {
+		err = read(names[i], starts[i], starts[i+1])
 	}
 	close(values)
 	group.Wait()
@@ -164,7 +168,8 @@ func parquetPixels(p part, names []string, starts []int, report func(done, total
 	return images.finish()
 }
 
-// parquetFile is a Parquet file whose footer is read and checked. Its errors do not name it.
+// parquetFile is a Parquet file whose footer is read and checked. The errors of its
+// methods do not name it.
 type parquetFile struct {
 	*os.File
 	size           int64
@@ -181,49 +186,56 @@ type parquetColumn struct {
 	level int // of a value that is there: how many of the column and the structs around it may be missing
 }
 
-func openParquetFile(name string) (file *parquetFile, err error) {
+func openParquetFile(name string) (*parquetFile, error) {
 	opened, err := regular.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			opened.Close()
-		}
-	}()
-	info, err := opened.Stat()
-	if err != nil {
-		return nil, err
+	file := &parquetFile{File: opened}
+	if err = file.readFooter(); err == nil {
+		err = file.findColumns()
 	}
-	file = &parquetFile{File: opened, size: info.Size()}
+	if err != nil {
+		opened.Close()
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return file, nil
+}
+
+func (f *parquetFile) readFooter() error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	f.size = info.Size()
 	const magic, ending = "PAR1", 8 // the footer's size and the magic number
-	end, err := file.bytes(file.size-ending, ending)
+	end, err := f.bytes(f.size-ending, ending)
 	if err != nil || string(end[4:]) != magic {
-		return nil, fmt.Errorf("found no Parquet file, or not all of it: expected %s at its end", magic)
+		return fmt.Errorf("found no Parquet file, or not all of it: expected %s at its end", magic)
 	}
 	size := int64(binary.LittleEndian.Uint32(end))
-	if size > min(maxParquetFooter, file.size-ending) {
-		return nil, fmt.Errorf("footer: found %d bytes, expected at most %d", size, min(maxParquetFooter, file.size-ending))
+	if size > min(maxParquetFooter, f.size-ending) {
+		return fmt.Errorf("footer: found %d bytes, expected at most %d", size, min(maxParquetFooter, f.size-ending))
 	}
-	footer, err := file.bytes(file.size-ending-size, size)
+	footer, err := f.bytes(f.size-ending-size, size)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := decodeThrift(footer, &file.meta); err != nil {
-		return nil, fmt.Errorf("footer: %w", err)
+	if _, err := decodeThrift(footer, &f.meta); err != nil {
+		return fmt.Errorf("footer: %w", err)
 	}
 	rows := int64(0)
-	for _, group := range file.meta.RowGroups {
+	for _, group := range f.meta.RowGroups {
 		if group.NumRows < 0 || group.NumRows > MaxImages {
-			return nil, fmt.Errorf("rows of a group: found %d, expected 0 to %d", group.NumRows, MaxImages)
+			return fmt.Errorf("rows of a group: found %d, expected 0 to %d", group.NumRows, MaxImages)
 		}
 		rows += group.NumRows
 	}
 	if rows < 1 || rows > MaxImages {
-		return nil, fmt.Errorf("rows: found %d, expected 1 to %d", rows, MaxImages)
+		return fmt.Errorf("rows: found %d, expected 1 to %d", rows, MaxImages)
 	}
-	file.rows = int(rows)
-	return file, file.findColumns()
+	f.rows = int(rows)
+	return nil
 }
 
 // bytes reads a part of the file, which must be in it whole.
@@ -238,8 +250,9 @@ func (f *parquetFile) bytes(offset, size int64) ([]byte, error) {
 
 // findColumns finds the columns of the images and of the labels by their names.
 func (f *parquetFile) findColumns() error {
+	const mostNames, longestName = 10, 1000
 	var columns []parquetColumn
-	var names []string
+	var names []string // the first, for an error
 	type group struct {
 		prefix      string
 		level, left int
@@ -258,6 +271,9 @@ func (f *parquetFile) findColumns() error {
 			}
 			outer := &stack[len(stack)-1]
 			outer.left--
+			if len(outer.prefix)+len(element.Name) > longestName {
+				return fmt.Errorf("schema: found a name of more than %d bytes", longestName)
+			}
 			this.prefix, this.level, this.repeated = outer.prefix+element.Name, outer.level, outer.repeated
 			switch element.RepetitionType.V {
 			case format.Optional:
@@ -266,10 +282,12 @@ func (f *parquetFile) findColumns() error {
 				this.repeated = true
 			}
 			if !element.NumChildren.Valid {
-				if !this.repeated {
+				if !this.repeated && (slices.Contains(imageColumns, this.prefix) || slices.Contains(labelColumns, this.prefix)) {
 					columns = append(columns, parquetColumn{this.prefix, index, element.Type.V, this.level})
 				}
-				names = append(names, this.prefix)
+				if len(names) <= mostNames {
+					names = append(names, this.prefix)
+				}
 				index++
 				continue
 			}
@@ -289,9 +307,8 @@ func (f *parquetFile) findColumns() error {
 				return column, nil
 			}
 		}
-		const most = 10
-		if len(names) > most {
-			names = append(names[:most:most], "...")
+		if len(names) > mostNames {
+			names[mostNames] = "..."
 		}
 		return parquetColumn{}, fmt.Errorf("column of %s: found %s, expected one of %s",
 			what, strings.Join(names, ", "), strings.Join(wanted, ", "))
@@ -402,6 +419,9 @@ func (p *parquetPages) next() ([][]byte, error) {
 	}
 	content := p.rest[:stored]
 	p.rest = p.rest[stored:]
+	if sum := crc32.ChecksumIEEE(content); header.CRC != 0 && sum != uint32(header.CRC) {
+		return nil, fmt.Errorf("checksum of a page: found %#08x, expected %#08x", sum, uint32(header.CRC))
+	}
 
 	switch header.Type {
 	case format.DictionaryPage:

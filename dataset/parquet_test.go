@@ -140,6 +140,11 @@ func TestParquetRefuses(t *testing.T) {
 		Label int64    `parquet:"label"`
 	}
 	good := writeParquet(t, parquetRows(1, 2, 3))
+	flipped, err := os.ReadFile("testdata/pyarrow.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped[60] ^= 1
 	change := func(at int, value byte) []byte {
 		changed := bytes.Clone(good)
 		changed[(at+len(good))%len(good)] = value
@@ -177,6 +182,9 @@ func TestParquetRefuses(t *testing.T) {
 			Image []byte `parquet:"image"`
 			Text  string
 		}{{}}), "X: column of labels: found image, Text, expected one of label, labels, fine_label, class, target"},
+		"a bit of a page": {flipped, "X: column image.bytes, after row 0: checksum of a page: found 0x8b60cfaa, expected 0x87de0f47"},
+		"many columns": {writeParquet(t, []struct{ A, B, C, D, E, F, G, H, I, J, K, L int32 }{{}}),
+			"X: column of images: found A, B, C, D, E, F, G, H, I, J, ..., expected one of image.bytes, img.bytes, image, img"},
 		"lists of images": {writeParquet(t, []lists{{[][]byte{nil}, 1}}),
 			"X: column of images: found image, label, expected one of image.bytes, img.bytes, image, img"},
 		"labels in words": {writeParquet(t, []words{{"a", "b"}}), "X: column label: found BYTE_ARRAY values, expected INT64"},
