@@ -382,7 +382,7 @@ func (f *parquetFile) values(column parquetColumn, use func(row int, value []byt
 		for pages.left > 0 {
 			values, err := pages.next()
 			if err != nil {
-				return fmt.Errorf("column %s, after row %d: %w", column.name, row, err)
+				return fmt.Errorf("column %s, page from row %d: %w", column.name, row, err)
 			}
 			for _, value := range values {
 				if err := use(row, value); err != nil {
@@ -481,13 +481,14 @@ func (p *parquetPages) data(levels, content []byte, count int, encoding format.E
 		}
 		for i, level := range found {
 			if int(level) != p.column.level {
-				return nil, fmt.Errorf("found no value in row %d after that, expected one in every row", i)
+				return nil, fmt.Errorf("found no value in its row %d, expected one in every row", i)
 			}
 		}
 	}
 	switch encoding {
 	case format.Plain:
 		values, err = p.plain(content, count, p.left)
+	//lint:ignore SA1019 files of older programs have the first
 	case format.PlainDictionary, format.RLEDictionary:
 		if len(content) == 0 {
 			return nil, errors.New("found no indexes into the dictionary")
@@ -590,7 +591,7 @@ func inflate(codec format.CompressionCodec, stored []byte, size int) (content []
 		var declared int
 		if declared, err = snappy.DecodedLen(stored); err == nil {
 			if declared != size || declared/maxSnappyInflation > len(stored) {
-				return nil, fmt.Errorf("Snappy data: found %d bytes that inflate to %d, expected %d", len(stored), declared, size)
+				return nil, fmt.Errorf("page of Snappy data: found %d bytes that inflate to %d, expected %d", len(stored), declared, size)
 			}
 			content, err = snappy.Decode(nil, stored)
 		}

@@ -182,7 +182,7 @@ func TestParquetRefuses(t *testing.T) {
 			Image []byte `parquet:"image"`
 			Text  string
 		}{{}}), "X: column of labels: found image, Text, expected one of label, labels, fine_label, class, target"},
-		"a bit of a page": {flipped, "X: column image.bytes, after row 0: checksum of a page: found 0x8b60cfaa, expected 0x87de0f47"},
+		"a bit of a page": {flipped, "X: column image.bytes, page from row 0: checksum of a page: found 0x8b60cfaa, expected 0x87de0f47"},
 		"many columns": {writeParquet(t, []struct{ A, B, C, D, E, F, G, H, I, J, K, L int32 }{{}}),
 			"X: column of images: found A, B, C, D, E, F, G, H, I, J, ..., expected one of image.bytes, img.bytes, image, img"},
 		"lists of images": {writeParquet(t, []lists{{[][]byte{nil}, 1}}),
@@ -191,15 +191,15 @@ func TestParquetRefuses(t *testing.T) {
 		"label below 0":   {writeParquet(t, parquetRows(1, 2, -1)), "X: label -1 of image 2: expected 0 to 255"},
 		"label above 255": {writeParquet(t, parquetRows(256)), "X: label 256 of image 0: expected 0 to 255"},
 		"image missing": {writeParquet(t, missing),
-			"X: column image.bytes, after row 0: found no value in row 1 after that, expected one in every row"},
+			"X: column image.bytes, page from row 0: found no value in its row 1, expected one in every row"},
 		"label missing": {writeParquet(t, unlabelled),
-			"X: column label, after row 2: found no value in row 0 after that, expected one in every row"},
+			"X: column label, page from row 2: found no value in its row 0, expected one in every row"},
 		"no image":     {writeParquet(t, text), "X: image 2: found no image, expected PNG, JPEG, GIF, BMP or WebP"},
 		"another size": {writeParquet(t, sized), "X: image 1: image size: found 2x1, expected 1x1 as in X: image 0"},
 		"another encoding": {writeParquet(t, []lengths{{good, 1}}),
-			"X: column image, after row 0: found encoding DELTA_BYTE_ARRAY, expected PLAIN or RLE_DICTIONARY"},
+			"X: column image, page from row 0: found encoding DELTA_BYTE_ARRAY, expected PLAIN or RLE_DICTIONARY"},
 		"another codec": {compressed(&parquet.Brotli),
-			"X: column label, after row 0: found compression BROTLI, expected none, SNAPPY, GZIP or ZSTD"},
+			"X: column label, page from row 0: found compression BROTLI, expected none, SNAPPY, GZIP or ZSTD"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := saveAs(t, "train.parquet", c.file)
