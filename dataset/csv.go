@@ -109,7 +109,7 @@ func (c *csvProgress) add(images int) {
 // readCSV reads a set from a file, plain or gzipped. Its labels are nil if it has none;
 // then it ends after the first line.
 func readCSV(file io.Reader, name string, progress *csvProgress) (part, error) {
-	counted := &countingReader{Reader: file, report: func(int) {}}
+	counted := &countingReader{Reader: file}
 	before := progress.read
 	stored, err := newStream(counted, name, 0)
 	if err != nil {
@@ -430,4 +430,16 @@ func wholeNumber(field []byte) (value int, ok bool) {
 		return 0, false
 	}
 	return int(number), true
+}
+
+// countingReader counts the bytes that it has delivered.
+type countingReader struct {
+	io.Reader
+	delivered int
+}
+
+func (r *countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.delivered += n
+	return n, err
 }

@@ -170,7 +170,7 @@ func csvOf(s Set, count int) []byte {
 
 // Lines are parsed in pieces, so there must be enough of them for several pieces.
 func TestOpenCSVOfMNIST(t *testing.T) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +248,7 @@ func FuzzOpenCSV(f *testing.F) {
 }
 
 func BenchmarkOpenCSV(b *testing.B) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

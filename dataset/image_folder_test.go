@@ -13,7 +13,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime/metrics"
 	"slices"
 	"strings"
 	"syscall"
@@ -361,12 +360,6 @@ func TestGrey(t *testing.T) {
 	}
 }
 
-func allocatedBytes() uint64 {
-	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(sample)
-	return sample[0].Value.Uint64()
-}
-
 // Any bytes are decoded or refused, and memory follows the size that the header tells.
 func FuzzDecodeImage(f *testing.F) {
 	f.Add(greyPNG(2, 3, 0, 1, 2, 3, 4, 5))
@@ -396,7 +389,7 @@ func FuzzDecodeImage(f *testing.F) {
 
 // MNIST's train set as 60,000 PNG files, named by their place in it.
 func BenchmarkImageFolder(b *testing.B) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"archive/zip"
+	"bufio"
 	"bytes"
 	"encoding/binary"
 	"errors"
@@ -196,7 +197,7 @@ func (z *npz) open(name string) (*array, error) {
 	}
 	// The archive claims the stored size; the file has no more bytes than it has.
 	stored := min(member.CompressedSize64, uint64(z.size), byteLimit/inflation)
-	a := &array{member: reader, stream: &stream{name: name, data: reader, start: max(firstChunk, int(stored)*inflation)}}
+	a := &array{member: reader, stream: &stream{name: name, data: bufio.NewReader(reader), start: max(firstChunk, int(stored)*inflation)}}
 	if err := a.header(); err != nil {
 		reader.Close()
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -446,7 +447,7 @@ func (a *array) imageSize(p *part) error {
 func (a *array) pixels(count, rows, columns int, report func(done, total int)) ([]byte, error) {
 	defer a.member.Close()
 	size := rows * columns
-	a.data = &countingReader{Reader: a.data, report: func(bytes int) { report(min(bytes/size, count), count) }}
+	a.report = func(bytes int) { report(min(bytes/size, count), count) }
 	stored, err := a.body("pixel", count*size)
 	if err != nil || !a.fortran {
 		return stored, err
@@ -463,18 +464,4 @@ func (a *array) pixels(count, rows, columns int, report func(done, total int)) (
 		}
 	}
 	return pixels, nil
-}
-
-// countingReader says how many bytes it has delivered.
-type countingReader struct {
-	io.Reader
-	delivered int
-	report    func(bytes int)
-}
-
-func (r *countingReader) Read(p []byte) (int, error) {
-	n, err := r.Reader.Read(p)
-	r.delivered += n
-	r.report(r.delivered)
-	return n, err
 }

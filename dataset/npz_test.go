@@ -370,7 +370,7 @@ func checkPart(t testing.TB, p part, want Set) {
 }
 
 func TestOpenNPZOfMNIST(t *testing.T) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -498,14 +498,14 @@ func checkFuzzedForm(t *testing.T, f form, err error, file string, before, most 
 }
 
 func BenchmarkOpenNPZ(b *testing.B) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}
 	file := mnistNPZ(b, d)
 	b.Run("built-in", func(b *testing.B) {
 		for b.Loop() {
-			if _, err := Read(MNIST); err != nil {
+			if _, err := Read(MNIST, Options{}); err != nil {
 				b.Fatal(err)
 			}
 		}

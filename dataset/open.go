@@ -307,8 +307,6 @@ func findRaw(name string, folders []string) (string, error) {
 // fewEntries is how many entries of a folder are looked at to see what it is.
 const fewEntries = 50
 
-var imageEndings = []string{".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
-
 // hasImages reports whether folders below one have images, or folders with images.
 func hasImages(name string, folders []string) bool {
 	for _, folder := range folders[:min(len(folders), fewEntries)] {
@@ -323,10 +321,6 @@ func hasImages(name string, folders []string) bool {
 		}
 	}
 	return false
-}
-
-func isImage(file string) bool {
-	return slices.Contains(imageEndings, strings.ToLower(filepath.Ext(file)))
 }
 
 // fewOf lists the first entries of a folder.

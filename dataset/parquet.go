@@ -30,8 +30,8 @@ import (
 // The names of the columns, in the order in which they are looked for: those of Hugging
 // Face's image datasets. Their images are a struct of bytes and path.
 var (
-	imageColumns = []string{"image.bytes", "img.bytes", "image", "img"}
-	labelColumns = []string{"label", "labels", "fine_label", "class", "target"}
+	parquetImages = []string{"image.bytes", "img.bytes", "image", "img"}
+	parquetLabels = []string{"label", "labels", "fine_label", "class", "target"}
 )
 
 // Limits on a Parquet file.
@@ -282,7 +282,7 @@ func (f *parquetFile) findColumns() error {
 				this.repeated = true
 			}
 			if !element.NumChildren.Valid {
-				if !this.repeated && (slices.Contains(imageColumns, this.prefix) || slices.Contains(labelColumns, this.prefix)) {
+				if !this.repeated && (slices.Contains(parquetImages, this.prefix) || slices.Contains(parquetLabels, this.prefix)) {
 					columns = append(columns, parquetColumn{this.prefix, index, element.Type.V, this.level})
 				}
 				if len(names) <= mostNames {
@@ -314,8 +314,8 @@ func (f *parquetFile) findColumns() error {
 			what, strings.Join(names, ", "), strings.Join(wanted, ", "))
 	}
 	var imagesErr, labelsErr error
-	f.images, imagesErr = find("images", imageColumns, format.ByteArray)
-	f.labels, labelsErr = find("labels", labelColumns, format.Int64, format.Int32)
+	f.images, imagesErr = find("images", parquetImages, format.ByteArray)
+	f.labels, labelsErr = find("labels", parquetLabels, format.Int64, format.Int32)
 	return cmp.Or(imagesErr, labelsErr)
 }
 

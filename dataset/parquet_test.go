@@ -256,7 +256,7 @@ func FuzzOpenParquet(f *testing.F) {
 
 // MNIST whole, as Hugging Face has it.
 func BenchmarkParquet(b *testing.B) {
-	d, err := Read(MNIST)
+	d, err := Read(MNIST, Options{})
 	if err != nil {
 		b.Fatal(err)
 	}

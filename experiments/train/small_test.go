@@ -114,8 +114,10 @@ func attemptUntil(ctx context.Context, c experiments.Config, o train.Options) (o
 			out.warnings = append(out.warnings, e.Text)
 		case experiments.AlreadyEnded:
 			out.ended = true
-		case experiments.StepsDone, experiments.DataProgress:
+		case experiments.StepsDone:
 			out.losses, name = append(out.losses, e.Losses...), ""
+		case experiments.DataProgress:
+			name = ""
 		case experiments.EpochDone:
 			out.epochs = append(out.epochs, e.Metrics)
 		}
