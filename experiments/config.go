@@ -84,9 +84,11 @@ func (c Config) Validate() error {
 	between := func(field string, value, least, most int) {
 		check(value >= least && value <= most, field, strconv.Itoa(value), fmt.Sprintf("%d to %d", least, most))
 	}
-	between("layer_sizes", len(c.LayerSizes), 0, model.MaxLayers)
-	for _, width := range c.LayerSizes {
-		between("layer_sizes", width, 1, model.MaxWidth)
+	check(len(c.LayerSizes) <= model.MaxLayers, "layer_sizes",
+		fmt.Sprintf("%d layers", len(c.LayerSizes)), fmt.Sprintf("at most %d layers", model.MaxLayers))
+	for i, width := range c.LayerSizes {
+		check(width >= 1 && width <= model.MaxWidth, "layer_sizes",
+			fmt.Sprintf("%d neurons in layer %d", width, i+1), fmt.Sprintf("1 to %d neurons", model.MaxWidth))
 	}
 	known := slices.Contains(model.Activations(), model.Activation(c.Activation))
 	check(known, "activation", strconv.Quote(c.Activation), activationNames())
@@ -99,8 +101,8 @@ func (c Config) Validate() error {
 	check(c.TestShare >= 0 && c.TestShare < 1, "test_share", FormatFloat(c.TestShare), "a fraction above 0 and below 1, such as 0.1")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
-	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d without a validation split", c.Patience),
-		"images held out as well (validation), whose loss it watches")
+	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d with validation 0", c.Patience),
+		"validation above 0: patience watches the loss on the images held out")
 	check(c.StepsPerCall >= 0, "steps_per_call", strconv.Itoa(c.StepsPerCall), "0 (automatic) or more")
 	if err := backend.Check(c.Backend); err != nil {
 		problems = append(problems, Problem{Field: "backend", Reason: err})

@@ -16,7 +16,7 @@ import (
 // metadata of a model file.
 type Description struct {
 	Architecture  Architecture
-	ClassNames    []string      // one per class; nil, as datasets have none yet: their numbers
+	ClassNames    []string      // one per class; nil where numbers name them
 	Normalization Normalization // of the images in training
 
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.
@@ -37,11 +37,14 @@ func (d Description) ClassName(class int) string {
 	return d.ClassNames[class]
 }
 
+// ClassNamesSetting is the name of the class names in a file's metadata: a list as JSON,
+// only where there are any.
+const ClassNamesSetting = "class_names"
+
 // The names of what every description has in a file; those of the architecture's
 // settings join them.
 const (
 	architectureSetting = "architecture"
-	classNamesSetting   = "class_names" // JSON; only where there are any
 
 	// pixelScale is what a pixel byte is multiplied with before normalization.
 	pixelScale = "0.00392156862745098" // 1/255
@@ -68,7 +71,7 @@ func (d Description) Metadata() map[string]string {
 	}
 	if d.ClassNames != nil {
 		names, _ := json.Marshal(d.ClassNames) // strings always can be
-		metadata[classNamesSetting] = string(names)
+		metadata[ClassNamesSetting] = string(names)
 	}
 	maps.Copy(metadata, d.Architecture.Settings())
 	return metadata
@@ -165,9 +168,9 @@ func parseDescription(metadata map[string]string) (Description, error) {
 		Columns: f.integer("columns", 1, dataset.MaxSide),
 		Classes: f.integer("classes", 2, dataset.MaxClasses),
 	}
-	if metadata[classNamesSetting] != "" {
-		f.json(classNamesSetting, &d.ClassNames, "a list of texts")
-		f.check(len(d.ClassNames) == task.Classes, classNamesSetting, fmt.Sprintf("%d names", task.Classes))
+	if metadata[ClassNamesSetting] != "" {
+		f.json(ClassNamesSetting, &d.ClassNames, "a list of texts")
+		f.check(len(d.ClassNames) == task.Classes, ClassNamesSetting, fmt.Sprintf("%d names", task.Classes))
 	}
 	d.Architecture = readArchitecture(task, f)
 	return d, f.err

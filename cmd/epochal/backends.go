@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 
 	"epochal/model/backend"
@@ -32,7 +33,11 @@ func newBackends(t *terminal) *cobra.Command {
 		ValidArgs: []string{"cpu", "cuda"},
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) != 1 || (args[0] != "cpu" && args[0] != "cuda") {
-				return usageError{err: fmt.Errorf("backends install: found %q, expected cpu or cuda", args)}
+				found := "no argument"
+				if len(args) > 0 {
+					found = strconv.Quote(strings.Join(args, " "))
+				}
+				return usageError{err: fmt.Errorf("backends install: found %s, expected cpu or cuda", found)}
 			}
 			return nil
 		},

@@ -141,7 +141,7 @@ func drawBatch(t *terminal, path, format string, d *dataset.Dataset, count int, 
 	var picture bytes.Buffer
 	name := filepath.Base(d.Name)
 	title := fmt.Sprintf("%s: a random batch of %d training images (seed %d)", name[:min(len(name), 60)], len(rows), seed)
-	if err := figures.Batch(title, d.Train, rows).Write(&picture, format); err != nil {
+	if err := figures.Batch(title, d.Train, d.ClassNames, rows).Write(&picture, format); err != nil {
 		return err
 	}
 	if err := regular.Write(path, picture.Bytes()); err != nil {
@@ -169,7 +169,7 @@ func describe(t *terminal, l *dataset.Loading, d *dataset.Dataset) error {
 	for i, row := range rows {
 		line := strings.Join(row, "\t") + "\t"
 		if d.ClassNames != nil && i > 0 { // at the end, because it is not aligned to the right
-			line += "  " + words.Printable(d.ClassNames[i-1])
+			line += "  " + words.Class(d.ClassNames, i-1)
 		}
 		fmt.Fprintln(table, line)
 	}

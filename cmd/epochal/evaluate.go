@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"strconv"
-	"text/tabwriter"
 
 	"epochal/dataset/regular"
 	"epochal/experiments"
@@ -107,33 +106,23 @@ const mostColumns = 26
 func printEvaluation(t *terminal, r evaluate.Result) error {
 	t.printf("Test - Accuracy: %0.1f%%, Avg loss: %8f \n", 100*r.Accuracy, r.Loss)
 	t.printf("%d of %d images of %s, on %s\n\n", r.Correct, r.Images, words.Printable(r.Data), r.Backend)
-	var text bytes.Buffer
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "class\timages\tprecision\trecall\tF1\t")
 	percent := func(share *float64) string {
 		if share == nil {
 			return none
 		}
 		return words.Percent(*share, 2)
 	}
+	var names []string
 	for _, c := range r.Classes {
-		fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t\n", words.Printable(c.Name), c.Images, percent(c.Precision), percent(c.Recall), percent(c.F1))
+		names = append(names, c.Name)
 	}
-	table.Flush()
+	rows := [][]string{{"class", "images", "precision", "recall", "F1"}}
+	for _, c := range r.Classes {
+		rows = append(rows, []string{words.Class(names, c.Class), strconv.Itoa(c.Images), percent(c.Precision), percent(c.Recall), percent(c.F1)})
+	}
+	t.printf("%s\n", aligned(rows))
 	if len(r.Classes) <= mostColumns {
-		fmt.Fprint(table, "\ntrue\\predicted\t")
-		for class := range r.Confusion {
-			fmt.Fprintf(table, "%d\t", class)
-		}
-		for class, row := range r.Confusion {
-			fmt.Fprintf(table, "\n%d\t", class)
-			for _, count := range row {
-				fmt.Fprint(table, strconv.Itoa(count)+"\t")
-			}
-		}
-		fmt.Fprintln(table)
-		table.Flush()
+		t.printf("%s\n", aligned(confusionRows(names, r.Confusion)))
 	}
-	t.printf("%s\n", text.String())
 	return t.printf("expected calibration error %s, in %d bins of confidence\n", words.Percent(r.Calibration.Error, 2), evaluate.Bins)
 }

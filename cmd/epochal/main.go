@@ -24,6 +24,7 @@ import (
 	"epochal/model/backend"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes, as the help and the README state them.
@@ -116,7 +117,11 @@ claim was not met; 130 interrupted.`,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{err: err, hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
+		limit := func(*pflag.Flag) string { return "" }
+		if c.Name() == "train" {
+			limit = configLimit
+		}
+		return usageError{err: flagError(err, limit), hint: fmt.Sprintf("run '%s --help' for the flags", c.CommandPath())}
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.SetVersionTemplate("{{.Version}}\n")

@@ -176,8 +176,8 @@ func (p *predictor) show(line prediction, pixels []uint8) error {
 	}
 	var best []string
 	for _, class := range order[:min(3, len(order))] {
-		name := words.Printable(p.network.Description.ClassName(class))
-		best = append(best, name+" "+words.Percent(float64(line.Probabilities[class]), 2))
+		name := words.Class(p.network.Description.ClassNames, class)
+		best = append(best, name+" "+words.Probability(float64(line.Probabilities[class]), 2))
 	}
 	return p.printf("%s: %s\n", name, strings.Join(best, ", "))
 }

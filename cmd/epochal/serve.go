@@ -119,14 +119,25 @@ func listen(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, usageError{err: fmt.Errorf("--address: found %q, expected a host and a port such as 127.0.0.1:8080", address)}
 	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return nil, usageError{err: fmt.Errorf("--address: found the port %q, expected 0 to 65535", port)}
+	}
 	address = net.JoinHostPort(cmp.Or(host, "127.0.0.1"), port)
 	listener, err := net.Listen("tcp", address)
-	if errors.Is(err, syscall.EADDRINUSE) {
+	switch {
+	case err == nil:
+		return listener, nil
+	case errors.Is(err, syscall.EADDRINUSE):
 		return nil, addressInUse{fmt.Errorf("--address: %s: another program uses it, expected a free port", address)}
-	} else if err != nil {
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("--address: found %s, expected an address of this machine", host)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("--address: the port %s is only for administrators, expected one from 1024 on", port)
+	case errors.As(err, new(*net.DNSError)):
+		return nil, fmt.Errorf("--address: found no host that is called %q, expected the name or the number of this machine", host)
+	default:
 		return nil, fmt.Errorf("--address: %w", err)
 	}
-	return listener, nil
 }
 
 // addressInUse is the error of an address that is taken.

@@ -24,7 +24,8 @@ first layer of a run, and write a page with them and all its numbers. Several
 runs also get one figure and one table with what differs in their settings.
 
 A run may also be under way, interrupted or diverged. The page and the figures
-go to show/<run>, or to show/comparison for several runs.`,
+go to show/<run>, or to show/comparison for several runs, with a number after it
+if other runs are shown there already.`,
 		Example: `  epochal show runs/2026-11-23_16-35-10
   epochal show runs/narrow runs/wide --out widths`,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -36,21 +37,19 @@ go to show/<run>, or to show/comparison for several runs.`,
 					return fmt.Errorf("show: %s: found no %s in it, expected a run folder", run, record.ConfigFile)
 				}
 			}
-			if out == "" {
-				path, err := filepath.Abs(args[0])
-				if err != nil {
-					return err
+			if out != "" {
+				if err := someoneElses(out); err != nil {
+					return fmt.Errorf("--out: %w", err)
 				}
-				if out = filepath.Join("show", filepath.Base(path)); len(args) > 1 {
-					out = filepath.Join("show", "comparison")
-				}
-			}
-			if err := someoneElses(out); err != nil {
-				return fmt.Errorf("--out: %w", err)
 			}
 			runs, err := report.ReadRuns(args...)
 			if err != nil {
 				return fmt.Errorf("show: %w", err)
+			}
+			if out == "" {
+				if out, err = place(args, runs); err != nil {
+					return fmt.Errorf("show: %w", err)
+				}
 			}
 			if err := report.WriteRuns(out, runs); err != nil {
 				return err
@@ -65,6 +64,28 @@ go to show/<run>, or to show/comparison for several runs.`,
 	}
 	command.Flags().StringVar(&out, "out", out, "`folder` of the page and its figures (default show/<run>)")
 	return command
+}
+
+// place is where the page of runs goes that is to go nowhere else: where their page is
+// already, or else a folder without a page of other runs.
+func place(folders []string, runs []report.Run) (string, error) {
+	path, err := filepath.Abs(folders[0])
+	if err != nil {
+		return "", err
+	}
+	name := filepath.Base(path)
+	if len(runs) > 1 {
+		name = "comparison"
+	}
+	for number := 1; ; number++ {
+		out := filepath.Join("show", name)
+		if number > 1 {
+			out += fmt.Sprintf("-%d", number)
+		}
+		if !report.ShowsOthers(out, runs) {
+			return out, someoneElses(out)
+		}
+	}
 }
 
 // someoneElses reports a run folder, and a folder in a reproduction's results, whose

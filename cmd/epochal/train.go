@@ -119,7 +119,7 @@ differ.`,
 		"`which` checkpoints to keep: last, or best, which also keeps the epoch with the lowest validation loss (without a split, training loss)")
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
-	flags.BoolVar(&quiet, "quiet", false, "print a line for each epoch, and nothing else but warnings and errors")
+	flags.BoolVar(&quiet, "quiet", false, "print a line for each epoch and one for the run folder, and nothing else but warnings and errors")
 	command.MarkFlagDirname("resume")
 	command.RegisterFlagCompletionFunc("keep",
 		cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
@@ -222,7 +222,9 @@ func (l *layerSizes) Set(text string) error {
 	}
 	for part := range strings.SplitSeq(text, ",") {
 		width, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil {
+		if errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("found %q, expected whole numbers of at most %d, separated by commas", part, model.MaxWidth)
+		} else if err != nil {
 			return fmt.Errorf("found %q, expected whole numbers separated by commas", part)
 		}
 		*l = append(*l, width)
@@ -299,12 +301,14 @@ func (p *trainPrinter) observe(event experiments.Event) {
 	}
 }
 
-// observeQuietly prints an event with --quiet: a line for each epoch, and what would
-// be an error or a warning.
+// observeQuietly prints an event with --quiet: a line for each epoch, one for the run
+// folder at the end, and what would be an error or a warning.
 func (p *trainPrinter) observeQuietly(event experiments.Event) {
 	switch e := event.(type) {
 	case experiments.Warning, experiments.AlreadyEnded:
 		p.observe(event)
+	case experiments.RunEnded:
+		p.printf("run folder %s\n", e.Result.Folder)
 	case experiments.RunStarted:
 		p.folder = e.Folder
 	case experiments.EpochDone:

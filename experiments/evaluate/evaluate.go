@@ -69,7 +69,11 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	result := newResult(evaluation, n.Description)
+	names := n.Description.ClassNames
+	if len(names) == 0 && len(data.ClassNames) == len(evaluation.Confusion) {
+		names = data.ClassNames // of weights that have none, such as PyTorch's
+	}
+	result := newResult(evaluation, names)
 	result.File, result.Data, result.Backend = n.File, name, device.Info.Name
 	return result, nil
 }

@@ -45,14 +45,15 @@ type Bin struct {
 	Accuracy   float64 `json:"accuracy"`   // share of right predictions, 0 without images
 }
 
-func newResult(e model.Evaluation, d model.Description) Result {
+func newResult(e model.Evaluation, names []string) Result {
 	return Result{
 		Images: e.Count, Correct: e.Correct, Loss: e.Loss, Accuracy: e.Accuracy(),
-		Classes: classes(e.Confusion, d), Confusion: e.Confusion, Calibration: calibration(e),
+		Classes: classes(e.Confusion, names), Confusion: e.Confusion, Calibration: calibration(e),
 	}
 }
 
-func classes(confusion [][]int, d model.Description) (all []Class) {
+func classes(confusion [][]int, names []string) (all []Class) {
+	d := model.Description{ClassNames: names}
 	for class, row := range confusion {
 		right, labelled, predicted := row[class], 0, 0
 		for other := range confusion {

@@ -19,7 +19,7 @@ func TestResult(t *testing.T) {
 		Confidences: []float32{1, 0.9, 0.9, 0.4, 0.5},
 	}
 	number := func(x float64) *float64 { return &x }
-	result := newResult(e, model.Description{ClassNames: []string{"a", "b", "c"}})
+	result := newResult(e, []string{"a", "b", "c"})
 	want := []Class{
 		{Class: 0, Name: "a", Images: 3, Precision: number(2.0 / 3), Recall: number(2.0 / 3), F1: number(2.0 / 3)},
 		{Class: 1, Name: "b", Images: 1, Precision: number(0.5), Recall: number(1), F1: number(2.0 / 3)},

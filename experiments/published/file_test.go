@@ -165,7 +165,7 @@ func TestBadFiles(t *testing.T) {
 		{settings + "batch_size: 0\n", ":3:15: batch_size: found 0, expected 1 to 65536"},
 		{settings + "learning_rate: -1\n", ":3:18: learning_rate: found -1.0, expected a finite number above 0 in float32"},
 		{settings + "activation: swish\n", `:3:15: activation: found "swish", expected relu, sigmoid, tanh`},
-		{settings + "layer_sizes: [512, 0]\n", ":3:16: layer_sizes: found 0, expected 1 to 65536"},
+		{settings + "layer_sizes: [512, 0]\n", ":3:16: layer_sizes: found 0 neurons in layer 2, expected 1 to 65536 neurons"},
 		{settings + "layer_sizes: [65536, 65536]\n", ":3:16: layer sizes: found 4347133962 parameters, expected at most 268435456"},
 
 		// claims

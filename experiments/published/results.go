@@ -7,6 +7,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/record"
+	"epochal/experiments/report/words"
 	"epochal/experiments/study"
 )
 
@@ -31,9 +32,10 @@ type ExperimentResult struct {
 	Why        string             `json:"why"`
 	Twin       string             `json:"twin,omitempty"` // the same with the inputs normalized, or without
 	Normalized bool               `json:"normalized"`
-	Own        bool               `json:"own"`     // a user's, not the post's
-	Command    string             `json:"command"` // the last one that asked for it
-	Config     experiments.Config `json:"config"`  // its seed is that of the first run
+	Own        bool               `json:"own"`                   // a user's, not the post's
+	Command    string             `json:"command"`               // the last one that asked for it
+	Config     experiments.Config `json:"config"`                // its seed is that of the first run
+	ClassNames []string           `json:"class_names,omitempty"` // by label; none where numbers name the classes
 
 	Runs          []RunResult   `json:"runs"`
 	Diverged      int           `json:"diverged"`       // runs whose loss stopped being finite
@@ -108,7 +110,7 @@ func (r *Results) finish() {
 
 // summarize sets what the runs of e, one per seed, say.
 func (e *ExperimentResult) summarize(runs []study.Result) error {
-	e.Runs, e.Records, e.Diverged, e.Seconds = nil, nil, 0, 0
+	e.Runs, e.Records, e.ClassNames, e.Diverged, e.Seconds = nil, nil, nil, 0, 0
 	var train, test []float64
 	classes := 0
 	for _, run := range runs {
@@ -124,6 +126,9 @@ func (e *ExperimentResult) summarize(runs []study.Result) error {
 			// Nothing here makes such folders, and sums over them would make no sense.
 			if n := len(one.Confusion); classes != 0 && n != classes {
 				return fmt.Errorf("results: %s: found %d classes, expected %d as in the other runs of %s", run.Folder, n, classes, e.Name)
+			}
+			if classes == 0 {
+				e.ClassNames = run.Record.Test.ClassNames
 			}
 			classes = len(one.Confusion)
 			train, test = append(train, last(run.Record).TrainAccuracy), append(test, last(run.Record).TestAccuracy)
@@ -151,8 +156,12 @@ func judge(c Claim, e, reference ExperimentResult) ClaimResult {
 		}
 	}
 	judgement := c.Judge(values, diverged)
+	claim := c.String()
+	if c.Kind == ClassAccuracy && c.Class < len(e.ClassNames) {
+		claim += " (" + words.Class(e.ClassNames, c.Class) + ")"
+	}
 	return ClaimResult{
-		Claim: c.String(), Published: c.Published(), Ours: c.Ours(judgement), Kind: c.Kind, Value: c.Value, Tolerance: c.Tolerance,
+		Claim: claim, Published: c.Published(), Ours: c.Ours(judgement), Kind: c.Kind, Value: c.Value, Tolerance: c.Tolerance,
 		Source: c.Source, Expected: c.Expected, Judgement: judgement,
 	}
 }

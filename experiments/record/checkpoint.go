@@ -3,6 +3,7 @@ package record
 import (
 	"bytes"
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,6 +43,8 @@ type checkpoint struct {
 	bestEpoch    int     // with KeepBest the best epoch so far, else 0
 	bestLoss     float64 // its loss, 0 without one
 	configSHA256 string  // of those fields of the config that may not change
+
+	classNames []string // among the metadata of the model; nil where numbers name the classes
 }
 
 // checkpointFile is the file of a checkpoint, below the run folder.
@@ -95,6 +98,9 @@ func (c *checkpoint) parse(metadata map[string]string) (err error) {
 		bestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
 		bestLoss:     float("best_loss"),
 		configSHA256: metadata["config_sha256"],
+	}
+	if names := metadata[model.ClassNamesSetting]; names != "" {
+		check(json.Unmarshal([]byte(names), &c.classNames) == nil, model.ClassNamesSetting, "a list of texts as JSON")
 	}
 	check(c.keep == KeepLast || c.keep == KeepBest, "keep", KeepLast+" or "+KeepBest)
 	return err

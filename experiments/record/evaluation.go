@@ -13,6 +13,8 @@ import (
 // TestEvaluation is the test set after the last epoch: the run folder's
 // evaluation.json.
 type TestEvaluation struct {
+	ClassNames []string `json:"class_names,omitempty"` // by label; nil where numbers name the classes
+
 	Confusion [][]int   `json:"confusion"` // [label][predicted], in images
 	Mistakes  []Mistake `json:"mistakes"`  // the MaxMistakes most confident ones, the most confident first
 }
@@ -57,6 +59,9 @@ func (e TestEvaluation) check() error {
 			}
 			images += count
 		}
+	}
+	if names := len(e.ClassNames); names != 0 && names != classes {
+		return fmt.Errorf("class_names: found %d, expected %d, one for each class", names, classes)
 	}
 	if images == 0 {
 		return errors.New("confusion: found no images, expected at least 1")

@@ -142,7 +142,7 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpointFile(at), err)
 	}
-	r.At, r.Saved, r.EpochSeconds = at, at, c.epochSeconds
+	r.At, r.Saved, r.EpochSeconds, r.classNames = at, at, c.epochSeconds, c.classNames
 	r.Epochs, r.size = epochs, c.metricsBytes
 	if r.options.Keep == "" {
 		r.options.Keep = c.keep

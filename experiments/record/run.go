@@ -54,6 +54,7 @@ type Run struct {
 	// Of a run that was opened.
 	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
+	classNames  []string               // in that one, nil if it has none
 
 	bestLoss float64
 	place    string // the nearest folder above a new run folder that there is
@@ -119,16 +120,17 @@ func (e Environment) Locate(name string) string {
 // Begin writes down that the run continues from where it stands: it makes a new
 // folder, or makes an old one what it was when the checkpoint was written. info is
 // the backend of the run; data and initSHA256 are its files, which must be those that
-// it began with, else the error is [CannotResume]. The network and the normalization
-// are recorded with its weights.
-func (r *Run) Begin(
-	info backend.Info, data []dataset.File, initSHA256 string, network model.Architecture, normalization model.Normalization,
-) error {
+// it began with, else the error is [CannotResume]. network has what it takes to use the
+// weights, and is recorded with them; where they come from is added. A run that continues
+// from a checkpoint keeps the class names of that.
+func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string, network model.Description) error {
 	e := BuildEnvironment()
-	r.description = model.Description{
-		Architecture: network, Normalization: normalization, Data: r.dataName(data), DataSHA256: dataset.Digest(data),
-		Seed: r.config.Seed, BatchSize: r.config.BatchSize, Version: e.Version,
+	network.Data, network.DataSHA256 = r.dataName(data), dataset.Digest(data)
+	network.Seed, network.BatchSize, network.Version = r.config.Seed, r.config.BatchSize, e.Version
+	if r.Saved != beginning {
+		network.ClassNames = r.classNames
 	}
+	r.description = network
 	e.Identity = Identity(r.config, data, initSHA256)
 	e.Backend, e.Data, e.InitSHA256, e.Started = info, data, initSHA256, r.options.Now()
 	if r.Resumed {
@@ -249,6 +251,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 	if r.root == nil {
 		return nil
 	}
+	test.ClassNames = r.description.ClassNames
 	var file bytes.Buffer
 	err := model.WriteModel(&file, r.described(), weights)
 	if err == nil && len(r.Epochs) < r.config.Epochs {

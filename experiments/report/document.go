@@ -46,7 +46,7 @@ type verdictTable struct {
 
 // class is one of the test set.
 type class struct {
-	Class    int
+	Name     string
 	Accuracy string // mean over the runs
 	Wrong    string // "120 of 9,800", of all runs together
 	Mostly   string // "3 (31 times)", the wrong class that was predicted most
@@ -116,10 +116,10 @@ func (s section) Classes() []class {
 		wrong[number] = 0
 		most, mostly := slices.Max(wrong), "none"
 		if most > 0 {
-			mostly = fmt.Sprintf("%d (%s)", slices.Index(wrong, most), words.Counted(most, "time"))
+			mostly = fmt.Sprintf("%s (%s)", words.Class(s.ClassNames, slices.Index(wrong, most)), words.Counted(most, "time"))
 		}
 		all = append(all, class{
-			Class: number, Accuracy: published.NewAccuracy(accuracies).Percent(),
+			Name: words.Class(s.ClassNames, number), Accuracy: published.NewAccuracy(accuracies).Percent(),
 			Wrong: words.Thousands(sum(wrong)) + " of " + words.Thousands(sum(row)), Mostly: mostly,
 		})
 	}

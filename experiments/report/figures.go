@@ -56,7 +56,7 @@ func (d *document) plan(data *dataset.Dataset) {
 	d.Batch = &figure{
 		Alt:     "Images of the training set in a grid, each with its label.",
 		Caption: "Images of the training set in a random order, each with its label.",
-		file:    "batch", drawing: figures.Batch(title, data.Train, rows),
+		file:    "batch", drawing: figures.Batch(title, data.Train, data.ClassNames, rows),
 	}
 }
 
@@ -81,7 +81,7 @@ func (s *section) plan(data *dataset.Dataset) {
 		s.Matrix = &figure{
 			Alt:     fmt.Sprintf("Confusion matrix of %s on the test set. The table of classes gives the main numbers.", s.Name),
 			Caption: "Confusion matrix of the test set after the last epoch" + summed + ".",
-			file:    s.Name + "-confusion", drawing: figures.Confusion(title, confusion, runs),
+			file:    s.Name + "-confusion", drawing: figures.Confusion(title, confusion, s.ClassNames, runs),
 		}
 	}
 	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
@@ -98,7 +98,7 @@ func (s *section) plan(data *dataset.Dataset) {
 			"each with its true class, the predicted one and the confidence in it.", s.Name),
 		Caption: fmt.Sprintf("The misclassified test images about which the network of seed %d was most certain.", number),
 		file:    s.Name + "-mistakes",
-		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, mistakes),
+		drawing: figures.Mistakes(fmt.Sprintf("%s: most confident mistakes, seed %d", s.Title, number), data.Test, s.ClassNames, mistakes),
 	}
 }
 

@@ -319,6 +319,7 @@ func TestHostile(t *testing.T) {
 	r.Environment.Data = []dataset.File{{Name: hostile, SHA256: hostile}}
 	for i := range r.Experiments {
 		e := &r.Experiments[i]
+		e.ClassNames = []string{hostile, "\x1b[31m|", ""}
 		e.Title, e.Why = hostile, hostile // names are checked where they are read
 		e.Config.Data, e.Config.Init, e.Config.Activation = hostile, hostile, hostile
 		for j := range e.Claims {

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
+	"time"
 
 	"epochal/dataset"
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/experiments/published"
 	"epochal/experiments/record"
@@ -133,7 +137,7 @@ func newRunSection(run Run, id string) runSection {
 		one.Diverged = &metrics
 	}
 	s := runSection{Run: run, ID: id, section: section{experiment: experiment{
-		Name: id, Title: run.name, Config: r.Config, Runs: []published.RunResult{one}, Records: []record.Record{r},
+		Name: id, Title: run.name, Config: r.Config, ClassNames: r.Test.ClassNames, Runs: []published.RunResult{one}, Records: []record.Record{r},
 	}}}
 	s.Train, s.Test = "none yet", "none yet"
 	if last, ok := run.Last(); ok {
@@ -225,6 +229,40 @@ func RunsTable(runs []Run) [][]string {
 	}
 	return table
 }
+
+// Key tells the runs of a page from others, in any order and wherever their folders are: by
+// the moments when they began.
+func (d *runsDocument) Key() string {
+	var all []Run
+	for _, s := range d.Sections {
+		all = append(all, s.Run)
+	}
+	return keyOf(all)
+}
+
+func keyOf(runs []Run) string {
+	var began []string
+	for _, run := range runs {
+		began = append(began, run.Started.UTC().Format(time.RFC3339Nano))
+	}
+	slices.Sort(began)
+	return strings.Join(began, " ")
+}
+
+// ShowsOthers reports whether a folder has a page of something else than these runs.
+func ShowsOthers(folder string, runs []Run) bool {
+	file, err := regular.Open(filepath.Join(folder, RunsPageFile))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	const most = 4 << 10 // up to the key, which stands at the beginning
+	page, err := io.ReadAll(io.LimitReader(file, most))
+	return err == nil && !bytes.Contains(page, fmt.Appendf(nil, keyFormat, keyOf(runs)))
+}
+
+// keyFormat is how a page has its key.
+const keyFormat = `<meta name="epochal-runs" content="%s">`
 
 // Missing are sentences on what the page lacks.
 func (r Run) Missing() []string { return r.missing }

@@ -102,7 +102,7 @@ type networkState struct {
 	Accuracy *float64 `json:"accuracy"` // on the test set, null if unknown
 	Rows     int      `json:"rows"`
 	Columns  int      `json:"columns"`
-	Classes  []string `json:"classes"`
+	Classes  []string `json:"classes"` // as the page shows them
 }
 
 func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
@@ -132,7 +132,7 @@ func (n *network) state() *networkState {
 		state.Accuracy = &d.TestAccuracy
 	}
 	for class := range task.Classes {
-		state.Classes = append(state.Classes, d.ClassName(class))
+		state.Classes = append(state.Classes, words.Class(d.ClassNames, class))
 	}
 	return state
 }

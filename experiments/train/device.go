@@ -21,6 +21,7 @@ type Device struct {
 	images        *model.Images // resident, nil before the first run
 	imagesKey     string        // all that they depend on
 	files         []dataset.File
+	classNames    []string
 	normalization model.Normalization
 }
 
@@ -98,8 +99,8 @@ func (d *Device) compile(p model.Program, counts []int) (*model.Network, error) 
 }
 
 // upload returns the sets of c's data on the device, split and normalized as c says, and
-// the files that they come from.
-func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.Images, []dataset.File, error) {
+// the files that they come from and the names of their classes.
+func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.Images, []dataset.File, []string, error) {
 	key := fmt.Sprint("validation ", c.Validation)
 	if c.Validation > 0 {
 		key += fmt.Sprint(" seed ", c.Seed)
@@ -107,9 +108,9 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 	if c.DataOptions().Changes(c.Data) { // the files of a folder may have changed
 		data, err := loading.Wait()
 		if err != nil {
-			return nil, nil, fmt.Errorf("data: %w", err)
+			return nil, nil, nil, fmt.Errorf("data: %w", err)
 		}
-		key += dataset.Digest(data.Files)
+		key += fmt.Sprintf("%s%q", dataset.Digest(data.Files), data.ClassNames)
 	}
 	if d.images == nil || d.imagesKey != key {
 		if d.images != nil {
@@ -118,7 +119,7 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 		}
 		data, err := loading.Wait()
 		if err != nil {
-			return nil, nil, fmt.Errorf("data: %w", err)
+			return nil, nil, nil, fmt.Errorf("data: %w", err)
 		}
 		data.Split(c.Validation, c.Seed)
 		sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
@@ -126,13 +127,13 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 			sets = append(sets, data.Validation)
 		}
 		if d.images, err = model.Upload(d.backend, model.Unnormalized(), sets...); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
-		d.imagesKey, d.files = key, data.Files
+		d.imagesKey, d.files, d.classNames = key, data.Files, data.ClassNames
 		d.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
 	}
 	if c.Normalize {
-		return d.images.Normalized(d.normalization), d.files, nil
+		return d.images.Normalized(d.normalization), d.files, d.classNames, nil
 	}
-	return d.images, d.files, nil
+	return d.images, d.files, d.classNames, nil
 }

@@ -76,7 +76,7 @@ func TestPatience(t *testing.T) {
 func TestPatienceNeedsASplit(t *testing.T) {
 	c := small(t, backend.Go)
 	c.Patience = 2
-	want := "patience: found 2 without a validation split, expected images held out as well (validation), whose loss it watches"
+	want := "patience: found 2 with validation 0, expected validation above 0: patience watches the loss on the images held out"
 	if err := attempt(c, train.Options{}).err; err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}

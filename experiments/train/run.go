@@ -136,6 +136,7 @@ type run struct {
 
 	loading      *dataset.Loading
 	files        []dataset.File // of the data
+	classNames   []string       // of the data; nil where numbers name the classes
 	initSHA256   string         // of the file with the initial weights, "" without one
 	architecture model.Architecture
 	trainCount   int // images to train on
@@ -168,7 +169,8 @@ func (r *run) count(epochs []experiments.EpochMetrics) {
 // begin makes the run folder, or reopens it, and says that the run starts.
 func (r *run) begin() error {
 	r.begun = true
-	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256, r.architecture, r.images.Normalization()); err != nil {
+	network := model.Description{Architecture: r.architecture, ClassNames: r.classNames, Normalization: r.images.Normalization()}
+	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256, network); err != nil {
 		return err
 	}
 	r.result.Folder = r.record.Folder

@@ -16,14 +16,14 @@ import (
 
 // Confusion draws a confusion matrix [label][predicted], in images, summed over a
 // number of seeds: a row for each true class, a column for each predicted one, in
-// each cell the number of images and its share of the row. The accuracy is added to
-// the title, as [Curves] does.
+// each cell the number of images and its share of the row. names are those of the
+// classes; nil for numbers. The accuracy is added to the title, as [Curves] does.
 //
 // Right predictions, on the diagonal, are blue. Wrong ones are vermillion, on a
 // scale of their own, by the square root of their share: so a few mistakes are seen
 // beside many hits. A cell without images stays white. Where cells have no room for
 // numbers, from 15 classes on, the note says so.
-func Confusion(title string, confusion [][]int, seeds int) Figure {
+func Confusion(title string, confusion [][]int, names []string, seeds int) Figure {
 	m := newMatrix(confusion)
 	classes := len(confusion)
 	right, all := 0, 0
@@ -39,21 +39,57 @@ func Confusion(title string, confusion [][]int, seeds int) Figure {
 
 	p := newPanel("predicted class", "true class")
 	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, float64(classes)-0.5, -0.5, float64(classes)-0.5
-	var columns, rows plot.ConstantTicks
-	named := 60 / len(strconv.Itoa(classes)) // as many as have room
-	for class := 0; class < classes; class += int(max(1, step(float64(classes), named))) {
-		columns = append(columns, plot.Tick{Value: float64(class), Label: strconv.Itoa(class)})
-		rows = append(rows, plot.Tick{Value: float64(classes - 1 - class), Label: strconv.Itoa(class)})
-	}
-	p.X.Tick.Marker, p.Y.Tick.Marker, p.X.Tick.Length = columns, rows, 0
+	p.X.Tick.Length = 0
 	p.Add(&plotter.HeatMap{GridXYZ: m, Palette: m, Min: 0, Max: 2*shades - 1})
 	p.frames(classes)
 	m.explain(p.legend)
 
-	const beside = 150 // of the matrix: the names of classes, and the legend
+	style := sans(textSize, color.Black)
+	labels := classNames(style, names, classes, widestName)
+	beside := 150 + whole(max(0, widestOf(style, labels)-numberWidth)) // of the matrix: the names of classes, and the legend
 	width := min(widest-2*margin, vg.Length(classes)*80+beside)
-	note += ". " + p.numbers(m, (width-beside)/vg.Length(classes))
-	return newFigure(title+", test "+words.Percent(accuracy, 1), note, width, width-beside+44, func(c draw.Canvas) { stacked(c, []panel{p}) })
+	cell := (width - beside) / vg.Length(classes)
+	below, left := p.name(labels, names != nil, cell)
+	note += ". " + p.numbers(m, cell) + left
+	return newFigure(title+", test "+words.Percent(accuracy, 1), note, width, width-beside+44+below,
+		func(c draw.Canvas) { stacked(c, []panel{p}) })
+}
+
+const (
+	widestName  = 110 // of a class, in points
+	numberWidth = 20  // of a class without a name, at most
+)
+
+// name writes the classes at both axes, as many as have room beside cells of that width:
+// below the matrix upright where they are too wide for their cells. It returns the height
+// that this adds, and a sentence on those that are left out.
+func (p panel) name(labels []string, named bool, cell vg.Length) (below vg.Length, left string) {
+	columns, rows := &p.X.Tick, &p.Y.Tick
+	size, every := vg.Length(textSize), int(max(1, step(float64(len(labels)), 60/len(strconv.Itoa(len(labels)))))) // of numbers
+	if named {
+		if cell < textSize+1 {
+			size = 10
+		}
+		every = int(math.Ceil(float64((size + 1) / cell)))
+		columns.Label.Font.Size, rows.Label.Font.Size = size, size
+		if every > 1 {
+			left = fmt.Sprintf(" One class in %d is named.", every)
+		}
+	}
+	var x, y plot.ConstantTicks
+	var shown []string
+	for class := 0; class < len(labels); class += every {
+		x = append(x, plot.Tick{Value: float64(class), Label: labels[class]})
+		y = append(y, plot.Tick{Value: float64(len(labels) - 1 - class), Label: labels[class]})
+		shown = append(shown, labels[class])
+	}
+	columns.Marker, rows.Marker = x, y
+	if wide := widestOf(columns.Label, shown); named && wide+2 > cell*vg.Length(every) {
+		columns.Label.Rotation, columns.Label.XAlign, columns.Label.YAlign = math.Pi/2, draw.XRight, -0.3 // in the middle of the cell
+		columns.Length, columns.LineStyle.Color = textSize+2, color.White                                 // gonum's text stands too high
+		below = whole(max(0, wide-size) + columns.Length)
+	}
+	return below, left
 }
 
 // matrix is a confusion matrix as gonum's [plotter.GridXYZ], whose row 0 is at the

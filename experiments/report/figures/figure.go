@@ -6,7 +6,9 @@ import (
 	"image/color"
 	"io"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"epochal/experiments/report/words"
 
@@ -186,6 +188,49 @@ func newFigure(title, note string, width, height vg.Length, body func(draw.Canva
 // fitted breaks text into lines of at most width.
 func fitted(style text.Style, line string, width vg.Length) []string {
 	return words.Wrap(words.Printable(line), int(width), func(line string) int { return int(style.Width(line)) + 1 })
+}
+
+// classNames are the names of all classes as figures show them, none wider than limit. A
+// class without a name, or with one that the font cannot write, has its number. names may be nil.
+func classNames(style text.Style, names []string, classes int, limit vg.Length) []string {
+	shown := make([]string, classes)
+	for class := range shown {
+		name := words.Class(names, class)
+		if !writes(style, name) {
+			name = strconv.Itoa(class)
+		}
+		shown[class] = clipped(style, name, limit)
+	}
+	return shown
+}
+
+// writes reports whether the font has all characters of a text.
+func writes(style text.Style, line string) bool {
+	face := style.Handler.Cache().Lookup(style.Font, style.Font.Size).Face
+	for _, r := range line {
+		if glyph, err := face.GlyphIndex(nil, r); err != nil || glyph == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// clipped is a text, shortened where it is wider than limit.
+func clipped(style text.Style, line string, limit vg.Length) string {
+	short := line
+	for most := utf8.RuneCountInString(line); style.Width(short) > limit && most > 1; {
+		most--
+		short = words.Shorten(line, most)
+	}
+	return short
+}
+
+// widestOf is the width of the widest text.
+func widestOf(style text.Style, lines []string) (width vg.Length) {
+	for _, line := range lines {
+		width = max(width, style.Width(line))
+	}
+	return width
 }
 
 // whole is the next whole number of points.

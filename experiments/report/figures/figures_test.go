@@ -134,6 +134,48 @@ func settings(panels, backends int, widths ...float64) []figures.Setting {
 	return all
 }
 
+// garments are the classes of Fashion-MNIST.
+var garments = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"}
+
+// letters are as many names of one letter, as EMNIST has them.
+func letters(count int) []string {
+	return strings.Split("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt", "")[:count]
+}
+
+// folders are as many names as folders have them that nobody chose with care.
+func folders(count int) []string {
+	all := make([]string, count)
+	for i := range all {
+		all[i] = []string{
+			"n02085620-Chihuahua of whom nobody knows any more", "<b>&amp;", "\x1b[31mred\x00", "  ", "字", "ß→é", strings.Repeat("W", 300), "a\nb",
+		}[i%8] + fmt.Sprint(i / 8)[:min(1, i/8)]
+	}
+	return all
+}
+
+// fashion are images of garments, as large as MNIST's, of all classes in turn.
+func fashion(count, classes int) dataset.Set {
+	set := dataset.Set{Rows: 28, Columns: 28, Pixels: make([]byte, 28*28*count)}
+	for i := range count {
+		set.Labels = append(set.Labels, byte(i%classes))
+		for y := 6; y < 22; y++ {
+			for x := range 16 {
+				set.Pixels[i*28*28+y*28+x+6] = byte(15*x + i)
+			}
+		}
+	}
+	return set
+}
+
+// wrong are as many mistakes, each of the next classes.
+func wrong(count, classes int) []figures.Mistake {
+	all := make([]figures.Mistake, count)
+	for i := range all {
+		all[i] = figures.Mistake{Image: i, Label: i % classes, Predicted: (i + 3) % classes, Confidence: 1 - float64(i)/100}
+	}
+	return all
+}
+
 var title = `a <title> & "quoted"`
 
 // Every figure is drawn for usual and unusual inputs, says in its text what it must,
@@ -179,19 +221,41 @@ func TestFigures(t *testing.T) {
 		{"units", figures.Weights(title, 3, 5, units(10)), title + "|0|9|Positive weights are blue|±1.5."},
 		{"100 units", figures.Weights("", 3, 5, units(100)), "99|36|The 64 of 100 units whose weights are largest"},
 		{"weights of 0", figures.Weights("", 1, 1, [][]float32{{0}, {0}}), "0|1"},
-		{"2 classes", figures.Confusion("net", matrix(2), 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
+		{"2 classes", figures.Confusion("net", matrix(2), nil, 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
 		{
-			"10 classes", figures.Confusion("net", matrix(10), 5),
+			"10 classes", figures.Confusion("net", matrix(10), nil, 5),
 			"5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class",
 		},
-		{"26 classes", figures.Confusion("net", matrix(26), 1), "25|Cells are too small for numbers"},
-		{"256 classes", figures.Confusion("net", matrix(256), 1), "240|Cells are too small for numbers"},
-		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, 1), "0 of 0 images correct"},
-		{"batch", figures.Batch(title, digits(3), []int32{2, 0, 1}), title + "|2|0|1"},
-		{"256 images", figures.Batch("", digits(256), dataset.FileOrder(256)), "255"},
-		{"large images", figures.Batch("", large, []int32{1, 0}), "1|0"},
+		{"26 classes", figures.Confusion("net", matrix(26), nil, 1), "25|Cells are too small for numbers"},
+		{"256 classes", figures.Confusion("net", matrix(256), nil, 1), "240|Cells are too small for numbers"},
 		{
-			"mistakes", figures.Mistakes(title, digits(9), []figures.Mistake{{Image: 8, Label: 8, Predicted: 3, Confidence: 0.99999}}),
+			"garments", figures.Confusion("net", matrix(10), garments, 1),
+			"T-shirt/top|Ankle boot|908|90.8%|Percentages are of the true class.",
+		},
+		{"26 letters", figures.Confusion("net", matrix(26), letters(26), 1), "A|P|Cells are too small for numbers"},
+		{"47 letters", figures.Confusion("net", matrix(47), letters(47), 1), "0|1|A|B|a|b|t|Cells are too small"},
+		{"2 long names", figures.Confusion("net", matrix(2), folders(2), 1), "n02085620-…more|<b>&amp;|901|90.1%"},
+		{
+			"names of folders", figures.Confusion("net", matrix(32), folders(32), 1),
+			"n02085620-…more <b>&amp; 2 3 4 ß→é WWWWWW…WW a b n02085620-…ore1|Cells are too small for numbers; their colour shows the share of the true class.",
+		},
+		{"256 names", figures.Confusion("net", matrix(256), folders(256), 1), "One class in 7 is named."},
+		{"batch of garments", figures.Batch("", fashion(64, 10), garments, dataset.FileOrder(64)), "T-shirt/top|Ankle boot"},
+		{"large batch of garments", figures.Batch("", fashion(65, 10), garments, dataset.FileOrder(65)), "T-shirt/top|Ankle boot"},
+		{"batch of letters", figures.Batch("", fashion(65, 47), letters(47), dataset.FileOrder(65)), "A|t"},
+		{"batch of folders", figures.Batch("", fashion(32, 8), folders(8), dataset.FileOrder(32)), "n0208…re <b>&amp; 2 3 4 ß→é WWW…W a b"},
+		{
+			"mistakes with garments", figures.Mistakes("", fashion(64, 10), garments, wrong(64, 10)),
+			"T-shirt/top → Dress >99.9%|Sneaker → T-shirt/top 93.0%",
+		},
+		{"mistakes with letters", figures.Mistakes("", fashion(16, 47), letters(47), wrong(16, 47)), "A → D 90.0%"},
+		{"mistakes with folders", figures.Mistakes("", fashion(8, 8), folders(8), wrong(8, 8)), "<b>&amp; → 4 99.0%"},
+		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, nil, 1), "0 of 0 images correct"},
+		{"batch", figures.Batch(title, digits(3), nil, []int32{2, 0, 1}), title + "|2|0|1"},
+		{"256 images", figures.Batch("", digits(256), nil, dataset.FileOrder(256)), "255"},
+		{"large images", figures.Batch("", large, nil, []int32{1, 0}), "1|0"},
+		{
+			"mistakes", figures.Mistakes(title, digits(9), nil, []figures.Mistake{{Image: 8, Label: 8, Predicted: 3, Confidence: 0.99999}}),
 			"8 → 3|>99.9%|True → predicted class",
 		},
 		{
@@ -291,7 +355,7 @@ func TestREADMEFigure(t *testing.T) {
 		t.Fatal(err)
 	}
 	curves := figures.Curves(recorded.Network, recorded.Runs)
-	confusion := figures.Confusion(recorded.Network, recorded.Confusion, len(recorded.Runs))
+	confusion := figures.Confusion(recorded.Network, recorded.Confusion, nil, len(recorded.Runs))
 	checkGolden(t, "attempt-1.svg", draw(t, figures.Stack(curves, confusion), figures.SVG))
 }
 
@@ -315,7 +379,7 @@ func checkGolden(t *testing.T, name string, found []byte) {
 // Each pixel of an image is a square of dots of exactly its value: nothing is blurred.
 func TestBatchKeepsPixels(t *testing.T) {
 	set := digits(3)
-	picture, err := png.Decode(bytes.NewReader(draw(t, figures.Batch("", set, []int32{2}), figures.PNG)))
+	picture, err := png.Decode(bytes.NewReader(draw(t, figures.Batch("", set, nil, []int32{2}), figures.PNG)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -342,7 +406,7 @@ func TestBatchKeepsPixels(t *testing.T) {
 func TestWriteErrors(t *testing.T) {
 	reader, broken := io.Pipe()
 	reader.Close()
-	f := figures.Batch("", digits(1), []int32{0})
+	f := figures.Batch("", digits(1), nil, []int32{0})
 	for _, format := range []string{figures.SVG, figures.PNG} {
 		if err := f.Write(broken, format); !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("%s: found the error %v, expected %v", format, err, io.ErrClosedPipe)

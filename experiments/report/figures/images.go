@@ -14,22 +14,25 @@ import (
 	"epochal/experiments/report/words"
 
 	xdraw "golang.org/x/image/draw"
+	"gonum.org/v1/plot/text"
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 )
 
 // Batch draws the images of rows with their labels, as the post shows a random
-// batch: in a grid in the order of rows, each below its label.
+// batch: in a grid in the order of rows, each below its label. names are those of the
+// classes; nil for numbers.
 //
 // Pixels of 0 are black and those of 255 white, as in the post. These are the values
 // that the network gets: a set whose images are negatives of MNIST's can be seen
 // to be one. And black tiles hold the grid together on a white page, where dark digits
 // would float. Small images are enlarged a whole number of times and keep the edges
 // of their pixels; those too large for the page are made smaller.
-func Batch(title string, set dataset.Set, rows []int32) Figure {
+func Batch(title string, set dataset.Set, names []string, rows []int32) Figure {
+	shown := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption)
 	var all []tile
 	for _, row := range rows {
-		all = append(all, tile{pictureOf(set, int(row)), strconv.Itoa(int(set.Labels[row]))})
+		all = append(all, tile{pictureOf(set, int(row)), []string{shown[set.Labels[row]]}})
 	}
 	return images(title, "", all)
 }
@@ -44,10 +47,15 @@ type Mistake struct {
 
 // Mistakes draws wrong images of a set in the order in which they are given, as [Batch]
 // does, each below its true and its predicted class, "5 → 3", and the confidence.
-func Mistakes(title string, set dataset.Set, mistakes []Mistake) Figure {
+func Mistakes(title string, set dataset.Set, names []string, mistakes []Mistake) Figure {
+	shown, between := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption), " → "
+	if widestOf(captionStyle(), shown) > widestCaption/2 {
+		between = "\n→ "
+	}
 	var all []tile
 	for _, m := range mistakes {
-		all = append(all, tile{pictureOf(set, m.Image), fmt.Sprintf("%d → %d\n%s", m.Label, m.Predicted, words.Percent(m.Confidence, 1))})
+		classes := strings.Split(shown[m.Label]+between+shown[m.Predicted], "\n")
+		all = append(all, tile{pictureOf(set, m.Image), append(classes, words.Probability(m.Confidence, 1))})
 	}
 	return images(title, "True → predicted class, and the network's confidence in it.", all)
 }
@@ -89,17 +97,24 @@ func Weights(title string, rows, columns int, units [][]float32) Figure {
 			}
 			picture.SetNRGBA(i%columns, i/columns, pale(paint, 1-share))
 		}
-		all = append(all, tile{picture, strconv.Itoa(unit)})
+		all = append(all, tile{picture, []string{strconv.Itoa(unit)}})
 	}
 	note += fmt.Sprintf("Positive weights are blue, negative ones vermillion, zero is white; the full colours are ±%.2g.", most)
 	return images(title, note, all)
 }
 
-// tile is a picture below its caption, of one or two lines.
+// widestCaption is the most that a class takes in a caption, so that eight captions fit
+// side by side, one with an arrow as well.
+const widestCaption = 62
+
+// tile is a picture below its caption. Of several lines, all but the last are bold.
 type tile struct {
 	picture image.Image
-	caption string
+	caption []string
 }
+
+// captionStyle is the widest that captions have.
+func captionStyle() text.Style { return bold(sans(textSize, color.Black)) }
 
 // pictureOf is an image of a set.
 func pictureOf(set dataset.Set, row int) image.Image {
@@ -112,32 +127,36 @@ func images(title, note string, tiles []tile) Figure {
 	style := sans(textSize, color.Black)
 	style.XAlign, style.YAlign = draw.XCenter, draw.YTop
 	first := style
-	if strings.Contains(tiles[0].caption, "\n") {
+	if len(tiles[0].caption) > 1 {
 		first = bold(style)
+	}
+	cell, caption := vg.Point{}, vg.Length(0)
+	for _, t := range tiles {
+		cell.X = max(cell.X, widestOf(first, t.caption))
+		caption = max(caption, vg.Length(len(t.caption))*(textSize+1)+4)
 	}
 
 	columns := max(1, min(len(tiles), 8)) // a usual batch of 32 or 64 fills its rows
-	if len(tiles) > 64 {
+	if len(tiles) > 64 && cell.X <= 32 {
 		columns = 16
 	}
 	room := int(widest-2*margin+space)/columns - space
 	size := tileSize(tiles[0].picture.Bounds().Size(), room*dotsPerPoint, natural*dotsPerPoint)
 	image := vg.Point{X: vg.Length(size.X) / dotsPerPoint, Y: vg.Length(size.Y) / dotsPerPoint}
-	cell, caption := image, vg.Length(0)
-	for _, t := range tiles {
-		cell.X = max(cell.X, first.Width(t.caption))
-		caption = max(caption, vg.Length(1+strings.Count(t.caption, "\n"))*(textSize+1)+4)
-	}
-	cell = vg.Point{X: whole(cell.X), Y: whole(image.Y + caption)}
+	cell = vg.Point{X: whole(max(cell.X, image.X)), Y: whole(image.Y + caption)}
 	rows := (len(tiles) + columns - 1) / columns
 	return newFigure(title, note,
 		vg.Length(columns)*(cell.X+space)-space, vg.Length(rows)*(cell.Y+space)-space,
 		func(c draw.Canvas) {
 			for i, t := range tiles {
 				left, top := c.Min.X+vg.Length(i%columns)*(cell.X+space), c.Max.Y-vg.Length(i/columns)*(cell.Y+space)
-				above, below, _ := strings.Cut(t.caption, "\n")
-				c.FillText(first, vg.Point{X: left + cell.X/2, Y: top}, above)
-				c.FillText(style, vg.Point{X: left + cell.X/2, Y: top - textSize - 1}, below)
+				for line, text := range t.caption {
+					of := first
+					if line > 0 && line == len(t.caption)-1 {
+						of = style
+					}
+					c.FillText(of, vg.Point{X: left + cell.X/2, Y: top - vg.Length(line)*(textSize+1)}, text)
+				}
 				corner := vg.Point{X: left + whole((cell.X-image.X)/2), Y: top - caption - image.Y}
 				c.DrawImage(vg.Rectangle{Min: corner, Max: corner.Add(image)}, scaled(t.picture, size))
 			}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/text/width"
 )
 
 // Printable returns text on one line, with "�" for what no font can show.
@@ -19,6 +21,49 @@ func Printable(text string) string {
 		}
 		return unicode.ReplacementChar
 	}, text)), " ")
+}
+
+// mostOfName is how many characters of a class's name are shown.
+const mostOfName = 40
+
+// Class writes a class, from 0: its name on one line, shortened where it is longer than
+// 40 characters, or its number where it has none that can be shown. names are those of all
+// classes, or nil.
+func Class(names []string, class int) string {
+	name := ""
+	if class < len(names) {
+		name = Printable(names[class])
+	}
+	if name == "" {
+		return strconv.Itoa(class)
+	}
+	return Shorten(name, mostOfName)
+}
+
+// Shorten cuts a text to that many characters, at least 1, in the middle: names that begin
+// alike often differ at their ends.
+func Shorten(text string, most int) string {
+	runes := []rune(text)
+	if len(runes) <= most {
+		return text
+	}
+	end := (most - 1) / 3
+	return strings.TrimRight(string(runes[:most-1-end]), " ") + "…" + strings.TrimLeft(string(runes[len(runes)-end:]), " ")
+}
+
+// Columns is how many columns of a terminal a text takes: two for a wide character such
+// as a Chinese one, none for an accent that joins the character before it.
+func Columns(text string) (columns int) {
+	for _, r := range text {
+		switch kind := width.LookupRune(r).Kind(); {
+		case unicode.In(r, unicode.Mn, unicode.Me):
+		case kind == width.EastAsianWide || kind == width.EastAsianFullwidth:
+			columns += 2
+		default:
+			columns++
+		}
+	}
+	return columns
 }
 
 // Wrap breaks text into lines that measure says are no wider than limit: at spaces,
@@ -82,6 +127,12 @@ func Percent(share float64, decimals int) string {
 	default:
 		return text + "%"
 	}
+}
+
+// Probability writes a probability of a softmax as [Percent] does: it is never quite 0 or
+// 1, even where float32 rounds it to that.
+func Probability(p float64, decimals int) string {
+	return Percent(max(math.SmallestNonzeroFloat64, min(p, math.Nextafter(1, 0))), decimals)
 }
 
 // plain are the characters that every shell leaves as they are.

@@ -233,19 +233,23 @@ function percent(share) {
   return `${(100 * share).toFixed(1)}%`;
 }
 
+// A softmax is never quite 0 or 1, even where it is rounded to that.
+const probability = (share) => percent(Math.min(Math.max(share, 1e-9), 1 - 1e-9));
+
 function show(answer, problem = "") {
   $("problem").textContent = problem;
   $("problem").hidden = !problem;
   $("note").textContent = answer?.note ? `This is ${answer.note}.` : "";
   $("note").hidden = !answer?.note;
   $("save").disabled = !answer;
-  $("name").textContent = answer ? answer.name : "?";
-  $("sure").textContent = answer ? percent(answer.probabilities[answer.class]) : "";
+  $("name").textContent = answer ? network.classes[answer.class] : "?";
+  $("name").classList.toggle("word", $("name").textContent.length > 4);
+  $("sure").textContent = answer ? probability(answer.probabilities[answer.class]) : "";
   [...$("bars").children].forEach((row, i) => {
     const share = answer ? answer.probabilities[i] : 0;
     row.classList.toggle("best", i === answer?.class);
     row.querySelector(".bar").style.transform = `scaleX(${share})`;
-    row.lastChild.textContent = answer ? percent(share) : "";
+    row.lastChild.textContent = answer ? probability(share) : "";
   });
   if (answer && document.activeElement !== $("label")) $("label").value = answer.class;
   const seen = answer ? Uint8Array.from(atob(answer.seen), (c) => c.charCodeAt(0)) : new Uint8Array(network.rows * network.columns);
@@ -254,7 +258,7 @@ function show(answer, problem = "") {
   layers(answer ? answer.activations : []);
   clearTimeout(speaking);
   speaking = setTimeout(() => {
-    if (answer) $("spoken").textContent = `${answer.name}, ${percent(answer.probabilities[answer.class])}`;
+    if (answer) $("spoken").textContent = `${network.classes[answer.class]}, ${probability(answer.probabilities[answer.class])}`;
   }, quiet);
 }
 
