@@ -21,7 +21,7 @@ func flagError(err error, most func(flag *pflag.Flag) string) error {
 	}
 	flag, found := invalid.GetFlag(), invalid.GetValue()
 	name := "--" + flag.Name
-	expected := expectedOf(flag.Value.Type(), errors.Is(invalid.Unwrap(), strconv.ErrRange))
+	expected := expectedOf(flag.Value.Type(), found)
 	if expected == "" { // a type of this program's own, which says it
 		return fmt.Errorf("%s: %w", name, invalid.Unwrap())
 	}
@@ -31,12 +31,12 @@ func flagError(err error, most func(flag *pflag.Flag) string) error {
 	return fmt.Errorf("%s: found %q, expected %s", name, found, expected)
 }
 
-// expectedOf is what a flag of a type takes, "" for a type that is not pflag's. tooLarge is
-// whether what was found is a number beyond the type's.
-func expectedOf(kind string, tooLarge bool) string {
+// expectedOf is what a flag of a type takes instead of what was found, "" for a type that is
+// not pflag's.
+func expectedOf(kind, found string) string {
 	switch kind {
 	case "int":
-		if tooLarge {
+		if _, err := strconv.ParseInt(found, 0, 0); errors.Is(err, strconv.ErrRange) {
 			return fmt.Sprintf("a whole number from %d to %d", math.MinInt, math.MaxInt)
 		}
 		return "a whole number"
@@ -45,7 +45,7 @@ func expectedOf(kind string, tooLarge bool) string {
 	case "uint64":
 		return fmt.Sprintf("a whole number from 0 to %d (2^64-1)", uint64(math.MaxUint64))
 	case "float64":
-		if tooLarge {
+		if _, err := strconv.ParseFloat(found, 64); errors.Is(err, strconv.ErrRange) {
 			return fmt.Sprintf("a number of at most %.2g", math.MaxFloat64)
 		}
 		return "a number, such as 0.01"

@@ -282,6 +282,48 @@ func TestDrawnDigitsAreRecognized(t *testing.T) {
 	}
 }
 
+// Classes have their names, of any length and with anything in them, on a wide page and on
+// the narrowest; a drawing is saved with a label that is chosen by name.
+func TestNamesOnThePage(t *testing.T) {
+	for _, width := range []int64{1280, 320} {
+		ctx := browse(t, width)
+		network := untrained(16)
+		network.Description.ClassNames = []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+			"<img src=x onerror=alert(1)>", "\x1b[2J\u202ebag", "Sneaker", strings.Repeat("W", 255), "Ankle boot"}
+		folder := filepath.Join(t.TempDir(), "drawings")
+		_, url := start(t, &network, folder)
+		call(t, ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
+		do(t, ctx, chromedp.Navigate(url), chromedp.WaitVisible("#bars li"))
+		draw(t, ctx, digits["7"])
+		until(t, ctx, `document.getElementById("name").textContent !== "?"`)
+		shoot(t, ctx, fmt.Sprintf("%d-names", width))
+		found := evaluate[[]string](t, ctx, `[...document.querySelectorAll("#bars li")].map((row) => row.firstChild.textContent)`)
+		if found[5] != network.Description.ClassNames[5] || found[6] != "\ufffd[2J\ufffdbag" || found[9] != "Ankle boot" {
+			t.Errorf("found the names %q", found)
+		}
+		const starts = `new Set([...document.querySelectorAll("#bars .track")].map((bar) => bar.getBoundingClientRect().left)).size`
+		if found := evaluate[int](t, ctx, starts); found != 1 {
+			t.Errorf("found bars that begin at %d places, expected one", found)
+		}
+		const select9 = `(() => { const label = document.getElementById("label");
+			label.value = [...label.options].find((option) => option.text === "Ankle boot").value; return true })()`
+		evaluate[bool](t, ctx, select9)
+		do(t, ctx, chromedp.Click("#save"))
+		until(t, ctx, `saved.textContent.startsWith("Saved as ")`)
+		d, err := dataset.Read(folder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d.Train.Labels[0] != 9 {
+			t.Errorf("found the label %d, expected 9", d.Train.Labels[0])
+		}
+		wide := evaluate[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`)
+		if complaints := evaluate[[]string](t, ctx, `complaints`); wide || len(complaints) > 0 {
+			t.Errorf("found a page of %d pixels that is too wide (%v), and the complaints %q", width, wide, complaints)
+		}
+	}
+}
+
 // Everything can be done with the keys alone, and the answer is spoken.
 func TestKeysDraw(t *testing.T) {
 	ctx := browse(t, 800)
