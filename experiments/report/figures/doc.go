@@ -7,8 +7,11 @@
 // Equal input gives equal bytes, so that a figure can be compared, checked in, and
 // drawn again from a run folder.
 //
-// Figures are at most 720 points wide and their text is 12 points (shares in cells
-// 10), which is legible where a page shows them 640 pixels wide or more. A PNG has
+// Names of classes can be anything: they are shortened to the room that there is, and a
+// name with a character that the font lacks is replaced by the number of its class.
+//
+// Figures are at most 720 points wide and their text is 12 points (shares in cells and the
+// names of many classes 10), which is legible where a page shows them 640 pixels wide or more. A PNG has
 // two dots per point. Colour-blind readers can tell the colours apart, and what colours
 // show is also shown by dashes, shapes or labels, for print in grey.
 //
