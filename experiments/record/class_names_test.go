@@ -47,7 +47,10 @@ func finished(t *testing.T, folder string, c experiments.Config, names []string,
 	if err := run.EpochDone(m, func() (model.Weights, error) { return weights, nil }); err != nil {
 		t.Fatal(err)
 	}
-	test := model.Evaluation{Count: 2, Confusion: [][]int{{1, 0}, {1, 0}}, Labels: []uint8{0, 1}, Predictions: []uint8{0, 0}, Confidences: []float32{1, 1}}
+	test := model.Evaluation{
+		Count: 2, Confusion: [][]int{{1, 0}, {1, 0}},
+		Labels: []uint8{0, 1}, Predictions: []uint8{0, 0}, Confidences: []float32{1, 1},
+	}
 	if err := run.Finish(record.NewTestEvaluation(test), weights); err != nil {
 		t.Fatal(err)
 	}

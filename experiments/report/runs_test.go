@@ -35,7 +35,8 @@ func TestRunsPage(t *testing.T) {
 		checkPage(t, page)
 		for _, expected := range []string{
 			"State: ended, 1 of 1 epoch", "data &lt;script&gt;", "�[31mcat (1 time)</td>",
-			`<th scope="row">&lt;script&gt;alert(&#39;x&#39;)&lt;/script…/style&gt; &amp;amp;</th>`, "The data could not be read", "The weights could not be read",
+			`<th scope="row">&lt;script&gt;alert(&#39;x&#39;)&lt;/script…/style&gt; &amp;amp;</th>`,
+			"The data could not be read", "The weights could not be read",
 		} {
 			if strings.Count(page, expected) != count {
 				t.Errorf("found %q %d times, expected %d", expected, strings.Count(page, expected), count)
@@ -61,8 +62,9 @@ func writeRun(t *testing.T, folder, data string) {
 			`","backend":"go"}`,
 		record.EnvironmentFile: `{"folder":"/nowhere","backend":{"name":"` + data + `"}}`,
 		record.MetricsFile:     `{"event":"epoch","epoch":1,"train_accuracy":0.5,"test_accuracy":0.75}` + "\n",
-		record.EvaluationFile:  `{"class_names":["` + data + `","\u001b[31mcat"],"confusion":[[2,1],[0,1]],"mistakes":[{"image":3,"label":0,"predicted":1,"confidence":0.75}]}`,
-		record.WeightsFile:     "none",
+		record.EvaluationFile: `{"class_names":["` + data + `","\u001b[31mcat"],` +
+			`"confusion":[[2,1],[0,1]],"mistakes":[{"image":3,"label":0,"predicted":1,"confidence":0.75}]}`,
+		record.WeightsFile: "none",
 	} {
 		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)

@@ -147,7 +147,8 @@ func folders(count int) []string {
 	all := make([]string, count)
 	for i := range all {
 		all[i] = []string{
-			"n02085620-Chihuahua of whom nobody knows any more", "<b>&amp;", "\x1b[31mred\x00", "  ", "字", "ß→é", strings.Repeat("W", 300), "a\nb",
+			"n02085620-Chihuahua of whom nobody knows any more", "<b>&amp;", "\x1b[31mred\x00", "  ", "字", "ß→é",
+			strings.Repeat("W", 300), "a\nb",
 		}[i%8] + fmt.Sprint(i / 8)[:min(1, i/8)]
 	}
 	return all
@@ -221,7 +222,10 @@ func TestFigures(t *testing.T) {
 		{"units", figures.Weights(title, 3, 5, units(10)), title + "|0|9|Positive weights are blue|±1.5."},
 		{"100 units", figures.Weights("", 3, 5, units(100)), "99|36|The 64 of 100 units whose weights are largest"},
 		{"weights of 0", figures.Weights("", 1, 1, [][]float32{{0}, {0}}), "0|1"},
-		{"2 classes", figures.Confusion("net", matrix(2), nil, 1), "net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages"},
+		{
+			"2 classes", figures.Confusion("net", matrix(2), nil, 1),
+			"net, test 90.0%|901|90.1%|1,801 of 2,000 images correct (90.05%). Percentages",
+		},
 		{
 			"10 classes", figures.Confusion("net", matrix(10), nil, 5),
 			"5 seeds together. Percentages are of the true class.|908|90.8%|correct 100%|wrong 10%|predicted class|true class",
@@ -237,7 +241,8 @@ func TestFigures(t *testing.T) {
 		{"2 long names", figures.Confusion("net", matrix(2), folders(2), 1), "n02085620-…more|<b>&amp;|901|90.1%"},
 		{
 			"names of folders", figures.Confusion("net", matrix(32), folders(32), 1),
-			"n02085620-…more <b>&amp; 2 3 4 ß→é WWWWWW…WW a b n02085620-…ore1|Cells are too small for numbers; their colour shows the share of the true class.",
+			"n02085620-…more <b>&amp; 2 3 4 ß→é WWWWWW…WW a b n02085620-…ore1|Cells are too small for numbers; " +
+				"their colour shows the share of the true class.",
 		},
 		{"100 names", figures.Confusion("net", matrix(100), folders(100), 1), "One class in 3 is named."},
 		{"batch of garments", figures.Batch("", fashion(64, 10), garments, dataset.FileOrder(64)), "T-shirt/top|Ankle boot"},

@@ -12,7 +12,8 @@ import (
 func TestClass(t *testing.T) {
 	names := []string{"Ankle boot", "\x1b[2J\ttwo\n lines", "", " \n", strings.Repeat("é", 41), strings.Repeat("x", 40), "a\u202eb", "<b>"}
 	for class, expected := range []string{
-		"Ankle boot", "�[2J two lines", "2", "3", strings.Repeat("é", 26) + "…" + strings.Repeat("é", 13), strings.Repeat("x", 40), "a�b", "<b>", "8",
+		"Ankle boot", "�[2J two lines", "2", "3",
+		strings.Repeat("é", 26) + "…" + strings.Repeat("é", 13), strings.Repeat("x", 40), "a�b", "<b>", "8",
 	} {
 		if found := words.Class(names, class); found != expected {
 			t.Errorf("found %q as the name of class %d, expected %q", found, class, expected)
@@ -35,7 +36,9 @@ func TestColumns(t *testing.T) {
 }
 
 func TestProbability(t *testing.T) {
-	for p, expected := range map[float64]string{1: ">99.99%", 0: "<0.01%", 0.99996: ">99.99%", 0.5: "50.00%", 1e-9: "<0.01%", 0.9999: "99.99%"} {
+	for p, expected := range map[float64]string{
+		1: ">99.99%", 0: "<0.01%", 0.99996: ">99.99%", 0.5: "50.00%", 1e-9: "<0.01%", 0.9999: "99.99%",
+	} {
 		if found := words.Probability(p, 2); found != expected {
 			t.Errorf("found %s for %v, expected %s", found, p, expected)
 		}
