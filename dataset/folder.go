@@ -195,7 +195,8 @@ func findParts(entries []fs.DirEntry, name, split string) (found [parts]partFile
 	for part, files := range matches {
 		switch len(files) {
 		case 0:
-			errs[part] = fmt.Errorf("%s: %s: found no such file among %s, expected one whose name ends in %s, or in one of these followed by .gz, .xz or .zip",
+			errs[part] = fmt.Errorf(
+				"%s: %s: found no such file among %s, expected one whose name ends in %s, or in one of these followed by .gz, .xz or .zip",
 				name, partTitles[part], listed(entries), strings.Join(partEndings[part], ", "))
 		case 1:
 			found[part] = files[0]

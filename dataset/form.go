@@ -1,5 +1,7 @@
 package dataset
 
+import "io"
+
 // Options say how to read a dataset. The zero value reads one that is whole and upright.
 type Options struct {
 	// Split is the part of a folder that holds several datasets, such as EMNIST's
@@ -29,11 +31,12 @@ const DefaultTestShare = 0.1
 // form is a dataset as one of the formats holds it: labels and sizes are read, pixels
 // may not be decoded yet, and the halves are not compared with each other.
 type form struct {
-	kind        string   // what it was taken for: "four IDX files", "an image folder"
-	classNames  []string // by label; nil where the format has none
-	train, test part     // test has no images where the format holds only one set
-	warnings    []string // about the files: what was left out, and why
-	files       []File   // their contents where they are known without reading them, MNIST's; else nil
+	kind        string    // what it was taken for: "four IDX files", "an image folder"
+	classNames  []string  // by label; nil where the format has none
+	train, test part      // test has no images where the format holds only one set
+	warnings    []string  // about the files: what was left out, and why
+	container   io.Closer // the archive that both parts are in; may be nil
+	files       []File    // their contents where they are known without reading them, MNIST's; else nil
 }
 
 // part is the train set or the test set of a form.

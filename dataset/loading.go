@@ -56,6 +56,9 @@ func (l *Loading) Wait() (*Dataset, error) {
 }
 
 func (f *form) close() {
+	if f.container != nil {
+		defer f.container.Close()
+	}
 	for _, p := range []part{f.train, f.test} {
 		if p.close != nil {
 			p.close()
@@ -70,7 +73,7 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 		f.close()
 		return nil, err
 	}
-	l := &Loading{Name: name, Kind: f.kind, Warnings: f.warnings, Rows: f.train.rows, Columns: f.train.columns, form: &f}
+	l := &Loading{Name: name, Kind: f.kind, Warnings: f.warnings, form: &f, Rows: f.train.rows, Columns: f.train.columns}
 	transposed := o.Transpose == "true"
 	if o.Transpose == "" && isEMNIST(f.train.imagesName) {
 		transposed = true
@@ -91,8 +94,8 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 		most := min(max(1, int(math.Round(share*float64(count)))), count-1)
 		held = draw(o.Seed, count, most)
 		train, test = partition(train, held, 1, most)
-		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: there is no test set: %d of the %d images, drawn by seed %d, are the test set (--test-share)",
-			name, most, count, o.Seed))
+		l.Warnings = append(l.Warnings, fmt.Sprintf(
+			"%s: there is no test set: %d of the %d images, drawn by seed %d, are the test set (--test-share)", name, most, count, o.Seed))
 	} else if o.TestShare != 0 {
 		l.Warnings = append(l.Warnings, name+": --test-share has no effect: the data has a test set")
 	}
@@ -108,7 +111,8 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 	}
 	if classNames != nil && len(classNames) < l.Classes {
 		f.close()
-		return nil, fmt.Errorf("%s: found %d names, expected %d, one for each class", filepath.Join(name, classesFile), len(classNames), l.Classes)
+		return nil, fmt.Errorf("%s: found %d names, expected %d, one for each class",
+			filepath.Join(name, classesFile), len(classNames), l.Classes)
 	}
 	l.Classes = max(l.Classes, len(chosen))
 	l.Warnings = append(l.Warnings, suspicions(name, train, test, l.Classes)...)
@@ -152,6 +156,7 @@ func (f *form) decode(d *Dataset, held []bool, transposed bool, o Options) error
 		group.Go(func() { d.Test, testErr = f.test.set(report[1], transposed) })
 	}
 	group.Wait()
+	f.close()
 	if err := errors.Join(trainErr, testErr); err != nil {
 		return err
 	}
@@ -196,11 +201,8 @@ func (f *form) reporters(progress func(done, total int)) (reporters [2]func(done
 	return reporters
 }
 
-// set reads the pixels and closes the file.
+// set reads the pixels.
 func (p *part) set(report func(done, total int), transposed bool) (Set, error) {
-	if p.close != nil {
-		defer p.close()
-	}
 	pixels, err := p.pixels(report)
 	if err != nil {
 		return Set{}, err

@@ -98,6 +98,9 @@ func openFolder(name string, entries []fs.DirEntry, o Options) (*Loading, error)
 	return nil, unknownFolder(name, entries)
 }
 
+// whole is what holds a dataset.
+const whole = "a folder, or an .npz, .csv, .parquet or .zip file"
+
 // openFile opens a single file.
 func openFile(name string, o Options) (*Loading, error) {
 	folder, file := filepath.Split(name)
@@ -121,9 +124,9 @@ func openFile(name string, o Options) (*Loading, error) {
 		}
 	}
 	if kind := recognizeFile(name); kind != "" {
-		return nil, fmt.Errorf("%s: is %s", name, strings.Replace(kind, "expected IDX data", "expected a folder, or an .npz, .csv, .parquet or .zip file", 1))
+		return nil, fmt.Errorf("%s: is %s", name, strings.Replace(kind, "expected IDX data", "expected "+whole, 1))
 	}
-	return nil, fmt.Errorf("%s: found a file, expected a folder, or an .npz, .csv, .parquet or .zip file", name)
+	return nil, fmt.Errorf("%s: found a file, expected %s", name, whole)
 }
 
 // named opens one file of a folder that holds a whole dataset.
@@ -177,12 +180,7 @@ func openArchive(name string, o Options) (*Loading, error) {
 		return nil, err
 	}
 	f.kind += " in a .zip"
-	last := f.test.close
-	if last == nil {
-		f.test.close = func() { file.Close() }
-	} else {
-		f.test.close = func() { last(); file.Close() }
-	}
+	f.container = file
 	return finish(f, nil, name, filepath.Dir(name), o)
 }
 
@@ -281,7 +279,8 @@ func parquetIn(folder string, files []string) (*shards, error) {
 		}
 	}
 	if len(found.train) == 0 {
-		return nil, fmt.Errorf("%s: found the parquet files %s, expected names that begin with train- and test-", folder, strings.Join(firstOf(all), ", "))
+		return nil, fmt.Errorf("%s: found the parquet files %s, expected names that begin with train- and test-",
+			folder, strings.Join(firstOf(all), ", "))
 	}
 	return &found, nil
 }
@@ -300,7 +299,8 @@ func findRaw(name string, folders []string) (string, error) {
 	case 1:
 		return filepath.Join(name, found[0], "raw"), nil
 	default:
-		return "", fmt.Errorf("%s: found the datasets %s, expected one of them: %s", name, strings.Join(found, ", "), filepath.Join(name, found[0]))
+		return "", fmt.Errorf("%s: found the datasets %s, expected one of them: %s",
+			name, strings.Join(found, ", "), filepath.Join(name, found[0]))
 	}
 }
 
@@ -365,7 +365,8 @@ func ending(files []string, end string) []string {
 func firstOf(names []string) []string { return names[:min(len(names), mostListed)] }
 
 func severalFiles(folder, kind string, files []string) error {
-	return fmt.Errorf("%s: found %d %s, %s, expected one, or the name of one of them", folder, len(files), kind, strings.Join(firstOf(files), ", "))
+	return fmt.Errorf("%s: found %d %s, %s, expected one, or the name of one of them",
+		folder, len(files), kind, strings.Join(firstOf(files), ", "))
 }
 
 // recognizeFile is [recognize] of a file; "" if it cannot be read.
@@ -419,8 +420,8 @@ var published = map[string]string{
 	"kmnist":         fourFiles + "https://github.com/rois-codh/kmnist into a folder, and give that: --data FOLDER",
 	"kuzushijimnist": fourFiles + "https://github.com/rois-codh/kmnist into a folder, and give that: --data FOLDER",
 	"qmnist":         fourFiles + "https://github.com/facebookresearch/qmnist into a folder, and give that: --data FOLDER",
-	"emnist": "only mnist is built in; download gzip.zip from https://www.nist.gov/itl/products-and-services/emnist-dataset, and choose a part of it: " +
-		"--data gzip.zip --split letters",
+	"emnist": "only mnist is built in; download gzip.zip from https://www.nist.gov/itl/products-and-services/emnist-dataset, " +
+		"and choose a part of it: --data gzip.zip --split letters",
 	"notmnist":  "only mnist is built in; unpack its archive, and give the folder that has a folder for each letter: --data FOLDER",
 	"medmnist":  "only mnist is built in; a set of it with grey images can be read from image folders: --data FOLDER",
 	"usps":      "only mnist is built in; export it as image files, in a folder for each class, and give that folder: --data FOLDER",

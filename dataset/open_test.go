@@ -525,3 +525,16 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// Both parts of an archive are read to their ends, whichever ends first.
+func TestOpenALargeArchive(t *testing.T) {
+	var files []string
+	for name, content := range shaped(20_000, 28, 28) {
+		files = append(files, name, string(content))
+	}
+	path := filepath.Join(place(t, map[string][]byte{"all.zip": archive(files...)}), "all.zip")
+	d, err := dataset.Read(path, dataset.Options{})
+	if err != nil || !bytes.Equal(d.Train.Pixels, pattern(20_000*28*28)) {
+		t.Errorf("found the error %v", err)
+	}
+}

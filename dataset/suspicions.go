@@ -31,7 +31,8 @@ func suspicions(name string, train, test []byte, classes int) (found []string) {
 		for class := others + 1; class < unlabelled; class++ {
 			empty[class] = false
 		}
-		say("%d training and %d test images have the label 255, the others at most %d: 255 often marks images without a label, but makes %d classes here",
+		say("%d training and %d test images have the label 255, the others at most %d: "+
+			"255 often marks images without a label, but makes %d classes here",
 			trainCounts[unlabelled], testCounts[unlabelled], others, classes)
 	}
 	if text, count := listClasses(empty, testCounts); count > 0 {

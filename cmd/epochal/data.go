@@ -84,7 +84,8 @@ labels. --convert writes it as four IDX files.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	addDataFlags(flags, dataFlags{&name, &o.Split, &o.Transpose, &o.TestShare}, dataUsage)
-	flags.StringVar(&convert, "convert", "", "write four plain IDX files, and classes.txt where classes have names, to this new or empty `folder`")
+	flags.StringVar(&convert, "convert", "",
+		"write four plain IDX files, and classes.txt where classes have names, to this new or empty `folder`")
 	flags.StringVar(&image, "image", "", "also draw a random batch with its labels to this .png or .svg `file`")
 	flags.IntVar(&count, "batch-size", count, "`images` in the drawn batch")
 	flags.Uint64Var(&o.Seed, "seed", 0, "`number` that decides which images are drawn, also for --test-share")
@@ -93,7 +94,8 @@ labels. --convert writes it as four IDX files.`,
 }
 
 // dataUsage is the help of --data.
-const dataUsage = "mnist (built in), or a `path`: a folder with IDX, CSV or parquet files or with images, torchvision's or EMNIST's folder, " +
+const dataUsage = "mnist (built in), or a `path`: a folder with IDX, CSV or parquet files or with images, " +
+	"torchvision's or EMNIST's folder, " +
 	"or an .npz, .csv, .parquet or .zip"
 
 // dataFlags are the values of the flags that say what data is read, and how.
@@ -102,11 +104,15 @@ type dataFlags struct {
 	testShare              *float64
 }
 
+// dataFlagNames are the names of these flags.
+var dataFlagNames = []string{"data", "split", "transpose", "test-share"}
+
 // addDataFlags adds these flags to a command.
 func addDataFlags(flags *pflag.FlagSet, f dataFlags, usage string) {
 	flags.StringVar(f.data, "data", *f.data, usage)
 	flags.StringVar(f.split, "split", *f.split, "`name` of the part of a folder that holds several datasets, such as EMNIST's letters")
-	flags.StringVar(f.transpose, "transpose", *f.transpose, "exchange the rows and columns of images; =false: never (default: of files with EMNIST's names)")
+	flags.StringVar(f.transpose, "transpose", *f.transpose,
+		"exchange the rows and columns of images; =false: never (default: of files with EMNIST's names)")
 	flags.Lookup("transpose").NoOptDefVal = "true"
 	flags.Float64Var(f.testShare, "test-share", *f.testShare,
 		fmt.Sprintf("`share` of the images that becomes the test set where there is none, drawn by the seed; 0: %g", dataset.DefaultTestShare))

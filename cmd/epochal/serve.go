@@ -55,7 +55,7 @@ its addresses. Ctrl-C ends the server.`,
 			server := serve.New(options)
 			found, names := "without a run or file, expected it with weights that do not say it", networkFlagNames
 			if len(args) == 1 {
-				found, names = "with a run or file, expected it only where a network is trained first", []string{"data", "split", "transpose", "test-share", "backend"}
+				found, names = "with a run or file, expected it only where a network is trained first", append(dataFlagNames, "backend")
 			}
 			for _, name := range names {
 				if c.Flags().Changed(name) {
@@ -102,7 +102,8 @@ its addresses. Ctrl-C ends the server.`,
 	flags.SortFlags = false
 	flags.StringVar(&address, "address", address, "`host:port` of the page; port 0 takes one that is free")
 	flags.StringVar(&save, "save", save, "`folder` of the drawings that are saved")
-	addDataFlags(flags, dataFlags{&config.Data, &config.Split, &config.Transpose, &config.TestShare}, "what a small network is trained on: "+dataUsage)
+	addDataFlags(flags, dataFlags{&config.Data, &config.Split, &config.Transpose, &config.TestShare},
+		"what a small network is trained on: "+dataUsage)
 	flags.StringVar(&config.Backend, "backend", config.Backend,
 		"what it is trained by: auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	network.add(flags)
