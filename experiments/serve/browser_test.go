@@ -310,7 +310,7 @@ func TestNamesOnThePage(t *testing.T) {
 		evaluate[bool](t, ctx, select9)
 		do(t, ctx, chromedp.Click("#save"))
 		until(t, ctx, `saved.textContent.startsWith("Saved as ")`)
-		d, err := dataset.Read(folder)
+		d, err := dataset.Read(folder, dataset.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
