@@ -1,6 +1,7 @@
 // Package regular reads and writes regular files and refuses everything else: a
 // pipe without a writer would block its reader forever, a device such as /dev/zero
-// never ends, and a link may lead to a file that somebody else depends on.
+// never ends, and a link may lead to a file that somebody else depends on. It also knows
+// what file systems may lack, see [Lacks].
 package regular
 
 import (

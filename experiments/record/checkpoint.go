@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 )
@@ -132,7 +133,7 @@ func (r *Run) writeCheckpoint(name string, weights model.Weights) error {
 		return nil
 	}
 	if err == nil {
-		err = r.metrics.Sync()
+		err = regular.Sync(r.metrics, r.lacks)
 	}
 	if err == nil {
 		err = r.root.MkdirAll(CheckpointsFolder, 0o755)

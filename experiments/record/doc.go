@@ -7,6 +7,7 @@
 //	evaluation.json    the test set after the last epoch
 //	model.safetensors  the weights after the last epoch; a folder that has it is complete
 //	.lock              held by the process that writes
+//	.claim             in its place where the file system has no locks
 //
 // [Create] prepares a new folder and [Open] takes that of a run that stopped. Both
 // return a [Run], which says where the run stands, so that whoever trains need not

@@ -9,12 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"syscall"
 
 	"epochal/dataset/regular"
 	"epochal/model"
 
-	"github.com/google/renameio/v2"
 	"golang.org/x/sys/unix"
 )
 
@@ -55,6 +55,7 @@ func abandoned(entries []fs.DirEntry) bool {
 		switch name := entry.Name(); {
 		case name == LockFile:
 			locked = true
+		case name == ClaimFile:
 		case name != ConfigFile && name != EnvironmentFile && !temporary.MatchString(name):
 			return false
 		}
@@ -105,11 +106,9 @@ func (r *Run) checkPlace() error {
 	if err != nil {
 		return fmt.Errorf("out: %s: cannot create a folder there: %w", place, errors.Unwrap(err))
 	}
-	var system unix.Statfs_t
-	silent := unix.Statfs(place, &system) != nil || system.Blocks == 0 // some file systems do not say
-	free := uint64(system.Bavail) * uint64(system.Bsize)
+	free, known := regular.Free(place)
 	need := uint64(checkpointsAtOnce*4*model.ParameterCount(r.parameters) + otherBytes)
-	if silent || free >= need {
+	if !known || free >= need {
 		return nil
 	}
 	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", place, free, need),
@@ -118,9 +117,11 @@ func (r *Run) checkPlace() error {
 
 // hold locks the run folder, which exists, and opens it.
 func (r *Run) hold(path string) (err error) {
-	if r.lock, err = LockFolder(path, r.options.Now()); err == nil {
-		r.root, err = os.OpenRoot(path)
+	if r.lock, err = LockFolder(path, r.options.Now()); err != nil {
+		return err
 	}
+	r.lacks(r.lock.Warning)
+	r.root, err = os.OpenRoot(path)
 	return err
 }
 
@@ -169,7 +170,7 @@ func (r *Run) fill(e Environment) (err error) {
 // temporary are the names of files that a killed process was about to rename, or
 // of its attempts to make one.
 var temporary = regexp.MustCompile(
-	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors|epochal-probe-)[0-9]+$`)
+	`^\.((config|environment|evaluation)\.json|(model|best|epoch-[0-9]+-step-[0-9]+)\.safetensors|epochal-probe-|claim)[0-9]+$`)
 
 // sweep removes what killed processes left.
 func (r *Run) sweep() error {
@@ -218,7 +219,7 @@ func (r *Run) openFile(name string) (*os.File, error) {
 // write writes one file of the folder whole or not at all, and has it on the disk
 // when it returns.
 func (r *Run) write(name string, data []byte) error {
-	if err := renameio.WriteFile(name, data, 0o644, renameio.WithRoot(r.root)); err != nil {
+	if err := regular.WriteIn(r.root, name, data, r.lacks); err != nil {
 		return err
 	}
 	return r.sync(filepath.Dir(name))
@@ -240,7 +241,15 @@ func (r *Run) sync(name string) error {
 		return err
 	}
 	defer folder.Close()
-	return folder.Sync()
+	return regular.Sync(folder, r.lacks)
+}
+
+// lacks warns once of each service that the folder's file system lacks.
+func (r *Run) lacks(text string) {
+	if text != "" && !slices.Contains(r.lacking, text) {
+		r.lacking = append(r.lacking, text)
+		r.options.Warn(text)
+	}
 }
 
 // ErrGone is the error of a run folder that was removed while it was in use.

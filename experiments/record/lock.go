@@ -1,10 +1,10 @@
 package record
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -29,6 +29,8 @@ type Busy struct {
 	PID    int       `json:"pid"` // 0 if the process has not said yet who it is
 	Host   string    `json:"host"`
 	Since  time.Time `json:"since"`
+
+	claim string // the file that holds the folder, where its lock does not
 }
 
 // Error names the folder, the process, its host and since when it has held the lock.
@@ -40,33 +42,78 @@ func (b Busy) Error() string {
 }
 
 // Hint says what to do.
-func (b Busy) Hint() string { return "wait until it ends, stop it, or choose another folder" }
+func (b Busy) Hint() string {
+	hint := "wait until it ends, stop it, or choose another folder"
+	if b.claim != "" {
+		hint += "; if it is gone, as after its machine failed, remove " + b.claim
+	}
+	return hint
+}
+
+// noLocks is the warning of a folder that only a claim protects.
+const noLocks = "the file system has no locks: only the file " + ClaimFile +
+	" keeps a second process from writing into the folder at the same time"
+
+// Lock is a folder that this process holds.
+type Lock struct {
+	Warning string // what its file system lacks to protect it, "" for nothing
+
+	lock  *flock.Flock // nil with a claim
+	root  *os.Root     // of the folder, with a claim
+	claim []byte       // the content of ClaimFile
+}
 
 // LockFolder takes the lock of a folder that exists until it is closed, or fails
 // with [Busy]. A process that died holds nothing. The lock file is never removed:
-// so a lock on it is always one on the file that others see.
-func LockFolder(folder string, now time.Time) (io.Closer, error) {
+// so a lock on it is always one on the file that others see. On a file system without
+// locks it makes ClaimFile instead, which Close removes.
+func LockFolder(folder string, now time.Time) (*Lock, error) {
 	path := filepath.Join(folder, LockFile)
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	locked, err := lock.TryLock()
+	if regular.Lacks(err) {
+		return claimFolder(folder, now)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !locked {
 		return nil, readBusy(folder)
 	}
+	if err = checkUnclaimed(folder); err == nil { // by a process on a machine that sees no locks
+		var text []byte
+		if text, err = json.Marshal(self(now)); err == nil {
+			err = os.WriteFile(path, append(text, '\n'), 0o644)
+		}
+	}
+	if err != nil {
+		if closing := lock.Close(); closing != nil {
+			err = errors.Join(err, closing)
+		}
+		return nil, err
+	}
+	return &Lock{lock: lock}, nil
+}
+
+// Close releases the folder, also one that was moved.
+func (l *Lock) Close() error {
+	if l.lock != nil {
+		return l.lock.Close()
+	}
+	defer l.root.Close()
+	if text, err := l.root.ReadFile(ClaimFile); err != nil || !bytes.Equal(text, l.claim) {
+		return err // somebody removed it, as the hint of Busy says, and it is another's
+	}
+	return l.root.Remove(ClaimFile)
+}
+
+// self is this process.
+func self(now time.Time) Busy {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
 	}
-	text, err := json.Marshal(Busy{PID: os.Getpid(), Host: host, Since: now})
-	if err == nil {
-		err = os.WriteFile(path, append(text, '\n'), 0o644)
-	}
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return lock, nil
+	return Busy{PID: os.Getpid(), Host: host, Since: now}
 }
 
 // readBusy is the error of a folder with what its lock file says, if it can be read.
@@ -86,5 +133,6 @@ func checkUnlocked(folder string) error {
 	if shared, err := lock.TryRLock(); err == nil && !shared {
 		return readBusy(folder)
 	}
-	return lock.Close()
+	_ = lock.Close()
+	return checkUnclaimed(folder)
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 )
@@ -247,5 +248,5 @@ func (r *Run) rewind() (err error) {
 	if r.metrics, err = r.root.OpenFile(MetricsFile, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644); err != nil {
 		return err
 	}
-	return errors.Join(r.metrics.Truncate(int64(r.size)), r.metrics.Sync())
+	return errors.Join(r.metrics.Truncate(int64(r.size)), regular.Sync(r.metrics, r.lacks))
 }

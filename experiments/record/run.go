@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"time"
 
 	"epochal/dataset"
+	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
 	"epochal/model/backend"
@@ -63,7 +63,8 @@ type Run struct {
 	// folder that is moved while the run continues is still written to, and one that
 	// somebody makes at the same path in the meantime is left alone.
 	root    *os.Root
-	lock    io.Closer
+	lock    *Lock
+	lacking []string // the services of its file system that were warned of
 	metrics *os.File
 	size    int // of metrics.jsonl, in bytes
 }
@@ -258,7 +259,7 @@ func (r *Run) Finish(test TestEvaluation, weights model.Weights) error {
 		err = r.Stopped(experiments.StoppedByPatience)
 	}
 	if err == nil {
-		err = r.metrics.Sync()
+		err = regular.Sync(r.metrics, r.lacks)
 	}
 	if err == nil {
 		err = r.writeJSON(EvaluationFile, test)

@@ -173,7 +173,7 @@ func exists(name string) bool {
 }
 
 // lockFolder waits a little where another server saves to the same folder.
-func lockFolder(folder string, now time.Time) (io.Closer, error) {
+func lockFolder(folder string, now time.Time) (*record.Lock, error) {
 	for end := time.Now().Add(lockTimeout); ; time.Sleep(lockTimeout / 100) {
 		lock, err := record.LockFolder(folder, now)
 		if _, busy := errors.AsType[record.Busy](err); !busy || time.Now().After(end) {

@@ -26,7 +26,7 @@ const (
 // store is a study's folder that this process holds.
 type store struct {
 	folder  string
-	lock    io.Closer
+	lock    *record.Lock
 	folders map[string]string // of the complete runs by their identity, below folder
 }
 
@@ -109,7 +109,7 @@ func (s *store) complete(t *task) error {
 	path := s.unfinished(t)
 	err := os.RemoveAll(filepath.Join(path, record.CheckpointsFolder))
 	if err == nil {
-		err = os.Rename(path, filepath.Join(s.folder, folder))
+		err = regular.Move(path, filepath.Join(s.folder, folder))
 	}
 	if err != nil {
 		return fmt.Errorf("results: %w", err)

@@ -119,6 +119,9 @@ func Do(ctx context.Context, runs []Run, o Options) ([]Result, error) {
 		return nil, err
 	}
 	defer s.lock.Close()
+	if s.lock.Warning != "" {
+		o.Observer(Other{experiments.Warning{Text: s.lock.Warning}})
+	}
 	var missing []*task
 	for _, t := range tasks {
 		if found, err := s.find(t); err != nil {

@@ -9,6 +9,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+
+	"epochal/dataset/regular"
 )
 
 // cudaFile is the name of the CUDA plugin in the folder nvidia.
@@ -24,7 +26,7 @@ const cudaFile = "pjrt_c_api_cuda_plugin.so"
 // prints to standard output and cannot be cancelled.
 func (i Installer) CUDA(ctx context.Context) (path string, err error) {
 	if platform != pinnedPlatform {
-		return "", fmt.Errorf("install %s: it is not available for %s, only for %s", cudaPlugin, platform, pinnedPlatform)
+		return "", fmt.Errorf("install %s: it is not available for %s, only for %s", cudaPlugin.name, platform, pinnedPlatform)
 	}
 	return i.install(ctx, cudaPlugin, i.cuda)
 }
@@ -59,15 +61,18 @@ func (i Installer) cuda(ctx context.Context, folder, staging string) (plugin str
 	if sha256, err := recordedHash(plugin); err == nil && sha256 == cudaPluginSHA256 {
 		return plugin, nil
 	}
+	if err := checkSpace(folder, cudaPlugin); err != nil {
+		return "", err
+	}
 	fresh, old := filepath.Join(staging, "fresh"), filepath.Join(staging, "old")
 	if err := i.unpackCUDA(ctx, staging, fresh, func(wheel) bool { return true }); err != nil {
 		return "", err
 	}
-	if err := os.Rename(final, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := regular.Move(final, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
-	if err := os.Rename(fresh, final); err != nil {
-		return "", errors.Join(err, os.Rename(old, final))
+	if err := regular.Move(fresh, final); err != nil {
+		return "", errors.Join(err, regular.Move(old, final))
 	}
 	// NVIDIA's code looks for these in the folder above the install folder. What is
 	// there already is the user's, or a link of an earlier installation.

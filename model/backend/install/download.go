@@ -45,8 +45,7 @@ func (i Installer) download(ctx context.Context, address, target string) (sha st
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: the server answered %d %s, expected 200 OK",
-			address, response.StatusCode, http.StatusText(response.StatusCode))
+		return "", &statusError{address, response.StatusCode}
 	}
 	file, err := os.Create(target)
 	if err != nil {

@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 
 	"epochal/dataset/regular"
-
-	"github.com/google/renameio/v2"
 )
 
 // recordedHash returns the SHA-256 of a file in hexadecimal digits. Plugins are
@@ -34,7 +32,7 @@ func recordedHash(file string) (string, error) {
 	}
 	hash, err := hashFile(file)
 	if err == nil && os.MkdirAll(filepath.Dir(record), 0o755) == nil {
-		_ = renameio.WriteFile(record, []byte(hash), 0o644)
+		_ = regular.Write(record, []byte(hash))
 	}
 	return hash, err
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"time"
 
+	"epochal/dataset/regular"
 	"epochal/model/backend/internal/advice"
 
 	"github.com/gofrs/flock"
@@ -21,7 +22,8 @@ import (
 // Only one process at a time installs; the others wait. If anything fails, the
 // plugins that were there stay.
 type Installer struct {
-	Progress func(Progress) // may be nil; called often and from the installing goroutine
+	Progress func(Progress)    // may be nil; called often and from the installing goroutine
+	Warn     func(text string) // may be nil; is told what the file system lacks to make an installation safe
 }
 
 // The stages of an installation.
@@ -50,12 +52,6 @@ var (
 	platform = runtime.GOOS + "_" + runtime.GOARCH
 )
 
-// What is installed, as error messages name it.
-const (
-	cpuPlugin  = "the XLA CPU plugin"
-	cudaPlugin = "the CUDA plugin"
-)
-
 // CPU installs XLA's CPU plugin and returns its path. On linux/amd64 that is
 // [Installer.PinnedCPU]. On other platforms it is the plugin of go-xla's own
 // releases on GitHub, which is trusted as it comes: nobody publishes its hash.
@@ -73,7 +69,7 @@ func (i Installer) CPU(ctx context.Context) (path string, err error) {
 func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 	if platform != pinnedPlatform {
 		return "", advice.Errorf(advice.InstallCPU,
-			"install %s: no SHA-256 is known for %s, so it is installed only on request", cpuPlugin, platform)
+			"install %s: no SHA-256 is known for %s, so it is installed only on request", cpuPlugin.name, platform)
 	}
 	if folder, err := Directory(); err == nil {
 		// Without the lock, because the folder may be read-only.
@@ -85,9 +81,6 @@ func (i Installer) PinnedCPU(ctx context.Context) (path string, err error) {
 	return i.install(ctx, cpuPlugin, i.firstPin)
 }
 
-// adviceOffline is for a user who has no plugin and cannot download one.
-const adviceOffline = "check the network, or copy a PJRT CPU plugin to that folder as pjrt_c_api_cpu_plugin.so"
-
 // firstPin installs the first of the pinned plugins that is there or can be
 // downloaded.
 func (i Installer) firstPin(ctx context.Context, folder, staging string) (path string, err error) {
@@ -95,6 +88,9 @@ func (i Installer) firstPin(ctx context.Context, folder, staging string) (path s
 		path := filepath.Join(folder, pin.file())
 		if _, err := Verify(path); err == nil {
 			return path, nil
+		}
+		if err := checkSpace(folder, cpuPlugin); err != nil {
+			return "", err
 		}
 		failed := i.pinned(ctx, pin, staging, path)
 		if failed == nil {
@@ -108,11 +104,11 @@ func (i Installer) firstPin(ctx context.Context, folder, staging string) (path s
 		} else {
 			err = fmt.Errorf("%w; %w", err, failed)
 		}
-		if _, changed := errors.AsType[*HashError](failed); changed {
+		if _, changed := errors.AsType[*HashError](failed); changed || folderHint(failed) != "" {
 			break
 		}
 	}
-	return "", &advice.Error{Err: err, Advice: adviceOffline}
+	return "", err
 }
 
 // pinned installs a pinned plugin as the file path.
@@ -127,7 +123,7 @@ func (i Installer) pinned(ctx context.Context, pin pin, staging, path string) er
 	if err != nil {
 		return err
 	}
-	return os.Rename(filepath.Join(staging, unpacked), path)
+	return regular.Move(filepath.Join(staging, unpacked), path)
 }
 
 // unpackFrom downloads a wheel into the folder staging and unpacks it into another
@@ -143,7 +139,7 @@ func (i Installer) unpackFrom(ctx context.Context, w wheel, staging, folder stri
 		return &HashError{address + ": the download", sha256, w.sha256}
 	}
 	i.report(Progress{Stage: StageUnpack, File: path.Base(address)})
-	if err := unpackWheel(archive, folder, rename); err != nil {
+	if err := i.unpackWheel(archive, folder, rename); err != nil {
 		return fmt.Errorf("unpack %s: %w", path.Base(address), err)
 	}
 	return nil
@@ -160,20 +156,20 @@ func (i Installer) release(ctx context.Context, folder, staging string) (path st
 	if _, err := Verify(path); err == nil {
 		return path, nil
 	}
+	if err := checkSpace(folder, cpuPlugin); err != nil {
+		return "", err
+	}
 	archive := filepath.Join(staging, "release.tar.gz")
 	address := fmt.Sprintf("https://github.com/%s/releases/download/%s/pjrt_cpu_%s.tar.gz",
 		installer.BinaryCPUReleasesRepo, pjrt.DefaultCPUVersion, platform)
 	if _, err := i.download(ctx, address, archive); err != nil {
-		if ctx.Err() == nil {
-			err = &advice.Error{Err: err, Advice: adviceOffline}
-		}
 		return "", err
 	}
 	i.report(Progress{Stage: StageUnpack, File: name})
 	if _, err := installer.Untar(archive, staging); err != nil {
 		return "", fmt.Errorf("unpack %s: %w", address, err)
 	}
-	return path, os.Rename(filepath.Join(staging, name), path)
+	return path, regular.Move(filepath.Join(staging, name), path)
 }
 
 // work installs something into the install folder and returns its path.
@@ -181,16 +177,20 @@ func (i Installer) release(ctx context.Context, folder, staging string) (path st
 type work func(ctx context.Context, folder, staging string) (path string, err error)
 
 // install does the work while no other process or goroutine installs. Errors say
-// what was to be installed.
-func (i Installer) install(ctx context.Context, what string, do work) (path string, err error) {
+// what was to be installed, and where that is known what to do.
+func (i Installer) install(ctx context.Context, what product, do work) (path string, err error) {
 	folder, err := Directory()
 	if err != nil {
-		return "", advice.Errorf("set HOME or "+pjrt.PJRTPluginPathsEnv, "install %s: no install folder: the home folder is unknown", what)
+		return "", advice.Errorf(elsewhere, "install %s: no install folder: the home folder is unknown", what.name)
 	}
 	defer func() {
-		if err != nil {
-			path, err = "", fmt.Errorf("install %s into %s: %w", what, folder, err)
+		if err == nil {
+			return
 		}
+		if path = ""; ctx.Err() == nil {
+			err = advise(err, what)
+		}
+		err = fmt.Errorf("install %s into %s: %w", what.name, folder, err)
 	}()
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return "", err
@@ -201,16 +201,28 @@ func (i Installer) install(ctx context.Context, what string, do work) (path stri
 		i.report(Progress{Stage: StageWait, File: filepath.Base(lock.Path())})
 		_, err = lock.TryLockContext(ctx, 50*time.Millisecond)
 	}
-	if err != nil {
-		return "", err
+	var staging string
+	switch {
+	case regular.Lacks(err):
+		i.warn("the file system has no locks: if several processes install " + what.name + " at the same time, each downloads it")
+		staging, err = os.MkdirTemp(folder, ".partial-*")
+	case err == nil:
+		defer lock.Unlock()
+		// With the lock held, what is there was left by an installer that was killed.
+		staging = filepath.Join(folder, ".partial")
+		if err = os.RemoveAll(staging); err == nil {
+			err = os.Mkdir(staging, 0o755)
+		}
 	}
-	defer lock.Unlock()
-
-	// With the lock held, what is there was left by an installer that was killed.
-	staging := filepath.Join(folder, ".partial")
-	if err := errors.Join(os.RemoveAll(staging), os.Mkdir(staging, 0o755)); err != nil {
+	if err != nil {
 		return "", err
 	}
 	defer os.RemoveAll(staging)
 	return do(ctx, folder, staging)
+}
+
+func (i Installer) warn(text string) {
+	if i.Warn != nil {
+		i.Warn(text)
+	}
 }

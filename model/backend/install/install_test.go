@@ -123,7 +123,7 @@ func TestNoFolder(t *testing.T) {
 	} {
 		_, err := install(context.Background())
 		want := "install the " + what + " plugin: no install folder: the home folder is unknown"
-		if err == nil || err.Error() != want || hintOf(err) != "set HOME or PJRT_PLUGIN_LIBRARY_PATH" {
+		if err == nil || err.Error() != want || hintOf(err) != elsewhere {
 			t.Errorf("error %v with hint %q, want %s", err, hintOf(err), want)
 		}
 	}
@@ -220,14 +220,14 @@ func TestTwoProcesses(t *testing.T) {
 // An installer that waits says so, and gives up when it is cancelled.
 func TestWaitIsCancelled(t *testing.T) {
 	newHome(t)
-	_, err := Installer{}.install(context.Background(), "x", func(ctx context.Context, _, _ string) (string, error) {
+	_, err := Installer{}.install(context.Background(), product{}, func(ctx context.Context, _, _ string) (string, error) {
 		ctx, cancel := context.WithCancel(ctx)
 		waits := Installer{Progress: func(p Progress) {
 			if p == (Progress{Stage: StageWait, File: ".install.lock"}) {
 				cancel()
 			}
 		}}
-		return waits.install(ctx, "x", func(context.Context, string, string) (string, error) { return "", errors.New("two at once") })
+		return waits.install(ctx, product{}, func(context.Context, string, string) (string, error) { return "", errors.New("two at once") })
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v, want %v", err, context.Canceled)

@@ -3,13 +3,17 @@ package install
 import (
 	"debug/elf"
 	_ "embed"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"runtime"
 	"strings"
 
 	"epochal/dataset/regular"
 	"epochal/model/backend/internal/advice"
+
+	"github.com/gomlx/go-xla/pjrt"
 )
 
 // wheel is a file on PyPI: where it is, and its hash.
@@ -106,6 +110,9 @@ func (e *HashError) Error() string {
 // be complete.
 func Verify(file string) (sha256 string, err error) {
 	sha256, err = recordedHash(file)
+	if errors.Is(err, fs.ErrPermission) {
+		err = &advice.Error{Err: err, Advice: "make the file readable, or name a folder with another plugin with " + pjrt.PJRTPluginPathsEnv}
+	}
 	if err != nil {
 		return "", fmt.Errorf("plugin: %w", err)
 	}
@@ -125,7 +132,11 @@ func Verify(file string) (sha256 string, err error) {
 	return sha256, nil
 }
 
-// checkWhole returns an error if a plugin is not an ELF file or was cut short.
+// machines are the processors of ELF files by Go's names.
+var machines = map[string]elf.Machine{"amd64": elf.EM_X86_64, "arm64": elf.EM_AARCH64}
+
+// checkWhole returns an error if a plugin is not an ELF file for this processor or was
+// cut short.
 func checkWhole(file string) error {
 	if runtime.GOOS != "linux" {
 		return nil
@@ -139,16 +150,21 @@ func checkWhole(file string) error {
 	if err != nil {
 		return err
 	}
+	const again = "download or copy it again, or remove it"
 	headers, err := elf.NewFile(content)
 	if err != nil {
-		return fmt.Errorf("not a complete ELF file: %w", err)
+		return advice.Errorf(again, "not a complete ELF file: %w", err)
 	}
 	var size uint64
 	for _, segment := range headers.Progs {
 		size = max(size, segment.Off+segment.Filesz)
 	}
 	if size > uint64(info.Size()) {
-		return fmt.Errorf("not a complete ELF file: found %d bytes, expected %d", info.Size(), size)
+		return advice.Errorf(again, "not a complete ELF file: found %d bytes, expected %d", info.Size(), size)
+	}
+	if expected, known := machines[runtime.GOARCH]; known && headers.Machine != expected {
+		return advice.Errorf("replace it by a plugin for "+runtime.GOARCH+", or remove it",
+			"found a library for another processor, %v, expected %v", headers.Machine, expected)
 	}
 	return nil
 }

@@ -8,12 +8,14 @@ import (
 	"io/fs"
 	"os"
 	"path"
+
+	"epochal/dataset/regular"
 )
 
 // unpackWheel writes members of a wheel to a folder, and nothing outside of it:
 // those for which rename returns a name, which may have folders. It is an error if
 // there is none.
-func unpackWheel(wheel, folder string, rename func(member string) string) error {
+func (i Installer) unpackWheel(wheel, folder string, rename func(member string) string) error {
 	archive, err := zip.OpenReader(wheel)
 	if err != nil {
 		return err
@@ -31,7 +33,7 @@ func unpackWheel(wheel, folder string, rename func(member string) string) error 
 			continue
 		}
 		found = true
-		if err := unpackMember(member, root, name); err != nil {
+		if err := i.unpackMember(member, root, name); err != nil {
 			return fmt.Errorf("%.200q: %w", member.Name, err)
 		}
 	}
@@ -43,7 +45,7 @@ func unpackWheel(wheel, folder string, rename func(member string) string) error 
 
 // unpackMember writes a member of a wheel to a file below root. Libraries and
 // NVIDIA's programs are executable.
-func unpackMember(member *zip.File, root *os.Root, name string) error {
+func (i Installer) unpackMember(member *zip.File, root *os.Root, name string) error {
 	content, err := member.Open()
 	if err != nil {
 		return err
@@ -58,5 +60,5 @@ func unpackMember(member *zip.File, root *os.Root, name string) error {
 	}
 	_, err = io.Copy(file, content)
 	// Synced, so that a crash after the final renaming leaves no half of a plugin.
-	return errors.Join(err, file.Sync(), file.Close())
+	return errors.Join(err, regular.Sync(file, i.Warn), file.Close())
 }

@@ -61,7 +61,7 @@ func TestUnpackWheel(t *testing.T) {
 			if err := os.Mkdir(target, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			err := unpackWheel(archive, target, belowNVIDIA)
+			err := Installer{}.unpackWheel(archive, target, belowNVIDIA)
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want %q", err, c.want)
 			}
@@ -90,7 +90,7 @@ func FuzzUnpack(f *testing.F) {
 		if err := os.Mkdir(target, 0o755); err != nil {
 			t.Fatal(err)
 		}
-		unpackWheel(archive, target, belowNVIDIA)
+		Installer{}.unpackWheel(archive, target, belowNVIDIA)
 		err := filepath.WalkDir(above, func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && path != archive && !entry.IsDir() && (!entry.Type().IsRegular() || !strings.HasPrefix(path, target+"/")) {
 				t.Errorf("found %s, %v", path, entry.Type())
