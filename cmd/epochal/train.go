@@ -43,7 +43,8 @@ checkpoints/.
 --resume continues an interrupted run, bit for bit as if it had never stopped.
 Its settings come from its config.json; only --epochs, --patience, --backend,
 --tf32, --deterministic, --steps-per-call, --checkpoint-every and --keep may
-differ.`,
+differ. --data and --init say where the same data and weights are now, if they
+were moved.`,
 		Example: `  epochal train
   epochal train --normalize --epochs 5
   epochal train --validation 5000 --patience 3 --epochs 100 --max-time 10m
@@ -166,7 +167,16 @@ func resumedConfig(flags *pflag.FlagSet, folder string) (config experiments.Conf
 			err = errors.Join(err, same.Value.Set(flag.Value.String()))
 		}
 	})
+	config.Data, config.Init = moved(flags, "data", folder, config.Data), moved(flags, "init", folder, config.Init)
 	return config, err
+}
+
+// moved is the name that the config of a run folder has for what a flag names.
+func moved(flags *pflag.FlagSet, flag, folder, name string) string {
+	if flags.Changed(flag) {
+		return record.Named(folder, name)
+	}
+	return name
 }
 
 // resumeArguments are the arguments that continue a run: flags that its folder

@@ -25,8 +25,8 @@ func Write(name string, content []byte) error {
 }
 
 // WriteIn writes a whole file below root, or leaves what is there untouched: it renames
-// one that it has written to the disk. A process that is killed leaves at most a file
-// whose name begins with a dot and ends with digits. Where the file system cannot do
+// one that it has written to the disk. A process that is killed leaves at most that one,
+// directly in root: a dot, the name and digits. Where the file system cannot do
 // all of that, warn is told NoSync or NoRename; it may be nil.
 func WriteIn(root *os.Root, name string, content []byte, warn func(text string)) error {
 	mode := fs.FileMode(0o644)
@@ -35,7 +35,7 @@ func WriteIn(root *os.Root, name string, content []byte, warn func(text string))
 	if existing {
 		mode = info.Mode().Perm()
 	}
-	temporary := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+strconv.FormatInt(rand.Int64(), 10))
+	temporary := "." + filepath.Base(name) + strconv.FormatInt(rand.Int64(), 10)
 	file, err := root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"runtime"
 	"time"
 
 	"epochal/dataset"
@@ -100,7 +99,7 @@ func (r *cellRun) prepare(context.Context) (err error) {
 func (r *cellRun) open(ctx context.Context) (err error) {
 	r.m.Open, err = timed(func() (err error) {
 		c := r.task.Cell
-		threads := model.Threads(c.Architecture(), c.BatchSize, runtime.GOMAXPROCS(0))
+		threads := model.Threads(c.Architecture(), c.BatchSize, backend.Cores())
 		r.device, _, err = backend.Open(ctx, c.Backend, backend.Options{
 			TF32: c.Precision == TF32, TryLoops: model.TryLoops, Threads: threads, Beside: true,
 		})

@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"io/fs"
-	"path"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"epochal/model/backend"
 )
 
 // ticksPerSecond is the unit of /proc/stat's times: USER_HZ, 100 on every
@@ -103,48 +103,10 @@ func residentBytes(usage *syscall.Rusage) int64 {
 	return int64(usage.Maxrss) << 10
 }
 
-// quota is the number of processors that control groups leave to this process, 0
-// where there is no limit or none can be read.
-func quota(machine fs.FS) float64 {
-	folders := []string{"sys/fs/cgroup", "sys/fs/cgroup/cpu"}
-	groups, _ := fs.ReadFile(machine, "proc/self/cgroup")
-	for line := range strings.Lines(string(groups)) {
-		// hierarchy:controllers:path. Version 2 has no controllers.
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, group, _ := strings.Cut(rest, ":")
-		root := "sys/fs/cgroup"
-		if controllers != "" {
-			if !slices.Contains(strings.Split(controllers, ","), "cpu") {
-				continue
-			}
-			root = "sys/fs/cgroup/cpu"
-		}
-		// A group's limit binds those below it.
-		for group = path.Clean("/" + group); group != "/"; group = path.Dir(group) {
-			folders = append(folders, root+group)
-		}
-	}
-	least := 0.0
-	for _, folder := range folders {
-		read := func(file string) string {
-			content, _ := fs.ReadFile(machine, path.Join(folder, file))
-			return string(content)
-		}
-		// Version 2 has the limit and its period in one file, version 1 in two.
-		for _, text := range []string{read("cpu.max"), read("cpu.cfs_quota_us") + " " + read("cpu.cfs_period_us")} {
-			var limit, period float64
-			if n, _ := fmt.Sscan(text, &limit, &period); n == 2 && limit > 0 && period > 0 && (least == 0 || limit/period < least) {
-				least = limit / period
-			}
-		}
-	}
-	return least
-}
-
 // machineWarnings are about what may disturb measurements and is known before them.
 func machineWarnings(machine fs.FS, cores int) []string {
 	var warnings []string
-	if processors := quota(machine); processors > 0 && processors < float64(cores) {
+	if processors := backend.Quota(machine); processors > 0 && processors < float64(cores) {
 		warnings = append(warnings, fmt.Sprintf(
 			"a control group limits this process to %.3g of %d processors: its threads are throttled while being measured", processors, cores))
 	}

@@ -44,6 +44,7 @@ type checkpoint struct {
 	bestEpoch    int     // with KeepBest the best epoch so far, else 0
 	bestLoss     float64 // its loss, 0 without one
 	configSHA256 string  // of those fields of the config that may not change
+	data         string  // the data's name, as in model.Description
 
 	classNames []string // among the metadata of the model; nil where numbers name the classes
 }
@@ -99,6 +100,7 @@ func (c *checkpoint) parse(metadata map[string]string) (err error) {
 		bestEpoch:    integer("best_epoch", 0, experiments.MaxEpochs),
 		bestLoss:     float("best_loss"),
 		configSHA256: metadata["config_sha256"],
+		data:         metadata["data"],
 	}
 	if names := metadata[model.ClassNamesSetting]; names != "" {
 		check(json.Unmarshal([]byte(names), &c.classNames) == nil, model.ClassNamesSetting, "a list of texts as JSON")
@@ -184,7 +186,8 @@ func (r *Run) readCheckpoint(name string) (c checkpoint, weights model.Weights, 
 	}
 	defer file.Close()
 	weights, err = model.ReadCheckpoint(file, name, r.parameters, c.parse)
-	if err == nil && c.configSHA256 != digest(fixed(r.config)) {
+	own := []string{digest(fixed(r.config)), digest(fixedWithPlaces(r.config)), digest(fixedWithPlaces(r.recorded))}
+	if err == nil && !slices.Contains(own, c.configSHA256) {
 		err = fmt.Errorf("%s: found the checkpoint of another config, expected that of %s", name, ConfigFile)
 	}
 	return c, weights, err

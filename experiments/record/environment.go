@@ -26,7 +26,7 @@ type Environment struct {
 	GoXLA           string         `json:"go_xla"`
 	OperatingSystem string         `json:"operating_system"`
 	Architecture    string         `json:"architecture"`
-	Cores           int            `json:"cores"` // usable by the process
+	Cores           int            `json:"cores"` // that XLA may use on the processor, see backend.Cores
 	Backend         backend.Info   `json:"backend"`
 	Data            []dataset.File `json:"data"`                  // the files of the dataset
 	Folder          string         `json:"folder"`                // that relative paths in config.json are relative to
@@ -65,7 +65,7 @@ func BuildEnvironment() Environment {
 		Go:              runtime.Version(),
 		OperatingSystem: runtime.GOOS,
 		Architecture:    runtime.GOARCH,
-		Cores:           runtime.GOMAXPROCS(0),
+		Cores:           backend.Cores(),
 	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 
+	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
@@ -47,6 +48,7 @@ func (r *Run) inspect() (err error) {
 	if problems := changes(r.config, recorded, filepath.Join(r.Folder, ConfigFile)); len(problems) > 0 {
 		return problems
 	}
+	r.recorded = recorded
 	record := Record{Config: recorded, Environment: r.environment}
 	switch err := record.readOutcome(r.Folder); {
 	case err != nil:
@@ -59,8 +61,17 @@ func (r *Run) inspect() (err error) {
 	return nil
 }
 
-// fixed is c without the fields that may change when a run is resumed.
+// fixed is c without the fields that may change when a run is resumed. A run is its
+// data and its initial weights, which checkFiles knows by their content, and not their
+// places.
 func fixed(c experiments.Config) experiments.Config {
+	c.Data, c.Init = "", ""
+	return fixedWithPlaces(c)
+}
+
+// fixedWithPlaces is fixed as it was when the places of files could not change. The
+// checkpoints from then have its digest.
+func fixedWithPlaces(c experiments.Config) experiments.Config {
 	defaults := experiments.Defaults()
 	c.Epochs, c.Patience = defaults.Epochs, defaults.Patience
 	c.Backend, c.TF32, c.StepsPerCall = defaults.Backend, defaults.TF32, defaults.StepsPerCall
@@ -143,7 +154,7 @@ func (r *Run) take(at experiments.Position, steps int) (model.Weights, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", checkpointFile(at), err)
 	}
-	r.At, r.Saved, r.EpochSeconds, r.classNames = at, at, c.epochSeconds, c.classNames
+	r.At, r.Saved, r.EpochSeconds, r.classNames, r.named = at, at, c.epochSeconds, c.classNames, c.data
 	r.Epochs, r.size = epochs, c.metricsBytes
 	if r.options.Keep == "" {
 		r.options.Keep = c.keep
@@ -181,25 +192,73 @@ func (r *Run) checkEpochs() error {
 		Expected: fmt.Sprintf("at least %d, the epochs that the run has begun", begun)}
 }
 
+// Named is how the config of the run in a folder names what this process calls name:
+// a relative path there belongs to the folder in which the run began.
+func Named(folder, name string) string {
+	here, err := os.Getwd()
+	environment, unread := readEnvironment(folder)
+	if err != nil || unread != nil || name == "" || environment.Locate(name) == name {
+		return name
+	}
+	return filepath.Join(here, name)
+}
+
+// Moved reports whether the data are somewhere else than recorded.
+func (r *Run) Moved() bool { return r.Resumed && r.config.Data != r.recorded.Data }
+
+// Missing is the error of a file or folder that the config names, "data" or "init",
+// and that cannot be read: where a run is resumed, it may have been moved.
+func (r *Run) Missing(field string, err error) error {
+	err = fmt.Errorf("%s: %w", field, err)
+	if !r.Resumed {
+		return err
+	}
+	return hinted{err, "if it has moved, name its new place with --" + field}
+}
+
+// CheckData reports data that are not those with which the run began, wherever they are.
+func (r *Run) CheckData(files []dataset.File) error {
+	expected := r.environment.Data
+	if !r.Resumed || r.config.Data == dataset.MNIST && r.recorded.Data == dataset.MNIST {
+		return nil // the set that is built in does not change
+	}
+	if len(files) != len(expected) {
+		return r.changed("data", "", "data: found %d files, expected %d", len(files), len(expected))
+	}
+	for i, file := range files {
+		if file.SHA256 == expected[i].SHA256 {
+			continue
+		}
+		note := ""
+		if filepath.Ext(expected[i].Name) == ".gz" {
+			note = "; older versions recorded another SHA-256 of a .gz file, that of the compressed bytes"
+		}
+		return r.changed("data", note, "data: %s: found SHA-256 %s, expected %s",
+			filepath.Join(r.Locate(r.config.Data), file.Name), file.SHA256, expected[i].SHA256)
+	}
+	return nil
+}
+
 // checkFiles reports initial weights or data that are not those with which the run
 // began.
 func (r *Run) checkFiles(now Environment) error {
-	changed := func(format string, values ...any) error {
-		err := fmt.Errorf(format+" as in %s", append(values, EnvironmentFile)...)
-		return CannotResume{hinted{err, "restore the file that the run started with, or start a new run"}}
+	place, found, expected := r.Locate(r.config.Init), now.InitSHA256, r.environment.InitSHA256
+	switch {
+	case found == expected:
+		return r.CheckData(now.Data)
+	case found == "":
+		return r.changed("init", "", "init: found no file, expected one with the SHA-256 %s", expected)
+	case expected == "":
+		return r.changed("init", "", "init: %s: found initial weights, expected those that are drawn from the seed", place)
+	default:
+		return r.changed("init", "", "init: %s: found SHA-256 %s, expected %s", place, found, expected)
 	}
-	if now.InitSHA256 != r.environment.InitSHA256 {
-		return changed("init: %s: found SHA-256 %s, expected %s", r.Locate(r.config.Init), now.InitSHA256, r.environment.InitSHA256)
-	}
-	if len(now.Data) != len(r.environment.Data) {
-		return changed("data: found %d files, expected %d", len(now.Data), len(r.environment.Data))
-	}
-	for i, file := range now.Data {
-		if expected := r.environment.Data[i].SHA256; file.SHA256 != expected {
-			return changed("data: %s: found SHA-256 %s, expected %s", filepath.Join(r.Locate(r.config.Data), file.Name), file.SHA256, expected)
-		}
-	}
-	return nil
+}
+
+// changed is the error of data or initial weights with another content.
+func (r *Run) changed(field, note, format string, values ...any) error {
+	err := fmt.Errorf(format+" as in %s", append(values, EnvironmentFile)...)
+	return CannotResume{hinted{err, "name what the run started with, with --" + field + ", or start a new run" + note}}
 }
 
 // goOn makes the run folder what it was when the checkpoint was written. Whenever

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -52,9 +53,11 @@ type Run struct {
 	description model.Description     // of the network, from Begin on; see described
 
 	// Of a run that was opened.
+	recorded    experiments.Config     // what the folder had before
 	environment Environment            // as recorded
 	refused     []experiments.Position // checkpoints newer than the one that is used
 	classNames  []string               // in that one, nil if it has none
+	named       string                 // the data, when the checkpoint was written; "" without one
 
 	bestLoss float64
 	place    string // the nearest folder above a new run folder that there is
@@ -83,7 +86,8 @@ func Create(c experiments.Config, o Options) (*Run, error) {
 
 // Open takes the folder of a run that stopped, and continues it as c says: all but
 // its epochs, patience, backend, tf32, deterministic and steps per call must be as
-// recorded, else the error is [experiments.Problems]. A folder from which no run can
+// recorded, else the error is [experiments.Problems]; its data and its initial weights
+// may be elsewhere, see [Named]. A folder from which no run can
 // continue is [CannotResume], one that is in use is [Busy]. No file but the lock's is
 // written before Begin.
 func Open(c experiments.Config, o Options) (*Run, error) {
@@ -126,7 +130,7 @@ func (e Environment) Locate(name string) string {
 // from a checkpoint keeps the class names of that.
 func (r *Run) Begin(info backend.Info, data []dataset.File, initSHA256 string, network model.Description) error {
 	e := BuildEnvironment()
-	network.Data, network.DataSHA256 = r.dataName(data), dataset.Digest(data)
+	network.Data, network.DataSHA256 = cmp.Or(r.named, r.dataName(data)), dataset.Digest(data)
 	network.Seed, network.BatchSize, network.Version = r.config.Seed, r.config.BatchSize, e.Version
 	if r.Saved != beginning {
 		network.ClassNames = r.classNames

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -84,7 +83,7 @@ func (w *work) run(ctx context.Context) error {
 // cores: several runs side by side use them better than one run does, whose
 // steps are too small to be divided well. On GPUs they take turns.
 func (w *work) open(ctx context.Context) (devices []*train.Device, err error) {
-	cores := runtime.GOMAXPROCS(0)
+	cores := backend.Cores()
 	jobs := min(cmp.Or(w.options.Jobs, cores), len(w.missing))
 	gpus, want := 1, w.options.WantCUDA
 	for len(devices) < jobs {
@@ -136,7 +135,11 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 		Folder: folder, Resume: err == nil, Device: device, Now: w.options.Now, CheckpointEvery: 1,
 		Observer: func(e experiments.Event) { w.progress(t, e) },
 	}
-	_, err = train.Run(ctx, t.Config, o)
+	c := t.Config
+	if o.Resume {
+		c.Data, c.Init = record.Named(folder, c.Data), record.Named(folder, c.Init)
+	}
+	_, err = train.Run(ctx, c, o)
 	if o.Resume && errors.As(err, new(record.CannotResume)) {
 		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run starts over", err)}})
 		if err := os.RemoveAll(folder); err != nil {

@@ -3,6 +3,7 @@ package train
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"epochal/dataset"
 	"epochal/experiments"
@@ -43,7 +44,8 @@ type DeviceOptions struct {
 // OpenDevice opens the backend of that name, installing its plugin if need be.
 // Warnings come with a device that works.
 func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []string, error) {
-	installer := install.Installer{Progress: o.Progress}
+	var lacking []string // what the installation warned of
+	installer := install.Installer{Progress: o.Progress, Warn: func(text string) { lacking = append(lacking, text) }}
 	opened, warnings, err := backend.Open(ctx, name, backend.Options{
 		TF32: o.TF32, Nondeterministic: !o.Deterministic, TryLoops: model.TryLoops,
 		Threads: o.Threads, Beside: o.Beside, GPU: o.GPU, Install: installer.PinnedCPU,
@@ -54,6 +56,7 @@ func OpenDevice(ctx context.Context, name string, o DeviceOptions) (*Device, []s
 			return installer.CUDA(ctx)
 		},
 	})
+	warnings = append(slices.Compact(lacking), warnings...)
 	if err != nil {
 		return nil, warnings, err
 	}

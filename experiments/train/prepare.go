@@ -6,13 +6,13 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/debug"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
 	"epochal/model"
+	"epochal/model/backend"
 	"epochal/model/backend/install"
 )
 
@@ -58,7 +58,16 @@ func (r *run) load() (weights model.Weights, err error) {
 	reading := c.DataOptions()
 	reading.Progress = func(done, total int) { r.observe(experiments.DataProgress{Done: done, Total: total}) }
 	if r.loading, err = dataset.Open(r.record.Locate(c.Data), reading); err != nil {
-		return nil, fmt.Errorf("data: %w", err)
+		return nil, r.record.Missing("data", err)
+	}
+	if r.record.Moved() {
+		data, err := r.loading.Wait() // what else is wrong with other data says less
+		if err == nil {
+			err = r.record.CheckData(data.Files)
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	for _, warning := range r.loading.Warnings {
 		r.observe(experiments.Warning{Text: warning})
@@ -76,7 +85,7 @@ func (r *run) load() (weights model.Weights, err error) {
 	}
 	file, err := regular.Open(r.record.Locate(c.Init))
 	if err != nil {
-		return nil, fmt.Errorf("init: %w", err)
+		return nil, r.record.Missing("init", err)
 	}
 	defer file.Close()
 	hash := sha256.New()
@@ -93,7 +102,7 @@ func (r *run) open(ctx context.Context) error {
 		start := r.options.Now()
 		device, warnings, err := OpenDevice(ctx, r.config.Backend, DeviceOptions{
 			TF32: r.config.TF32, Deterministic: r.config.Deterministic,
-			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, runtime.GOMAXPROCS(0))),
+			Threads:  cmp.Or(r.options.Threads, model.Threads(r.architecture, r.config.BatchSize, backend.Cores())),
 			Beside:   r.options.Threads == 0,
 			GPU:      r.options.GPU,
 			Progress: func(p install.Progress) { r.observe(experiments.PluginProgress{Progress: p}) },

@@ -71,7 +71,7 @@ func (o Options) problems() (problems experiments.Problems) {
 // which wraps ctx's error, [ErrMaxTime] or the reason; both leave the metrics written so
 // far. A stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
 // then that of its folder, except for epochs, patience, backend, tf32, deterministic and
-// steps per call, which may change.
+// steps per call, which may change, and for the places of the data and the initial weights.
 func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Result, error) {
 	if o.Now == nil {
 		o.Now = time.Now

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 
 	"epochal/model/backend/install"
@@ -20,7 +21,7 @@ import (
 // Options say how a backend is opened. The zero value is ready to use.
 type Options struct {
 	TF32    bool // CUDA: matrix products in TF32, faster and less exact; default false
-	Threads int  // XLA on the processor: threads of the client; default 0 for one per core; ignored by CUDA and pure Go
+	Threads int  // XLA on the processor: threads of the client; default 0 for [Cores]; ignored by CUDA and pure Go
 	Beside  bool // XLA on the processor: open [Backend.Beside] with the cores that Threads leave, if any; default false
 	GPU     int  // CUDA: the number of the GPU, of those that CUDA_VISIBLE_DEVICES allows; ignored elsewhere
 
@@ -64,7 +65,7 @@ type Info struct {
 	PluginFile   string `json:"plugin_file,omitempty"`   // absolute path; XLA only
 	PluginSHA256 string `json:"plugin_sha256,omitempty"` // hexadecimal; XLA only
 	TF32         bool   `json:"tf32"`                    // matrix products in TF32
-	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor, 0 if it chose them itself
+	Threads      int    `json:"threads,omitempty"`       // of XLA on the processor; in older records 0 if it chose them itself
 	Beside       int    `json:"beside,omitempty"`        // threads of the second client, 0 without one
 	XLAFlags     string `json:"xla_flags,omitempty"`     // the XLA_FLAGS that the plugin read
 
@@ -230,7 +231,7 @@ func openGo(c choice) (b *Backend, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Backend{Backend: opened, Info: Info{Name: c.name, Version: goVersion(), Device: processor()}}, nil
+	return &Backend{Backend: opened, Info: Info{Name: c.name, Version: goVersion(), Device: processor(runtime.GOMAXPROCS(0))}}, nil
 }
 
 // goVersion returns the version of the module with the pure-Go backend.

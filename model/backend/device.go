@@ -9,13 +9,13 @@ import (
 )
 
 // processor describes the machine's processor: its model and the number of
-// threads that this process may use.
-func processor() string {
+// threads that this process may use on it.
+func processor(threads int) string {
 	model := cmp.Or(field("/proc/cpuinfo", "model name"), runtime.GOARCH+" processor")
-	if runtime.NumCPU() == 1 {
+	if threads == 1 {
 		return model + ", 1 thread"
 	}
-	return fmt.Sprintf("%s, %d threads", model, runtime.NumCPU())
+	return fmt.Sprintf("%s, %d threads", model, threads)
 }
 
 // field returns the value of the first "key: value" line with that key in a file,

@@ -84,12 +84,14 @@ func withFlags(ours []string, keep bool, open func() error) (inForce string, err
 	return inForce, err
 }
 
+// The variables that give a CPU client its threads.
+const newerThreads, olderThreads = "PJRT_NPROC", "NPROC"
+
 // setThreads sets the number of threads of the CPU clients that are made until
-// restore is called. XLA reads it from these variables for each client; NPROC is
-// the older name.
+// restore is called. XLA reads it from the variables for each client.
 func setThreads(threads int) (restore func()) {
-	older := setVariable("NPROC", strconv.Itoa(threads))
-	newer := setVariable("PJRT_NPROC", strconv.Itoa(threads))
+	older := setVariable(olderThreads, strconv.Itoa(threads))
+	newer := setVariable(newerThreads, strconv.Itoa(threads))
 	return func() { older(); newer() }
 }
 

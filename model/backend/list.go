@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 
 	"epochal/model/backend/install"
 	"epochal/model/backend/internal/advice"
@@ -37,7 +38,7 @@ type Status struct {
 // List returns the state of each backend, best first. It loads the plugins that
 // it finds, unless they are damaged, but opens no device.
 func List() []Status {
-	cpu := Status{Name: XLACPU, Device: processor(), State: StateMissing, Hint: advice.InstallCPU}
+	cpu := Status{Name: XLACPU, Device: processor(Cores()), State: StateMissing, Hint: advice.InstallCPU}
 	if file, found := install.Find("cpu"); found {
 		cpu.File = file
 		cpu.explain(cpu.load())
@@ -52,7 +53,7 @@ func List() []Status {
 		err = cuda.load()
 	}
 	cuda.explain(err)
-	return []Status{cuda, cpu, {Name: Go, State: StateReady, Version: goVersion(), Device: processor()}}
+	return []Status{cuda, cpu, {Name: Go, State: StateReady, Version: goVersion(), Device: processor(runtime.GOMAXPROCS(0))}}
 }
 
 // explain fills in the state and the hint that follow from an error, or from nil.
@@ -65,7 +66,7 @@ func (s *Status) explain(err error) {
 	case damaged:
 		s.State, s.Hint = StateDamaged, advice.InstallCPU
 	case problem == nil:
-		s.State, s.Hint = StateBroken, err.Error()
+		s.State, s.Hint = StateBroken, advice.Text(err)
 	case problem.state == StateNoDevice:
 		s.State = StateNoDevice
 	case problem.state == StateMissing:
@@ -92,7 +93,7 @@ func (s *Status) load() (err error) {
 	defer setVariable(xlaFlags, os.Getenv(xlaFlags))()
 	plugin, err := pjrt.GetPlugin(s.File)
 	if err != nil {
-		return err
+		return adviseLoading(err)
 	}
 	s.Version = pluginVersion(plugin)
 	return nil

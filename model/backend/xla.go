@@ -1,12 +1,12 @@
 package backend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -38,7 +38,8 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		return nil, nil, err
 	}
 	settings := pjrt.NamedValuesMap{}
-	device, gpus := processor(), 0
+	cores := Cores()
+	device, gpus, threads := processor(cores), 0, cmp.Or(o.Threads, cores)
 	switch kind {
 	case "cpu":
 		// The plugin makes 4 devices unless told otherwise, with a thread each: on 2 cores that costs 12%.
@@ -77,16 +78,16 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	flags, err := withFlags(ours, kind == "cuda", func() (err error) {
 		defer recovered(&err)
 		client := func(threads int) (*xla.Backend, error) {
-			if kind == "cpu" && threads > 0 {
+			if kind == "cpu" {
 				defer setThreads(threads)()
 			}
 			return xla.NewWithOptions(config, settings)
 		}
-		if opened, err = client(o.Threads); err != nil {
+		if opened, err = client(threads); err != nil {
 			return err
 		}
-		if cores := runtime.GOMAXPROCS(0); kind == "cpu" && o.Beside && 0 < o.Threads && o.Threads < cores && opened.HasSharedBuffers() {
-			if beside, err = client(cores - o.Threads); err != nil {
+		if kind == "cpu" && o.Beside && threads < cores && opened.HasSharedBuffers() {
+			if beside, err = client(cores - threads); err != nil {
 				opened.Finalize()
 				return err
 			}
@@ -101,7 +102,7 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 		warnings = append(warnings, warning)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("plugin %s: %w", file, err)
+		return nil, nil, fmt.Errorf("plugin %s: %w", file, adviseLoading(err))
 	}
 	if kind == "cuda" {
 		leftFlags, leftLoops = flags, loops
@@ -118,9 +119,9 @@ func (o Options) openXLA(ctx context.Context, c choice, file string) (b *Backend
 	}}
 	switch kind {
 	case "cpu":
-		b.Info.Threads = o.Threads
+		b.Info.Threads = threads
 		if beside != nil {
-			b.Beside, b.Info.Beside = &Backend{Backend: beside}, runtime.GOMAXPROCS(0)-o.Threads
+			b.Beside, b.Info.Beside = &Backend{Backend: beside}, cores-threads
 		}
 	case "cuda":
 		b.Info.Nondeterministic = !isRepeatable(flags)
