@@ -42,7 +42,7 @@ func newBackends(t *terminal) *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			installer := install.Installer{Progress: func(p install.Progress) { printInstallation(t, p) }}
+			installer := install.Installer{Progress: func(p install.Progress) { printInstallation(t, p) }, Warn: t.warn}
 			run := installer.CPU
 			if args[0] == "cuda" {
 				run = installer.CUDA

@@ -23,10 +23,12 @@ import (
 )
 
 // benchFormats write the results to standard output, by the values of --format.
-var benchFormats = map[string]func(io.Writer, bench.Results) error{
-	"table":   func(w io.Writer, r bench.Results) error { return report.BenchTable(w, r, columns(w)) },
-	"json":    report.BenchJSON,
-	"gobench": report.BenchGo,
+var benchFormats = map[string]func(*terminal, bench.Results) error{
+	"table": func(t *terminal, r bench.Results) error {
+		return report.BenchTable(t.out, r, report.BenchLayout{Width: columns(t.out), Plain: t.plain})
+	},
+	"json":    func(t *terminal, r bench.Results) error { return report.BenchJSON(t.out, r) },
+	"gobench": func(t *terminal, r bench.Results) error { return report.BenchGo(t.out, r) },
 }
 
 // newBench is `epochal bench`.
@@ -215,7 +217,7 @@ func (o *benchOutput) write(r bench.Results, complete bool) error {
 		}
 		return regular.Write(file, content.Bytes())
 	}
-	return errors.Join(benchFormats[o.format](o.out, r),
+	return errors.Join(benchFormats[o.format](o.terminal, r),
 		write(o.json, func(w io.Writer) error { return report.BenchJSON(w, r) }),
 		write(o.figure, func(w io.Writer) error {
 			format, _ := figures.FormatOf(o.figure) // checked already
@@ -252,7 +254,7 @@ func (p *benchPrinter) observe(event bench.Event) {
 	case bench.Failed:
 		p.note("%s: %s", e.What, e.Reason)
 	case bench.Warned:
-		p.note("warning: %s", e.Text)
+		p.warn(e.Text)
 	case bench.Installing:
 		printInstallation(p.terminal, e.Progress)
 	}

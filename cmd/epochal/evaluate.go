@@ -26,7 +26,7 @@ func newEvaluate(t *terminal) *cobra.Command {
 	o := evaluate.Options{
 		Backend:  backend.Auto,
 		Progress: func(p install.Progress) { printInstallation(t, p) },
-		Warn:     func(text string) { t.note("warning: %s", text) },
+		Warn:     t.warn,
 	}
 	command := &cobra.Command{
 		Use:   "evaluate run|file",
@@ -72,7 +72,7 @@ matrix, and how much the network's confidence is worth.`,
 			if err != nil {
 				return err
 			}
-			return t.printf("%s\n", text)
+			return t.print(string(text) + "\n")
 		},
 	}
 	flags := command.Flags()

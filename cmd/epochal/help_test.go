@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -41,7 +42,7 @@ func TestHelpIsWhole(t *testing.T) {
 			visit(child)
 		}
 	}
-	visit(newRoot(newTerminal(&bytes.Buffer{}, &bytes.Buffer{}, "xterm")))
+	visit(newRoot(newTerminal(&bytes.Buffer{}, &bytes.Buffer{}, os.Getenv)))
 }
 
 // What is wider than the terminal is folded at spaces; a pipe gets whole lines.

@@ -58,7 +58,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	// The first signal ends the run gracefully; after that the default handling is
 	// restored, so that a second one kills.
-	t := newTerminal(stdout, stderr, os.Getenv("TERM"))
+	t := newTerminal(stdout, stderr, os.Getenv)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals, finished := make(chan os.Signal, 1), make(chan struct{})
@@ -214,7 +214,7 @@ func harmless(line string) string {
 		return r
 	}, line)
 	if runes := []rune(line); len(runes) > maxErrorLine {
-		return string(runes[:maxErrorLine]) + "…"
+		return string(runes[:maxErrorLine]) + "..."
 	}
 	return line
 }

@@ -64,6 +64,7 @@ func TestScripts(t *testing.T) {
 			// The plugin is found from here, and perhaps only through a proxy.
 			e.Setenv("HOME", home)
 			e.Setenv("XDG_CACHE_HOME", cache)
+			e.Setenv("LANG", "C.UTF-8")
 			golden, err := filepath.Abs("../../experiments/train/testdata/golden/final.safetensors")
 			if err != nil {
 				return err
@@ -181,7 +182,7 @@ func TestErrorsDoNotCommandTheTerminal(t *testing.T) {
 	if want := "epochal: tensor \ufffd[2J\ufffd\ufffd: not found"; lines[0] != want {
 		t.Errorf("found %q, expected %q", lines[0], want)
 	}
-	if want := "epochal: " + strings.Repeat("x", maxErrorLine) + "…"; lines[1] != want {
+	if want := "epochal: " + strings.Repeat("x", maxErrorLine) + "..."; lines[1] != want {
 		t.Errorf("found a line of %d bytes, expected %d", len(lines[1]), len(want))
 	}
 	if last := lines[len(lines)-1]; len(lines) != maxErrorLines+1 || last != "epochal: and 902 more" {

@@ -165,7 +165,7 @@ func (p *predictor) show(line prediction, pixels []uint8) error {
 		if err != nil {
 			return err
 		}
-		return p.printf("%s\n", text)
+		return p.print(string(text) + "\n")
 	}
 	if columns(p.out) > p.Columns {
 		p.printf("%s", halfBlocks(pixels, p.Rows, p.Columns))

@@ -164,7 +164,7 @@ func (t *terminal) observeStudy(event study.Event) {
 	case study.Other:
 		switch e := e.Event.(type) {
 		case experiments.Warning:
-			t.note("warning: %s", e.Text)
+			t.warn(e.Text)
 		case experiments.PluginProgress:
 			printInstallation(t, e.Progress)
 		}

@@ -107,5 +107,5 @@ func printRunsJSON(t *terminal, runs []record.Summary) error {
 	if err != nil {
 		return err
 	}
-	return t.printf("%s\n", text)
+	return t.print(string(text) + "\n")
 }

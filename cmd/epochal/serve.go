@@ -48,7 +48,7 @@ its addresses. Ctrl-C ends the server.`,
 			return networkArgument(0, 0, " at most")(c, args)
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			options := serve.Options{Save: save, Warn: func(text string) { t.note("warning: %s", text) }}
+			options := serve.Options{Save: save, Warn: t.warn}
 			if err := options.CheckSave(); err != nil {
 				return fmt.Errorf("--save: %w", err)
 			}
@@ -153,7 +153,7 @@ func trainQuickly(ctx context.Context, t *terminal, server *serve.Server, config
 	err := server.Train(ctx, config, train.Options{Parent: "runs", CheckpointEvery: 1, Observer: func(event experiments.Event) {
 		switch e := event.(type) {
 		case experiments.Warning:
-			t.note("warning: %s", e.Text)
+			t.warn(e.Text)
 		case experiments.PluginProgress:
 			printInstallation(t, e.Progress)
 		case experiments.StepsDone:

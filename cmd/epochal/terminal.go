@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +24,9 @@ import (
 //   - one live line, redrawn in place, only where standard error is a terminal
 //     that can move its cursor; a pipe and a dumb terminal get no escape codes;
 //   - what is wider than the terminal is folded; a pipe gets whole lines;
-//   - no colours, so there is nothing for NO_COLOR to turn off.
+//   - no colours, so there is nothing for NO_COLOR to turn off;
+//   - where the locale is not UTF-8, signs such as ± have plain forms, also in a pipe;
+//     JSON, files and the names in them stay as they are.
 
 // terminal is where a command prints. The live line is cleared before anything
 // else is printed, since both streams usually end up on one screen.
@@ -34,11 +37,36 @@ type terminal struct {
 	live     bool      // whether there is a live line on the screen
 	drawn    time.Time // when it was last drawn
 	failed   error     // why a result could not be printed, the first time
+	ascii    bool      // whether the locale is not UTF-8
+	warned   []string // the warnings that were printed
 }
 
-// newTerminal prints to the two streams. kind is the value of TERM.
-func newTerminal(stdout, stderr io.Writer, kind string) *terminal {
-	return &terminal{out: stdout, err: stderr, redraws: columns(stderr) > 0 && kind != "" && kind != "dumb"}
+// newTerminal prints to the two streams, as TERM and the locale of an environment say.
+func newTerminal(stdout, stderr io.Writer, environment func(string) string) *terminal {
+	kind := environment("TERM")
+	return &terminal{
+		out: stdout, err: stderr,
+		redraws: columns(stderr) > 0 && kind != "" && kind != "dumb",
+		ascii:   !isUTF8(cmp.Or(environment("LC_ALL"), environment("LC_CTYPE"), environment("LANG"))),
+	}
+}
+
+// isUTF8 reports whether a locale such as en_GB.UTF-8 has that encoding.
+func isUTF8(locale string) bool {
+	return strings.Contains(strings.ReplaceAll(strings.ToLower(locale), "-", ""), "utf8")
+}
+
+// plainForms are those of the signs that are printed besides ASCII.
+var plainForms = strings.NewReplacer("±", "+-", "→", "->", "←", "<-", "×", "x", "…", "...", "–", "-", "—", "-", "−", "-",
+	"’", "'", "‘", "'", "“", `"`, "”", `"`, "µ", "u", "μ", "u", "·", ".", "≤", "<=", "≥", ">=", "≈", "~", "\u00a0", " ",
+	"▀", "'", "▄", ".", "█", ":")
+
+// plain is text as the locale can show it.
+func (t *terminal) plain(text string) string {
+	if t.ascii {
+		return plainForms.Replace(text)
+	}
+	return text
 }
 
 // redraw is the least time between two drawings of the live line.
@@ -59,10 +87,15 @@ func columns(w io.Writer) int {
 // printf prints a result. It returns the first error of this and all earlier calls,
 // so that only the last of several calls needs to be checked.
 func (t *terminal) printf(format string, values ...any) error {
+	return t.print(t.plain(fmt.Sprintf(format, values...)))
+}
+
+// print is printf of a text that stays as it is, such as JSON.
+func (t *terminal) print(text string) error {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.clear()
-	if _, err := fmt.Fprintf(t.out, format, values...); err != nil && t.failed == nil {
+	if _, err := io.WriteString(t.out, text); err != nil && t.failed == nil {
 		t.failed = fmt.Errorf("standard output: %w", err)
 	}
 	return t.failed
@@ -73,7 +106,18 @@ func (t *terminal) note(format string, values ...any) {
 	t.mutex.Lock()
 	defer t.mutex.Unlock()
 	t.clear()
-	fmt.Fprintln(t.err, fold("epochal: "+fmt.Sprintf(format, values...), columns(t.err)))
+	fmt.Fprintln(t.err, fold("epochal: "+t.plain(fmt.Sprintf(format, values...)), columns(t.err)))
+}
+
+// warn prints a warning, once.
+func (t *terminal) warn(text string) {
+	t.mutex.Lock()
+	known := slices.Contains(t.warned, text)
+	t.warned = append(t.warned, text)
+	t.mutex.Unlock()
+	if !known {
+		t.note("warning: %s", text)
+	}
 }
 
 // commands prints commands below a diagnostic line, each whole on a line of its own so
@@ -91,7 +135,7 @@ func (t *terminal) table(indent string, lead int, rows ...[]string) error {
 	var text bytes.Buffer
 	writer := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
-		fmt.Fprintln(writer, indent+strings.Join(row, "\t"))
+		fmt.Fprintln(writer, t.plain(indent+strings.Join(row, "\t")))
 	}
 	writer.Flush()
 	if width := columns(t.out); width > 0 && slices.ContainsFunc(strings.Split(text.String(), "\n"), func(line string) bool {
@@ -144,7 +188,7 @@ func (t *terminal) progress(format string, values ...any) {
 	if t.live && time.Since(t.drawn) < redraw {
 		return
 	}
-	text := []rune(fmt.Sprintf(format, values...))
+	text := []rune(t.plain(fmt.Sprintf(format, values...)))
 	text = text[:min(len(text), columns(t.err)-1)]
 	fmt.Fprintf(t.err, "\r%s\x1b[K", string(text))
 	t.live, t.drawn = true, time.Now()

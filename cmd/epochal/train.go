@@ -260,7 +260,7 @@ type trainPrinter struct {
 func (p *trainPrinter) observe(event experiments.Event) {
 	switch e := event.(type) {
 	case experiments.Warning:
-		p.note("warning: %s", e.Text)
+		p.warn(e.Text)
 	case experiments.PluginProgress:
 		printInstallation(p.terminal, e.Progress)
 	case experiments.DataProgress:

@@ -59,8 +59,8 @@ func Move(from, to string) error {
 	if !cannotRename(err) {
 		return err
 	}
-	info, missing := os.Lstat(from)
-	if missing != nil {
+	info, err := os.Lstat(from)
+	if err != nil {
 		return err
 	}
 	if info.IsDir() {

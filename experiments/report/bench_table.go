@@ -24,10 +24,9 @@ const fewestToDiffer = 4
 // within noise, "-" was not measured. A cell or a backend that failed is a row with
 // its reason.
 //
-// width is the width of the terminal in characters. Texts are wrapped to it, and
-// columns that can be spared are left out; 0 writes everything in full lines.
-func BenchTable(w io.Writer, r bench.Results, width int) error {
-	t := benchText{width: width}
+// Texts are wrapped to the layout's width, and columns that can be spared are left out.
+func BenchTable(w io.Writer, r bench.Results, layout BenchLayout) error {
+	t := benchText{width: layout.Width, plain: layout.Plain}
 	labels := labelsOf(cellsOf(r))
 	t.configuration(r)
 	t.training(r, labels)

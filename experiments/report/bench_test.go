@@ -161,7 +161,9 @@ func few(r bench.Results) bench.Results {
 
 // table writes the table for lines of that width.
 func table(width int) func(io.Writer, bench.Results) error {
-	return func(w io.Writer, r bench.Results) error { return report.BenchTable(w, r, width) }
+	return func(w io.Writer, r bench.Results) error {
+		return report.BenchTable(w, r, report.BenchLayout{Width: width})
+	}
 }
 
 func TestBenchOutput(t *testing.T) {

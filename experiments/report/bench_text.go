@@ -63,10 +63,25 @@ func aboutText(x float64) string {
 // layersText is "512,512".
 func layersText(widths []int) string { return cmp.Or(words.Widths(widths, ","), "none") }
 
+// BenchLayout is the shape of a text. The zero value writes everything in full lines.
+type BenchLayout struct {
+	Width int                      // characters of a line, 0 for no limit
+	Plain func(text string) string // a text as it is shown, where there is no UTF-8; may be nil
+}
+
 // benchText is a text under construction.
 type benchText struct {
 	strings.Builder
-	width int // characters of a line, 0 for no limit
+	width int                      // characters of a line, 0 for no limit
+	plain func(text string) string // may be nil
+}
+
+// shown is a text as it is shown, in one line.
+func (t *benchText) shown(text string) string {
+	if t.plain != nil {
+		text = t.plain(text)
+	}
+	return words.Printable(text)
 }
 
 // heading starts a section.
@@ -79,9 +94,9 @@ func (t *benchText) heading(text string) {
 // a third of the terminal.
 func (t *benchText) broken(text string, less int) []string {
 	if t.width == 0 || text == "" {
-		return []string{words.Printable(text)}
+		return []string{t.shown(text)}
 	}
-	return words.Wrap(words.Printable(text), max(t.width-less, t.width/3), utf8.RuneCountInString)
+	return words.Wrap(t.shown(text), max(t.width-less, t.width/3), utf8.RuneCountInString)
 }
 
 // paragraph writes a text in lines, those after the first indented further.
@@ -116,6 +131,11 @@ func (t *benchText) table(columns []column, lines []line, legend ...string) {
 	names := line{}
 	widths := make([]int, len(columns)) // 0 of those that are left out
 	total := -gap
+	for _, l := range lines {
+		for i, text := range l.texts {
+			l.texts[i] = t.shown(text)
+		}
+	}
 	for i, c := range columns {
 		names.texts = append(names.texts, c.name)
 		for _, l := range lines {
