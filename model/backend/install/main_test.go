@@ -29,9 +29,9 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	files, platform, pins = server+"/", pinnedPlatform, []pin{fakePin("first")}
-	path, err := Installer{}.CPU(context.Background())
+	path, err := Installer{Warn: func(text string) { fmt.Fprintln(os.Stderr, "warning:", text) }}.CPU(context.Background())
 	if err != nil {
-		fmt.Fprint(os.Stderr, err)
+		fmt.Fprint(os.Stderr, err, "; hint: ", hintOf(err))
 		os.Exit(1)
 	}
 	fmt.Print(path)
