@@ -142,6 +142,7 @@ mount -o remount,ro m
 "$@" --out m/other >/dev/null; echo "read-only $?" >&2
 EPOCHAL train --resume m/r >/dev/null; echo "ended $?" >&2
 EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
+EPOCHAL reproduce --quick --backend go --out m/results attempt-1 >/dev/null; echo "results $?" >&2
 `
 	args := manyEpochs("")
 	args = append([]string{program(t)}, args[:len(args)-2]...)
@@ -155,9 +156,10 @@ EPOCHAL train --resume m/r --epochs 200 >/dev/null; echo "more $?" >&2
 		"\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
 		"no space left on device\nhint: free some space on its file system, then continue with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
-		"epochal: out: m: cannot create a folder there: read-only file system\nread-only 1\n",
+		"epochal: out: m: cannot create a folder there: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nread-only 1\n",
 		"epochal: m/r is already complete: 60 epochs, ", "\nended 0\n",
-		"epochal: resume: open m/r/.lock: read-only file system\nmore 1\n",
+		"epochal: resume: open m/r/.lock: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nmore 1\n",
+		"epochal: results: mkdir m/results: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nresults 1\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("found no %q in\n%s", want, text)

@@ -38,7 +38,7 @@ type terminal struct {
 	drawn    time.Time // when it was last drawn
 	failed   error     // why a result could not be printed, the first time
 	ascii    bool      // whether the locale is not UTF-8
-	warned   []string // the warnings that were printed
+	warned   []string  // the warnings that were printed
 }
 
 // newTerminal prints to the two streams, as TERM and the locale of an environment say.

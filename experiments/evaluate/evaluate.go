@@ -47,7 +47,7 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if err := fits(n, loading); err != nil {
 		return Result{}, err
 	}
-	device, warnings, err := backend.Open(ctx, o.Backend, backend.Options{Install: install.Installer{Progress: o.Progress}.PinnedCPU})
+	device, warnings, err := backend.Open(ctx, o.Backend, backend.Options{Install: install.Installer{Progress: o.Progress, Warn: o.Warn}.PinnedCPU})
 	for _, warning := range warnings {
 		o.Warn(warning)
 	}

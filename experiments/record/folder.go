@@ -71,6 +71,8 @@ type hinted struct {
 
 func (h hinted) Hint() string { return h.hint }
 
+func (h hinted) Unwrap() error { return h.error }
+
 // A run folder holds at most five files with weights at one time: two checkpoints
 // and the one being written, the best, and model.safetensors. The other files take
 // about a megabyte.
@@ -104,7 +106,7 @@ func (r *Run) checkPlace() error {
 		err = os.Remove(probe)
 	}
 	if err != nil {
-		return fmt.Errorf("out: %s: cannot create a folder there: %w", place, errors.Unwrap(err))
+		return Unwritable(fmt.Errorf("out: %s: cannot create a folder there: %w", place, errors.Unwrap(err)))
 	}
 	free, known := regular.Free(place)
 	need := uint64(checkpointsAtOnce*4*model.ParameterCount(r.parameters) + otherBytes)
@@ -112,7 +114,7 @@ func (r *Run) checkPlace() error {
 		return nil
 	}
 	return hinted{fmt.Errorf("out: %s: found %d bytes free on its file system, expected at least %d for the checkpoints", place, free, need),
-		"free some space, or choose a folder elsewhere"}
+		roomHint}
 }
 
 // hold locks the run folder, which exists, and opens it.
@@ -147,8 +149,28 @@ func (r *Run) make(path string, e Environment) error {
 	if errors.As(err, new(Busy)) {
 		return fmt.Errorf("out: %w", err)
 	}
-	return fmt.Errorf("out: %s: %w", path, err)
+	return Unwritable(fmt.Errorf("out: %s: %w", path, err))
 }
+
+// Unwritable gives the error of a folder that cannot be made or written the hint that
+// fits its cause.
+func Unwritable(err error) error {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return hinted{err, roomHint}
+	case errors.Is(err, syscall.EROFS):
+		return hinted{err, "its file system is read-only: use a folder elsewhere"}
+	case errors.Is(err, fs.ErrPermission):
+		return hinted{err, "make the folder writable, or use one elsewhere"}
+	case errors.Is(err, syscall.EIO):
+		return hinted{err, "check its disk for errors, or use a folder elsewhere"}
+	default:
+		return err
+	}
+}
+
+// roomHint is the hint for a full file system.
+const roomHint = "free some space, or choose a folder elsewhere"
 
 // errTaken is the error of a folder that another run made in the meantime.
 var errTaken = errors.New("another run is already recorded there")

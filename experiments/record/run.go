@@ -99,7 +99,7 @@ func Open(c experiments.Config, o Options) (*Run, error) {
 		return r, err
 	}
 	if err = r.hold(o.Folder); err != nil {
-		err = fmt.Errorf("resume: %w", err)
+		err = Unwritable(fmt.Errorf("resume: %w", err))
 	} else {
 		err = r.inspect()
 	}

@@ -34,11 +34,11 @@ type store struct {
 // [record.Busy], and finds out which runs it holds.
 func openStore(folder string, now time.Time) (*store, error) {
 	if err := os.MkdirAll(filepath.Join(folder, runsFolder), 0o755); err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, record.Unwritable(fmt.Errorf("results: %w", err))
 	}
 	lock, err := record.LockFolder(folder, now)
 	if err != nil {
-		return nil, fmt.Errorf("results: %w", err)
+		return nil, record.Unwritable(fmt.Errorf("results: %w", err))
 	}
 	s := &store{folder: folder, lock: lock, folders: map[string]string{}}
 	if err := s.index(); err != nil {

@@ -166,9 +166,12 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 // slowWarning says why pure Go is used and what that costs. The seconds were
 // measured on 2 cores with 512,512 and batch 64; see `epochal bench`.
 func slowWarning(why error) string {
+	remedy := "to install XLA: " + advice.InstallCPU
+	if advised, ok := errors.AsType[*advice.Error](why); ok && advised.Advice != advice.InstallCPU {
+		remedy = "to use XLA: " + advised.Advice
+	}
 	return fmt.Sprintf("using pure Go, which trains 10 to 50 times slower than XLA "+
-		"(33 s per epoch at 512,512 against 0.64 s; 6 s if built with GOEXPERIMENT=simd), because %v; "+
-		"to install XLA: %s", why, advice.InstallCPU)
+		"(33 s per epoch at 512,512 against 0.64 s; 6 s if built with GOEXPERIMENT=simd), because %v; %s", why, remedy)
 }
 
 // open opens what was asked for by name.

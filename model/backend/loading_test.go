@@ -69,5 +69,8 @@ func TestPluginsThatDoNotLoad(t *testing.T) {
 		if err == nil || !strings.HasPrefix(hintOf(err), want) {
 			t.Errorf("%s: found %v with the hint %q, expected %q", file, err, hintOf(err), want)
 		}
+		if warning := slowWarning(err); !strings.Contains(warning, "; to use XLA: "+want) {
+			t.Errorf("found the warning %q, expected %q", warning, want)
+		}
 	}
 }
