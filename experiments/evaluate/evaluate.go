@@ -47,7 +47,8 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if err := fits(n, loading); err != nil {
 		return Result{}, err
 	}
-	device, warnings, err := backend.Open(ctx, o.Backend, backend.Options{Install: install.Installer{Progress: o.Progress, Warn: o.Warn}.PinnedCPU})
+	installer := install.Installer{Progress: o.Progress, Warn: o.Warn}
+	device, warnings, err := backend.Open(ctx, o.Backend, backend.Options{Install: installer.PinnedCPU})
 	for _, warning := range warnings {
 		o.Warn(warning)
 	}

@@ -62,10 +62,10 @@ func (r *run) load() (weights model.Weights, err error) {
 	}
 	if r.record.Moved() {
 		data, err := r.loading.Wait() // what else is wrong with other data says less
-		if err == nil {
-			err = r.record.CheckData(data.Files)
-		}
 		if err != nil {
+			return nil, fmt.Errorf("data: %w", err)
+		}
+		if err := r.record.CheckData(data.Files); err != nil {
 			return nil, err
 		}
 	}

@@ -8,7 +8,7 @@
 // impossible names before anything is opened. [List] says which backends can be
 // used on this machine.
 //
-// It honours GOMLX_BACKEND (for auto) and XLA_FLAGS; package install finds the
+// It honours GOMLX_BACKEND (for auto), XLA_FLAGS and what [Cores] reads; package install finds the
 // plugins and names the variables that lead to them. XLA ends the process that gives it
 // a flag it does not know, so flags of the user's are tried first, by this program as a
 // child that does nothing else.
