@@ -129,6 +129,9 @@ func (s *Server) keep(d drawn, rows, columns, label int) (saved Saved, err error
 		return saved, err
 	}
 	defer lock.Close()
+	if lock.Warning != "" {
+		s.options.Warn(lock.Warning)
+	}
 	// The picture first: an image in the set without one could not be looked at.
 	name := filepath.Join(folder, fmt.Sprintf("%d_%s", label, now.Format("2006-01-02_15-04-05.000")))
 	saved.File = name + "." + d.format
