@@ -321,7 +321,7 @@ func TestResumeWithUnpackedFiles(t *testing.T) {
 		}
 		write(t, filepath.Join(c.Data, name), content)
 	}
-	before, err := dataset.Read(packed)
+	before, err := dataset.Read(packed, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
