@@ -96,4 +96,26 @@ func TestMNISTFacts(t *testing.T) {
 	}
 }
 
+// What earlier versions recorded of MNIST, the checksums of its packed files, is known again.
+func TestRecordedMNISTIsKnown(t *testing.T) {
+	var recorded []dataset.File
+	for _, file := range loadMNIST(t).Files {
+		content, err := fs.ReadFile(dataset.MNISTFiles(), file.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recorded = append(recorded, dataset.File{Name: file.Name, SHA256: fmt.Sprintf("%x", sha256.Sum256(content))})
+	}
+	want := loadMNIST(t).Files
+	if diff := cmp.Diff(want, dataset.CurrentFiles(recorded)); diff != "" {
+		t.Errorf("files (-expected +found):\n%s", diff)
+	}
+	if found := dataset.CurrentDigest(dataset.Digest(recorded)); found != dataset.Digest(want) || dataset.KnownName(want) != "mnist" {
+		t.Errorf("found the digest %s of %q", found, dataset.KnownName(want))
+	}
+	if other := recorded[:3]; !cmp.Equal(dataset.CurrentFiles(other), other) || dataset.KnownName(other) != "" {
+		t.Errorf("found other files to be MNIST")
+	}
+}
+
 func round4(x float64) float64 { return math.Round(x*1e4) / 1e4 }
