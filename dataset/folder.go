@@ -2,9 +2,12 @@ package dataset
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"hash/crc32"
 	"io"
 	"io/fs"
@@ -152,10 +155,31 @@ func (h *half) part() part {
 	}
 	p.imagesName = h.images.name
 	p.close = func() { h.images.Close() }
+	var sum hash.Hash
+	p.hashing = func() func() string {
+		sum = sha256.New()
+		sum.Write(idxHeader(imagesMagic, h.count, h.rows, h.columns))
+		return func() string { return hex.EncodeToString(sum.Sum(nil)) }
+	}
 	p.pixels = func(report func(done, total int)) ([]byte, error) {
 		size := h.rows * h.columns
-		h.images.report = func(bytes int) { report(bytes/size, h.count) }
-		return h.images.body("pixel", h.count*size)
+		chunks := make(chan []byte, 1)
+		var hashed sync.WaitGroup
+		hashed.Go(func() {
+			for chunk := range chunks {
+				sum.Write(chunk)
+			}
+		})
+		h.images.report = func(bytes int, chunk []byte) {
+			report(bytes/size, h.count)
+			if sum != nil {
+				chunks <- chunk // its bytes stay as they are, also where the buffer grows
+			}
+		}
+		pixels, err := h.images.body("pixel", h.count*size)
+		close(chunks)
+		hashed.Wait()
+		return pixels, err
 	}
 	return p
 }

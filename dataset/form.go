@@ -49,5 +49,9 @@ type part struct {
 	// pixels decodes the images, [count, rows*columns], and is called at most once.
 	// report says how many images are decoded; it is never nil.
 	pixels func(report func(done, total int)) ([]byte, error)
-	close  func() // gives up what pixels would read; may be nil
+	// hashing makes pixels compute the checksum of the images meanwhile, which saves time, and
+	// returns what gives it afterwards; nil where that is not possible.
+	hashing func() (checksum func() string)
+
+	close func() // gives up what pixels would read; may be nil
 }

@@ -49,8 +49,8 @@ type stream struct {
 	stored *bufio.Reader // the file as stored
 	data   *bufio.Reader // stored, or what it unpacks to
 	packed packing
-	start  int            // bytes to allocate before any of a body is read
-	report func(done int) // is told the bytes of a body that are read; may be nil
+	start  int                          // bytes to allocate before any of a body is read
+	report func(done int, chunk []byte) // is told the bytes of a body that are read, and given the last of them; may be nil
 }
 
 // newStream begins to read r, which is packed if its first bytes say so. size is
@@ -172,7 +172,7 @@ func (s *stream) body(field string, want int) ([]byte, error) {
 		n, err := s.fill(buffer[found:min(len(buffer), found+progressStep)])
 		found += n
 		if s.report != nil {
-			s.report(found)
+			s.report(found, buffer[found-n:found])
 		}
 		if err == io.EOF {
 			return nil, fmt.Errorf("%s: %s bytes: found %d, expected %d", s.name, field, found, want)

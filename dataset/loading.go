@@ -151,6 +151,14 @@ func (f *form) decode(d *Dataset, held []bool, transposed bool, o Options) error
 	report := f.reporters(o.Progress)
 	var trainErr, testErr error
 	var group sync.WaitGroup
+	var hashed [2]func() string
+	if f.files == nil && held == nil && !transposed {
+		for i, p := range []part{f.train, f.test} {
+			if p.hashing != nil {
+				hashed[i] = p.hashing()
+			}
+		}
+	}
 	group.Go(func() { d.Train, trainErr = f.train.set(report[0], transposed) })
 	if f.test.count > 0 {
 		group.Go(func() { d.Test, testErr = f.test.set(report[1], transposed) })
@@ -172,7 +180,11 @@ func (f *form) decode(d *Dataset, held []bool, transposed bool, o Options) error
 		for i, set := range []Set{d.Train, d.Test} {
 			images, labels := &d.Files[2*i], &d.Files[2*i+1]
 			images.Name, labels.Name = path.Base(filepath.ToSlash(imagesNames[i])), path.Base(filepath.ToSlash(labelsNames[i]))
-			group.Go(func() { images.SHA256 = checksum(set.Pixels, imagesMagic, set.Len(), set.Rows, set.Columns) })
+			if hashed[i] != nil {
+				images.SHA256 = hashed[i]()
+			} else {
+				group.Go(func() { images.SHA256 = checksum(set.Pixels, imagesMagic, set.Len(), set.Rows, set.Columns) })
+			}
 			group.Go(func() { labels.SHA256 = checksum(set.Labels, labelsMagic, set.Len()) })
 		}
 	}
