@@ -447,7 +447,7 @@ func (a *array) imageSize(p *part) error {
 func (a *array) pixels(count, rows, columns int, report func(done, total int)) ([]byte, error) {
 	defer a.member.Close()
 	size := rows * columns
-	a.report = func(bytes int) { report(min(bytes/size, count), count) }
+	a.report = func(bytes int, _ []byte) { report(min(bytes/size, count), count) }
 	stored, err := a.body("pixel", count*size)
 	if err != nil || !a.fortran {
 		return stored, err

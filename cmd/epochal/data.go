@@ -31,10 +31,10 @@ func newData(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "data",
 		Short: "Describe a dataset, draw a random batch of it, or convert it",
-		Long: `Print what a dataset was taken for, its images per class, its pixels' range,
-mean and standard deviation, and the SHA-256 of its content, which is the same
-in every format. --image also draws a random batch of its training images with
-their labels. --convert writes it as four IDX files.`,
+		Long: `Print what a dataset was taken for, its images per class, the range, mean and
+standard deviation of its pixels, and the SHA-256 of its content, which is the
+same in every format. --image also draws a random batch of its training images
+with their labels. --convert writes it as four IDX files.`,
 		Example: "  epochal data\n  epochal data --image batch.png\n  epochal data --data mnist.npz --convert mnist-idx",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

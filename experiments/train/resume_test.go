@@ -325,7 +325,7 @@ func TestResumeWithUnpackedFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	after, err := dataset.Read(c.Data)
+	after, err := dataset.Read(c.Data, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
