@@ -15,6 +15,7 @@ import (
 type known struct {
 	name            string
 	files           [parts]string // SHA-256 of each, see [File]
+	packed          [parts]string // of its .gz files as published, which earlier versions recorded
 	classNames      []string      // nil: their numbers
 	mean, deviation float64       // as they are published, else 0
 }
@@ -29,12 +30,18 @@ var mnistKnown = known{
 		"0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
 		"ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 	},
+	packed: [parts]string{
+		"0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
+		"1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
+		"1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
+		"b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
+	},
 	mean:      0.1307,
 	deviation: 0.3081,
 }
 
-// knownByDigest are the datasets that are recognized, by [Digest].
-var knownByDigest = byDigest(mnistKnown, known{
+// fashionMNIST is what is known of Fashion-MNIST.
+var fashionMNIST = known{
 	name: "fashion-mnist",
 	files: [parts]string{
 		"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -42,15 +49,26 @@ var knownByDigest = byDigest(mnistKnown, known{
 		"5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
 		"0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 	},
+	packed: [parts]string{
+		"b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+		"0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+		"cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+		"8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+	},
 	classNames: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
-})
+}
 
-func byDigest(all ...known) map[string]known {
-	table := map[string]known{}
+// The datasets that are recognized, by the [Digest] of their content and of their packed files.
+var knownByDigest, knownByPacked = byDigest(mnistKnown, fashionMNIST)
+
+func byDigest(all ...known) (content, packed map[string]known) {
+	content, packed = map[string]known{}, map[string]known{}
 	for _, k := range all {
-		table[Digest(k.named([parts]string{}))] = k
+		content[Digest(k.named([parts]string{}))] = k
+		old := known{files: k.packed}
+		packed[Digest(old.named([parts]string{}))] = k
 	}
-	return table
+	return content, packed
 }
 
 // named are the files under the given names.
@@ -87,36 +105,24 @@ func (d *Dataset) recognize(named bool) {
 	}
 }
 
-// Versions before the content of a file was what its checksum is of recorded those of MNIST's
-// gzipped files.
-var packedMNIST = [parts]string{
-	"0b367032e93c5d0cea0925647cfdb18614af8ee15f83e6f2fc2ad904a6835971",
-	"1787548bbe0bff1ec2ecdc0ef292b02df999e2d1a6002d27500982c652b17203",
-	"1a1a05eab793c14bb050b398624a11b0ffd1a2953baed553b1b9bd079e2a20be",
-	"b91679a0acfe4ba0e50a2437a903084cba1f5f92592b016a25a7dfd00455798b",
-}
-
-// CurrentFiles returns files as they were recorded; those of MNIST, of which earlier versions
-// recorded other checksums, with the present ones.
+// CurrentFiles returns files as they were recorded, with the present checksums where they are
+// those of a known dataset's packed files.
 func CurrentFiles(files []File) []File {
-	var names [parts]string
-	for i, file := range files {
-		if len(files) != parts || file.SHA256 != packedMNIST[i] {
-			return files
-		}
-		names[i] = file.Name
-	}
-	if len(files) == 0 {
+	k, found := knownByPacked[Digest(files)]
+	if !found || len(files) != parts {
 		return files
 	}
-	return mnistKnown.named(names)
+	var names [parts]string
+	for i, file := range files {
+		names[i] = file.Name
+	}
+	return k.named(names)
 }
 
 // CurrentDigest is [CurrentFiles] for a [Digest] that was recorded.
 func CurrentDigest(digest string) string {
-	old := known{files: packedMNIST}
-	if digest == Digest(old.named([parts]string{})) {
-		return Digest(mnistKnown.named([parts]string{}))
+	if k, found := knownByPacked[digest]; found {
+		return Digest(k.named([parts]string{}))
 	}
 	return digest
 }

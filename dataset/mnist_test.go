@@ -96,8 +96,8 @@ func TestMNISTFacts(t *testing.T) {
 	}
 }
 
-// What earlier versions recorded of MNIST, the checksums of its packed files, is known again.
-func TestRecordedMNISTIsKnown(t *testing.T) {
+// What earlier versions recorded, the checksums of packed files, is known again.
+func TestRecordedPackedFilesAreKnown(t *testing.T) {
 	var recorded []dataset.File
 	for _, file := range loadMNIST(t).Files {
 		content, err := fs.ReadFile(dataset.MNISTFiles(), file.Name)
@@ -115,6 +115,16 @@ func TestRecordedMNISTIsKnown(t *testing.T) {
 	}
 	if other := recorded[:3]; !cmp.Equal(dataset.CurrentFiles(other), other) || dataset.KnownName(other) != "" {
 		t.Errorf("found other files to be MNIST")
+	}
+	var fashion []dataset.File
+	for _, sum := range []string{
+		"b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7", "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+		"cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa", "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+	} {
+		fashion = append(fashion, dataset.File{SHA256: sum})
+	}
+	if found := dataset.KnownName(dataset.CurrentFiles(fashion)); found != "fashion-mnist" {
+		t.Errorf("found %q, expected fashion-mnist", found)
 	}
 }
 
