@@ -13,6 +13,7 @@ import (
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/experiments/report/figures"
 	"epochal/experiments/report/words"
 
@@ -50,7 +51,7 @@ with their labels. --convert writes it as four IDX files.`,
 			}
 			if c.Flags().Changed("convert") {
 				if err := dataset.CanWriteFolder(convert); err != nil {
-					return fmt.Errorf("--convert: %w", err)
+					return fmt.Errorf("--convert: %w", record.Unwritable(err))
 				}
 			}
 			o.Progress = t.reading()
@@ -65,16 +66,16 @@ with their labels. --convert writes it as four IDX files.`,
 				return fmt.Errorf("data: %w", err)
 			}
 			for _, warning := range loading.Warnings {
-				t.note("warning: %s", words.Printable(warning))
+				t.warn(warning)
 			}
 			if format != "" {
 				if err := drawBatch(t, image, format, d, count, o.Seed); err != nil {
-					return fmt.Errorf("--image: %w", err)
+					return fmt.Errorf("--image: %w", record.Unwritable(err))
 				}
 			}
 			if c.Flags().Changed("convert") {
 				if err := d.WriteFolder(convert); err != nil {
-					return fmt.Errorf("--convert: %w", err)
+					return fmt.Errorf("--convert: %w", record.Unwritable(err))
 				}
 				t.note("wrote %s as four IDX files to %s", name, convert)
 			}

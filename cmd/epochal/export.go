@@ -43,7 +43,7 @@ The input "image" is [batch, 1, rows, columns]; the output "logits", and with
 				return usageError{err: fmt.Errorf("export: %s: found the extension %q, expected .onnx", out, extension)}
 			}
 			if err := regular.CanWrite(out); err != nil {
-				return fmt.Errorf("export: %w", err)
+				return fmt.Errorf("export: %w", record.Unwritable(err))
 			}
 			n, err := network.open(t, c, args[0])
 			if err != nil {
@@ -54,7 +54,7 @@ The input "image" is [batch, 1, rows, columns]; the output "logits", and with
 				err = regular.Write(out, file)
 			}
 			if err != nil {
-				return fmt.Errorf("export: %w", err)
+				return fmt.Errorf("export: %w", record.Unwritable(err))
 			}
 			task := n.Description.Architecture.Task()
 			return t.printf("%s: %s [batch, 1, %d, %d] to [batch, %d], %d bytes\n", out, o.Input, task.Rows, task.Columns, task.Classes, len(file))

@@ -37,7 +37,7 @@ func expectedOf(kind, found string) string {
 	switch kind {
 	case "int":
 		if _, err := strconv.ParseInt(found, 0, 0); errors.Is(err, strconv.ErrRange) {
-			return fmt.Sprintf("a whole number from %d to %d", math.MinInt, math.MaxInt)
+			return fmt.Sprintf("a whole number of %d bits", strconv.IntSize)
 		}
 		return "a whole number"
 	case "intSlice":

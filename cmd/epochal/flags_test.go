@@ -27,7 +27,7 @@ func TestWrongFlags(t *testing.T) {
 		{"train --steps-per-call 1e3", `--steps-per-call: found "1e3", expected a whole number` + "\n" + hint},
 		{
 			"train --validation -99999999999999999999",
-			`--validation: found "-99999999999999999999", expected a whole number from -9223372036854775808 to 9223372036854775807` + "\n" + hint,
+			`--validation: found "-99999999999999999999", expected a whole number of 64 bits` + "\n" + hint,
 		},
 		{"train --threads two", `--threads: found "two", expected a whole number` + "\n" + hint},
 		{"train --learning-rate abc", `--learning-rate: found "abc", expected a number, such as 0.01` + "\n" + hint},

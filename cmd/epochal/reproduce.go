@@ -74,19 +74,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 				return usageError{err: fmt.Errorf("--quick and --seeds: found both, expected one; --quick runs one seed")}
 			}
 			o.Command = recordedCommand()
-			warned := map[string]bool{} // each run says the same of its data
-			o.Observer = func(event study.Event) {
-				if other, ok := event.(study.Other); ok {
-					if warning, ok := other.Event.(experiments.Warning); ok {
-						if warned[warning.Text] {
-							return
-						}
-						warned[warning.Text] = true
-					}
-				}
-				t.observeStudy(event)
-			}
-			o.WantCUDA = t.wantCUDA
+			o.Observer, o.WantCUDA = t.observeStudy, t.wantCUDA
 			results, err := published.Reproduce(c.Context(), chosen, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {

@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"epochal/experiments"
+	"epochal/experiments/record"
 	"epochal/experiments/serve"
 	"epochal/experiments/train"
 	"epochal/model/backend"
@@ -50,7 +51,7 @@ its addresses. Ctrl-C ends the server.`,
 		RunE: func(c *cobra.Command, args []string) error {
 			options := serve.Options{Save: save, Warn: t.warn}
 			if err := options.CheckSave(); err != nil {
-				return fmt.Errorf("--save: %w", err)
+				return fmt.Errorf("--save: %w", record.Unwritable(err))
 			}
 			server := serve.New(options)
 			found, names := "without a run or file, expected it with weights that do not say it", networkFlagNames

@@ -52,7 +52,7 @@ if other runs are shown there already.`,
 				}
 			}
 			if err := report.WriteRuns(out, runs); err != nil {
-				return err
+				return record.Unwritable(err)
 			}
 			table := report.RunsTable(runs)
 			for i, name := range table[0] {

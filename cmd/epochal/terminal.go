@@ -109,14 +109,14 @@ func (t *terminal) note(format string, values ...any) {
 	fmt.Fprintln(t.err, fold("epochal: "+t.plain(fmt.Sprintf(format, values...)), columns(t.err)))
 }
 
-// warn prints a warning, once.
+// warn prints a warning, once. Names in it can have anything in them.
 func (t *terminal) warn(text string) {
 	t.mutex.Lock()
 	known := slices.Contains(t.warned, text)
 	t.warned = append(t.warned, text)
 	t.mutex.Unlock()
 	if !known {
-		t.note("warning: %s", text)
+		t.note("warning: %s", harmless(text))
 	}
 }
 

@@ -37,7 +37,9 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 		return Result{}, err
 	}
 	loading, err := dataset.Open(name, options)
-	if err != nil {
+	if err != nil && o.Data == "" {
+		return Result{}, record.Elsewhere("data", err)
+	} else if err != nil {
 		return Result{}, fmt.Errorf("data: %w", err)
 	}
 	defer loading.Close()

@@ -276,6 +276,13 @@ func TestResumeWithMovedFiles(t *testing.T) {
 	half := places
 	half.Init = c.Init
 	refuses(half, "init: ", "if it has moved, name its new place with --init")
+	missing := places
+	missing.Data = at("nowhere")
+	err = attempt(missing, train.Options{Folder: at("run"), Resume: true}).err
+	var hinted interface{ Hint() string }
+	if err == nil || errors.As(err, &hinted) && strings.HasPrefix(hinted.Hint(), "if it has moved") {
+		t.Errorf("found error %v and hint %v, expected another one: the place was named", err, hinted)
+	}
 	other := places
 	other.Data = smallData(t)
 	writeIDX(t, filepath.Join(other.Data, "t10k-images-idx3-ubyte.gz"), 0x803, []int{90, 3, 4}, make([]byte, 90*12))
