@@ -236,7 +236,7 @@ func foundSeveral(name string, part int, files []partFile) error {
 	for _, file := range files {
 		names = append(names, file.name)
 	}
-	return fmt.Errorf("%s: %s: found %d files, %s, expected one", name, partTitles[part], len(files), strings.Join(names, ", "))
+	return fmt.Errorf("%s: %s: found %d files, %s, expected one", name, partTitles[part], len(files), listedNames(names))
 }
 
 // matchPart returns the files whose names have one of the endings, of plain and packed
@@ -263,7 +263,7 @@ func matchPart(entries []fs.DirEntry, endings []string) (files []partFile) {
 			match.gzipped = short + ".gz"
 		}
 		for _, ending := range endings {
-			if prefix, found := strings.CutSuffix(short, ending); found {
+			if prefix, found := strings.CutSuffix(strings.ToLower(short), ending); found {
 				match.split = splitOf(prefix)
 				break
 			}
@@ -275,7 +275,7 @@ func matchPart(entries []fs.DirEntry, endings []string) (files []partFile) {
 
 // splitOf is the split that the beginning of a file's name tells.
 func splitOf(prefix string) string {
-	return strings.TrimPrefix(strings.Trim(strings.ToLower(prefix), "-_. "), "emnist-")
+	return strings.TrimPrefix(strings.Trim(prefix, "-_. "), "emnist-")
 }
 
 // chooseSplit leaves the files of one split, where there are several.
@@ -321,13 +321,8 @@ func isPart(name string, endings []string) bool {
 	if strings.HasPrefix(name, ".") {
 		return false
 	}
-	name = withoutPacking(name)
-	for _, ending := range endings {
-		if strings.HasSuffix(name, ending) {
-			return true
-		}
-	}
-	return false
+	name = strings.ToLower(withoutPacking(name))
+	return slices.ContainsFunc(endings, func(ending string) bool { return strings.HasSuffix(name, ending) })
 }
 
 // compare returns how a plain file differs from the packed one beside it, by size and
@@ -466,11 +461,23 @@ func listed(entries []fs.DirEntry) string {
 		return "no files"
 	}
 	slices.Sort(names)
-	more := ""
-	if len(names) > mostListed {
-		more = fmt.Sprintf(" and %d more", len(names)-mostListed)
+	return listedNames(names)
+}
+
+// listedNames joins the first of names.
+func listedNames(names []string) string {
+	if len(names) == 0 {
+		return "none"
 	}
-	return strings.Join(names[:min(len(names), mostListed)], ", ") + more
+	var first []string
+	for _, name := range names[:min(len(names), mostListed)] {
+		first = append(first, fmt.Sprintf("%.100s", name))
+	}
+	list := strings.Join(first, ", ")
+	if more := len(names) - len(first); more > 0 {
+		list += fmt.Sprintf(" and %d more", more)
+	}
+	return list
 }
 
 // hinted is an error with what to do about it.

@@ -3,7 +3,6 @@ package dataset
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -72,17 +71,25 @@ func (s *stream) imagesHeader() (count, rows, columns int, err error) {
 	if err := s.header(header[:], imagesMagic, "unsigned bytes, 3 dimensions"); err != nil {
 		return 0, 0, 0, err
 	}
-	count, countErr := s.dimension("images", header[4:8], MaxImages)
-	rows, rowsErr := s.dimension("rows", header[8:12], MaxSide)
-	columns, columnsErr := s.dimension("columns", header[12:16], MaxSide)
-	if err := cmp.Or(countErr, rowsErr, columnsErr); err != nil {
-		return 0, 0, 0, err
+	field := func(at int) int { return int(binary.BigEndian.Uint32(header[at:])) }
+	count, rows, columns = field(4), field(8), field(12)
+	return count, rows, columns, checkImages(s.name, count, rows, columns)
+}
+
+// checkImages checks sizes, of which a format may have checked some, against the limits.
+func checkImages(name string, count, rows, columns int) error {
+	for _, dimension := range []struct {
+		name         string
+		found, limit int
+	}{{"images", count, MaxImages}, {"rows", rows, MaxSide}, {"columns", columns, MaxSide}} {
+		if dimension.found < 1 || dimension.found > dimension.limit {
+			return fmt.Errorf("%s: %s: found %d, expected 1 to %d", name, dimension.name, dimension.found, dimension.limit)
+		}
 	}
 	if total := int64(count) * int64(rows) * int64(columns); total > byteLimit {
-		return 0, 0, 0, fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
-			s.name, count, rows, columns, total, int64(byteLimit))
+		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d", name, count, rows, columns, total, int64(byteLimit))
 	}
-	return count, rows, columns, nil
+	return nil
 }
 
 // labels reads and checks the header, and then every label: a byte, or the first

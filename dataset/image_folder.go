@@ -10,8 +10,8 @@ import (
 	_ "image/gif"
 	_ "image/jpeg"
 	_ "image/png"
-	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -330,43 +330,16 @@ func (s imageSet) part(labels map[string]byte) (part, error) {
 		var group sync.WaitGroup
 		for range runtime.GOMAXPROCS(0) {
 			group.Go(func() {
-				var buffer bytes.Buffer
 				for i := int(next.Add(1)) - 1; i < p.count; i = int(next.Add(1)) - 1 {
-					err := readImage(&buffer, name(i))
-					images.decode(i, buffer.Bytes(), err)
+					content, err := regular.Read(name(i), maxImageFile)
+					images.decode(i, content, err)
 				}
 			})
 		}
 		group.Wait()
 		return images.finish()
 	}
-	return p, p.fits()
-}
-
-// readImage puts the content of an image file in place of that of buffer.
-func readImage(buffer *bytes.Buffer, name string) error {
-	buffer.Reset()
-	file, err := regular.Open(name)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	switch n, err := buffer.ReadFrom(io.LimitReader(file, maxImageFile+1)); {
-	case err != nil:
-		return err
-	case n > maxImageFile:
-		return fmt.Errorf("%s: found more than %d bytes, expected no more than that", name, maxImageFile)
-	}
-	return nil
-}
-
-// fits checks that the pixels of p are not too many.
-func (p part) fits() error {
-	if total := int64(p.count) * int64(p.rows) * int64(p.columns); total > byteLimit {
-		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
-			p.imagesName, p.count, p.rows, p.columns, total, int64(byteLimit))
-	}
-	return nil
+	return p, checkImages(p.imagesName, p.count, p.rows, p.columns)
 }
 
 // greyImages collects the decoded images of a part, or why they cannot be decoded.
@@ -379,17 +352,11 @@ type greyImages struct {
 
 	mutex    sync.Mutex
 	done     int
-	failures []imageFailure // the first in the order of the images
-	failed   int
-}
-
-type imageFailure struct {
-	image int
-	err   error
+	failures map[int]error // by image
 }
 
 func newGreyImages(p part, name func(i int) string, report func(done, total int)) *greyImages {
-	return &greyImages{part: p, name: name, report: report, pixels: make([]byte, p.count*p.rows*p.columns)}
+	return &greyImages{part: p, name: name, report: report, pixels: make([]byte, p.count*p.rows*p.columns), failures: map[int]error{}}
 }
 
 // decode decodes image i from the content of its file, or notes the error of reading it.
@@ -398,8 +365,7 @@ func (g *greyImages) decode(i int, content []byte, err error) {
 	if err == nil {
 		size := rows * columns
 		err = decodeGrey(g.pixels[i*size:(i+1)*size], content, rows, columns)
-		var other otherSize
-		if errors.As(err, &other) {
+		if other, ok := errors.AsType[otherSize](err); ok {
 			err = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s", g.name(i), other.rows, other.columns, rows, columns, g.name(0))
 		} else if err != nil {
 			err = fmt.Errorf("%s: %w", g.name(i), err)
@@ -411,23 +377,20 @@ func (g *greyImages) decode(i int, content []byte, err error) {
 		g.report(g.done, g.part.count)
 	}
 	if err != nil {
-		g.failed++
-		g.failures = append(g.failures, imageFailure{i, err})
-		slices.SortFunc(g.failures, func(a, b imageFailure) int { return a.image - b.image })
-		g.failures = g.failures[:min(len(g.failures), maxImageErrors)]
+		g.failures[i] = err
 	}
 }
 
 // finish returns the pixels of all images, or the first errors.
 func (g *greyImages) finish() ([]byte, error) {
-	if g.failed == 0 {
+	if len(g.failures) == 0 {
 		return g.pixels, nil
 	}
 	var errs []error
-	for _, failure := range g.failures {
-		errs = append(errs, failure.err)
+	for _, i := range slices.Sorted(maps.Keys(g.failures))[:min(len(g.failures), maxImageErrors)] {
+		errs = append(errs, g.failures[i])
 	}
-	if more := g.failed - len(errs); more > 0 {
+	if more := len(g.failures) - len(errs); more > 0 {
 		errs = append(errs, fmt.Errorf("%s: %d more of the %d images cannot be used", g.part.imagesName, more, g.part.count))
 	}
 	return nil, errors.Join(errs...)
@@ -474,45 +437,23 @@ func decodeGrey(grey, content []byte, rows, columns int) error {
 	if transparent, ok := decoded.(*image.NYCbCrA); ok {
 		decoded = &transparent.YCbCr
 	}
-	// Where a pixel is the same bytes whatever its colour, they are read as they lie.
-	each := func(pixels []byte, stride, bytes int, value func(pixel []byte) byte) {
-		for y := range rows {
-			row := pixels[y*stride:]
-			for x := range columns {
-				grey[y*columns+x] = value(row[x*bytes : (x+1)*bytes])
-			}
+	for y := range rows {
+		if plain, ok := decoded.(*image.Gray); ok { // the most, and fast
+			copy(grey[y*columns:(y+1)*columns], plain.Pix[y*plain.Stride:])
+			continue
 		}
-	}
-	first := func(pixel []byte) byte { return pixel[0] }
-	switch decoded := decoded.(type) {
-	case *image.Gray:
-		each(decoded.Pix, decoded.Stride, 1, first)
-	case *image.Gray16:
-		each(decoded.Pix, decoded.Stride, 2, first)
-	case *image.RGBA: // opaque in the formats that decode to it
-		each(decoded.Pix, decoded.Stride, 4, func(pixel []byte) byte { return luma(pixel[0], pixel[1], pixel[2]) })
-	case *image.NRGBA:
-		each(decoded.Pix, decoded.Stride, 4, func(pixel []byte) byte { return luma(pixel[0], pixel[1], pixel[2]) })
-	case *image.NRGBA64:
-		each(decoded.Pix, decoded.Stride, 8, func(pixel []byte) byte { return luma(pixel[0], pixel[2], pixel[4]) })
-	case *image.Paletted:
-		var values [256]byte
-		for i, entry := range decoded.Palette {
-			values[i] = lumaOf(entry)
-		}
-		each(decoded.Pix, decoded.Stride, 1, func(pixel []byte) byte { return values[pixel[0]] })
-	default:
-		for y := range rows {
-			for x := range columns {
-				grey[y*columns+x] = lumaOf(decoded.At(bounds.Min.X+x, bounds.Min.Y+y))
-			}
+		for x := range columns {
+			grey[y*columns+x] = lumaOf(decoded.At(bounds.Min.X+x, bounds.Min.Y+y))
 		}
 	}
 	return nil
 }
 
-// lumaOf is the luma of an opaque colour, or of one whose alpha is apart.
+// lumaOf is the luma of a colour, whatever its transparency.
 func lumaOf(c color.Color) byte {
+	if wide, ok := c.(color.NRGBA64); ok { // converting it loses the colour of what is transparent
+		return luma(byte(wide.R>>8), byte(wide.G>>8), byte(wide.B>>8))
+	}
 	opaque := color.NRGBAModel.Convert(c).(color.NRGBA)
 	return luma(opaque.R, opaque.G, opaque.B)
 }

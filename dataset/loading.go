@@ -251,9 +251,11 @@ func idxHeader(magic int, dimensions ...int) []byte {
 	return header
 }
 
-// isEMNIST reports whether a file has one of EMNIST's names.
+// isEMNIST reports whether a file has one of EMNIST's names. A folder of images has not:
+// its images are upright.
 func isEMNIST(file string) bool {
-	return strings.HasPrefix(strings.ToLower(filepath.Base(file)), "emnist-")
+	base := strings.ToLower(filepath.Base(file))
+	return strings.HasPrefix(base, "emnist-") && strings.Contains(base, "-train")
 }
 
 // ReadImages reads a file of images without labels: IDX of unsigned bytes, plain, gzipped

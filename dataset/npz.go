@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"epochal/dataset/regular"
 )
@@ -57,25 +56,7 @@ func openNPZ(file string, _ Options) (form, error) {
 		opened.Close()
 		return form{}, err
 	}
-	// Whichever part is done last closes the file for both.
-	parts := []*part{&f.train}
-	if f.test.count > 0 {
-		parts = append(parts, &f.test)
-	}
-	var open atomic.Int32
-	for _, p := range parts {
-		open.Add(1)
-		p.close = sync.OnceFunc(func() {
-			if open.Add(-1) == 0 {
-				opened.Close()
-			}
-		})
-		decode := p.pixels
-		p.pixels = func(report func(done, total int)) ([]byte, error) {
-			defer p.close()
-			return decode(report)
-		}
-	}
+	f.container = opened
 	return f, nil
 }
 
@@ -107,35 +88,16 @@ func readNPZ(file io.ReaderAt, size int64, name string) (form, error) {
 			used := []string{names.trainImages, names.trainLabels, names.testImages, names.testLabels}
 			unused := slices.DeleteFunc(z.names, func(name string) bool { return slices.Contains(used, strings.ToLower(name)) })
 			if len(unused) > 0 {
-				f.warnings = append(f.warnings, fmt.Sprintf("%s: the arrays that are not used: %s", name, listedArrays(unused)))
+				f.warnings = append(f.warnings, fmt.Sprintf("%s: the arrays that are not used: %s", name, listedNames(unused)))
 			}
 			return f, errors.Join(trainErr, testErr)
 		}
 	}
 	return form{}, fmt.Errorf("%s: arrays: found %s, expected x_train and y_train, and x_test and y_test if there is a test set",
-		name, listedArrays(z.names))
+		name, listedNames(z.names))
 }
 
 func (z *npz) has(array string) bool { return z.arrays[strings.ToLower(array)] != nil }
-
-// listedArrays joins the first of names.
-func listedArrays(names []string) string {
-	const most = 8
-	if len(names) == 0 {
-		return "none"
-	}
-	var list strings.Builder
-	for i, name := range names[:min(most, len(names))] {
-		if i > 0 {
-			list.WriteString(", ")
-		}
-		fmt.Fprintf(&list, "%.40s", name)
-	}
-	if len(names) > most {
-		fmt.Fprintf(&list, " and %d more", len(names)-most)
-	}
-	return list.String()
-}
 
 // part reads the labels of one set and the header of its images.
 func (z *npz) part(images, labels string) (part, error) {
@@ -153,9 +115,6 @@ func (z *npz) part(images, labels string) (part, error) {
 		return p, err
 	}
 	p.imagesName, p.labelsName = pictures.name, labelled.name
-	if p.count != len(p.labels) {
-		return p, fmt.Errorf("%s: images: found %d, expected %d, the number of labels in %s", p.imagesName, p.count, len(p.labels), labels)
-	}
 	p.pixels = func(report func(done, total int)) ([]byte, error) {
 		return pictures.pixels(p.count, p.rows, p.columns, report)
 	}
@@ -175,20 +134,24 @@ type arrayShape []int
 
 // String writes a shape as Python does.
 func (s arrayShape) String() string {
-	var text []string
-	for _, n := range s {
-		text = append(text, strconv.Itoa(n))
-	}
+	text := strings.Trim(strings.ReplaceAll(fmt.Sprint([]int(s)), " ", ", "), "[]")
 	if len(s) == 1 {
-		return "(" + text[0] + ",)"
+		text += ","
 	}
-	return "(" + strings.Join(text, ", ") + ")"
+	return "(" + text + ")"
 }
+
+var (
+	// arrayHeader is the Python dictionary before the values, as NumPy and others write it.
+	arrayHeader = regexp.MustCompile(`^\{'descr': ?'([^'\\]*)', 'fortran_order': (True|False), 'shape': \(([0-9, ]*)\),? ?\}\s*$`)
+	// integerType is the dtype of labels: the order of its bytes, whether it is signed, how many bytes.
+	integerType = regexp.MustCompile(`^([|<>])([iu])([1248])$`)
+)
 
 func (z *npz) open(name string) (*array, error) {
 	member := z.arrays[name]
 	if member == nil {
-		return nil, fmt.Errorf("%s: %s: found no such array, expected one: there are %s", z.name, name, listedArrays(z.names))
+		return nil, fmt.Errorf("%s: %s: found no such array, expected one: there are %s", z.name, name, listedNames(z.names))
 	}
 	name = z.name + ": " + strings.TrimSuffix(member.Name, ".npy")
 	reader, err := member.Open()
@@ -234,9 +197,17 @@ func (a *array) header() error {
 	if n, err := a.fill(text); err != nil {
 		return fmt.Errorf("header bytes: found %d, expected %d: %w", n, size, cutShort(err))
 	}
-	p := &dictionary{text: string(text)}
-	if err := p.into(a); err != nil {
-		return fmt.Errorf("header: found %.40q at byte %d, %w", p.text[p.at:], p.at, err)
+	found := arrayHeader.FindSubmatch(text)
+	if found == nil {
+		return fmt.Errorf("header: found %.60q, expected one such as {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 28, 28), }", text)
+	}
+	a.dtype, a.fortran = string(found[1]), string(found[2]) == "True"
+	for digits := range strings.FieldsFuncSeq(string(found[3]), func(r rune) bool { return r == ',' || r == ' ' }) {
+		dimension, err := strconv.Atoi(digits)
+		if err != nil {
+			return fmt.Errorf("header: shape: found (%.60s), expected the sizes of an array", found[3])
+		}
+		a.shape = append(a.shape, dimension)
 	}
 	if strings.HasSuffix(a.dtype, "O") {
 		return fmt.Errorf("dtype: found '%s', Python objects, which are stored as a pickle and not read: "+
@@ -253,128 +224,18 @@ func cutShort(err error) error {
 	return err
 }
 
-// dictionary is the text of a header: a Python dictionary with three keys.
-type dictionary struct {
-	text string
-	at   int
-}
-
-// into reads all of the text. An error says what was expected at p.at.
-func (p *dictionary) into(a *array) error {
-	if !p.take("{") {
-		return errors.New("expected {")
-	}
-	var seen []string
-	for !p.take("}") {
-		before := p.at
-		key, ok := p.quoted()
-		if !ok || slices.Contains(seen, key) || !p.take(":") {
-			p.at = before
-			return errors.New("expected 'descr':, 'fortran_order': or 'shape':, each once")
-		}
-		seen = append(seen, key)
-		switch key {
-		case "descr":
-			if a.dtype, ok = p.quoted(); !ok {
-				return errors.New("expected the name of one dtype in quotes")
-			}
-		case "fortran_order":
-			a.fortran = p.take("True")
-			if !a.fortran && !p.take("False") {
-				return errors.New("expected True or False")
-			}
-		case "shape":
-			if a.shape, ok = p.tuple(); !ok {
-				return errors.New("expected the shape, whole numbers between parentheses")
-			}
-		default:
-			p.at = before
-			return errors.New("expected 'descr':, 'fortran_order': or 'shape':, each once")
-		}
-		if !p.take(",") && !strings.HasPrefix(p.text[p.at:], "}") {
-			return errors.New("expected a comma or }")
-		}
-	}
-	if p.take(""); p.at < len(p.text) {
-		return errors.New("expected no more")
-	}
-	if len(seen) < 3 {
-		return errors.New("expected 'descr', 'fortran_order' and 'shape'")
-	}
-	return nil
-}
-
-// take goes past blanks, and past token if it is next.
-func (p *dictionary) take(token string) bool {
-	p.at = len(p.text) - len(strings.TrimLeft(p.text[p.at:], " \n"))
-	if !strings.HasPrefix(p.text[p.at:], token) {
-		return false
-	}
-	p.at += len(token)
-	return true
-}
-
-// quoted reads a string without escapes.
-func (p *dictionary) quoted() (string, bool) {
-	for _, quote := range []string{"'", `"`} {
-		if !p.take(quote) {
-			continue
-		}
-		text, _, ok := strings.Cut(p.text[p.at:], quote)
-		if !ok || strings.ContainsAny(text, "\\\n") {
-			p.at--
-			return "", false
-		}
-		p.at += len(text) + 1
-		return text, true
-	}
-	return "", false
-}
-
-// tuple reads whole numbers between parentheses.
-func (p *dictionary) tuple() (values []int, ok bool) {
-	if !p.take("(") {
-		return nil, false
-	}
-	for comma := true; !p.take(")"); comma = p.take(",") {
-		digits := p.text[p.at:]
-		digits = digits[:len(digits)-len(strings.TrimLeft(digits, "0123456789"))]
-		value, err := strconv.Atoi(digits)
-		if err != nil || !comma {
-			return nil, false
-		}
-		p.at += len(digits)
-		p.take("L") // as Python 2 wrote it
-		values = append(values, value)
-	}
-	return values, true
-}
-
-// order splits a dtype into the order of its bytes, "<", ">" or "" for none, and the rest.
-func (a *array) order() (order, kind string) {
-	if kind, ok := strings.CutPrefix(a.dtype, "|"); ok {
-		return "", kind
-	}
-	for _, order := range []string{"<", ">"} {
-		if kind, ok := strings.CutPrefix(a.dtype, order); ok {
-			return order, kind
-		}
-	}
-	return "", a.dtype
-}
-
 // labels reads the whole array as labels.
 func (a *array) labels() ([]byte, error) {
 	if len(a.shape) != 1 && (len(a.shape) != 2 || a.shape[1] != 1) {
 		return nil, fmt.Errorf("%s: shape: found %.60s, expected (n,) or (n, 1), one number for each image: "+
 			"of one-hot labels save argmax(axis=1)", a.name, a.shape)
 	}
-	order, kind := a.order()
-	width, ok := map[string]int{"u1": 1, "i1": 1, "u2": 2, "i2": 2, "u4": 4, "i4": 4, "u8": 8, "i8": 8}[kind]
-	if !ok || width > 1 && order == "" {
+	dtype := integerType.FindStringSubmatch(a.dtype)
+	if dtype == nil || dtype[1] == "|" && dtype[3] != "1" {
 		return nil, fmt.Errorf("%s: dtype: found '%.40s', expected an integer such as '|u1' or '<i8': save the labels as numpy.uint8",
 			a.name, a.dtype)
 	}
+	order, signed, width := dtype[1], dtype[2] == "i", int(dtype[3][0]-'0')
 	count := a.shape[0]
 	if count < 1 || count > MaxImages {
 		return nil, fmt.Errorf("%s: labels: found %d, expected 1 to %d", a.name, count, MaxImages)
@@ -394,9 +255,9 @@ func (a *array) labels() ([]byte, error) {
 			found |= uint64(b) << (8 * j)
 		}
 		text := strconv.FormatUint(found, 10)
-		if unused := 64 - 8*width; kind[0] == 'i' {
-			signed := int64(found<<unused) >> unused
-			found, text = uint64(signed), strconv.FormatInt(signed, 10)
+		if unused := 64 - 8*width; signed {
+			number := int64(found<<unused) >> unused
+			found, text = uint64(number), strconv.FormatInt(number, 10)
 		}
 		if found > math.MaxUint8 {
 			return nil, fmt.Errorf("%s: label of image %d: found %s, expected 0 to 255", a.name, i, text)
@@ -408,7 +269,7 @@ func (a *array) labels() ([]byte, error) {
 
 // imageSize checks the header of an array of images.
 func (a *array) imageSize(p *part) error {
-	if _, kind := a.order(); kind != "u1" {
+	if strings.TrimLeft(a.dtype, "|<>") != "u1" {
 		return fmt.Errorf("%s: dtype: found '%.40s', expected '|u1': save the images as numpy.uint8, 0 to 255", a.name, a.dtype)
 	}
 	switch n := a.shape; {
@@ -418,29 +279,13 @@ func (a *array) imageSize(p *part) error {
 			return fmt.Errorf("%s: shape: found %s, expected (n, rows, columns), or a square number of pixels", a.name, n)
 		}
 		p.rows, p.columns = side, side
-	case len(n) == 3:
+	case len(n) == 3 || len(n) == 4 && n[3] == 1:
 		p.rows, p.columns = n[1], n[2]
-	case len(n) == 4 && n[3] == 1:
-		p.rows, p.columns = n[1], n[2]
-	case len(n) == 4 && n[1] == 1: // PyTorch's order
-		p.rows, p.columns = n[2], n[3]
 	default:
 		return fmt.Errorf("%s: shape: found %.60s, expected (n, rows, columns): images of one channel", a.name, n)
 	}
 	p.count = a.shape[0]
-	for _, dimension := range []struct {
-		name         string
-		found, limit int
-	}{{"images", p.count, MaxImages}, {"rows", p.rows, MaxSide}, {"columns", p.columns, MaxSide}} {
-		if dimension.found < 1 || dimension.found > dimension.limit {
-			return fmt.Errorf("%s: %s: found %d, expected 1 to %d", a.name, dimension.name, dimension.found, dimension.limit)
-		}
-	}
-	if total := int64(p.count) * int64(p.rows) * int64(p.columns); total > byteLimit {
-		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
-			a.name, p.count, p.rows, p.columns, total, int64(byteLimit))
-	}
-	return nil
+	return checkImages(a.name, p.count, p.rows, p.columns)
 }
 
 // pixels reads the whole array as images, [count, rows*columns].

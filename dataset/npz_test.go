@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -98,6 +99,9 @@ func writeArrays(t testing.TB, files map[string][]byte) string {
 // describeForm writes a form with all its values, or the error, in which folder is left out.
 func describeForm(f form, err error, folder string) string {
 	var text strings.Builder
+	if err == nil {
+		err = errors.Join(f.train.matched(), f.test.matched())
+	}
 	for i, p := range []part{f.train, f.test} {
 		if p.count == 0 || err != nil {
 			continue
@@ -135,7 +139,6 @@ func TestOpenNPZ(t *testing.T) {
 		return npzWith(npzMember{"y_train.npy", npyOf(dtype, shape, values...)})
 	}
 	header := func(header string) []byte { return npzWith(npzMember{"y_train.npy", npyFile(1, header, 1, 0)}) }
-	const keys = "expected 'descr':, 'fortran_order': or 'shape':, each once"
 	const integer = ", expected an integer such as '|u1' or '<i8': save the labels as numpy.uint8"
 	damaged := npzFile(zip.Store, npzMember{"x.npy", npyOf("|u1", "(2, 1, 1)", 251, 252)}, npzMember{"y.npy", npyOf("|u1", "(2,)", 0, 1)})
 	damaged[bytes.IndexByte(damaged, 251)]++
@@ -157,8 +160,7 @@ func TestOpenNPZ(t *testing.T) {
 			sound + "; warning: mnist.npz: the arrays that are not used: val_images, val_labels",
 		},
 
-		"one channel last":  {images("|u1", "(2, 1, 3, 1)", 1, 2, 3, 4, 5, 6), sound},
-		"one channel first": {images("|u1", "(2, 1, 1, 3)", 1, 2, 3, 4, 5, 6), sound},
+		"one channel last": {images("|u1", "(2, 1, 3, 1)", 1, 2, 3, 4, 5, 6), sound},
 		"flat": {
 			images("|u1", "(2, 4)", 1, 2, 3, 4, 5, 6, 7, 8), "train 2x2 [1 0] [1 2 3 4 5 6 7 8]" + test,
 		},
@@ -171,7 +173,6 @@ func TestOpenNPZ(t *testing.T) {
 			npzWith(npzMember{"x_train.npy", npyFile(3, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 4)}", 1, 5, 2, 6, 3, 7, 4, 8)}),
 			"train 2x2 [1 0] [1 2 3 4 5 6 7 8]" + test,
 		},
-		"order of the keys, quotes, Python 2": {header(`{"shape":(2L,),"fortran_order":False,"descr":"u1"}`), sound},
 
 		"i1":         {labels("|i1", "(2,)", 127, 0), train(127, 0)},
 		"u2, little": {labels("<u2", "(2, 1)", 3, 0, 255, 0), train(3, 255)},
@@ -198,10 +199,10 @@ func TestOpenNPZ(t *testing.T) {
 		},
 		"as many as there may be": {labels("<u8", "(2000000,)", 1), "mnist.npz: y_train: label bytes: found 1, expected 16000000"},
 		"more labels than images": {
-			labels("|u1", "(3,)", 1, 0, 1), "mnist.npz: x_train: images: found 2, expected 3, the number of labels in y_train",
+			labels("|u1", "(3,)", 1, 0, 1), "mnist.npz: x_train: images: found 2, expected 3, the number of labels in mnist.npz: y_train",
 		},
 		"fewer labels than images": {
-			labels("|u1", "(1,)", 1), "mnist.npz: x_train: images: found 2, expected 1, the number of labels in y_train",
+			labels("|u1", "(1,)", 1), "mnist.npz: x_train: images: found 2, expected 1, the number of labels in mnist.npz: y_train",
 		},
 		"one-hot": {
 			labels("<f4", "(2, 10)"), "mnist.npz: y_train: shape: found (2, 10), expected (n,) or (n, 1), one number for each image: " +
@@ -283,39 +284,9 @@ func TestOpenNPZ(t *testing.T) {
 			npzWith(npzMember{"y_train.npy", npyOf("|u1", "(2,)")[:20]}),
 			"mnist.npz: y_train: header bytes: found 10, expected 64: unexpected EOF",
 		},
-		"a call":    {header("__import__('os')"), `mnist.npz: y_train: header: found "__import__('os')" at byte 0, expected {`},
-		"no header": {header(""), `mnist.npz: y_train: header: found "" at byte 0, expected {`},
-		"no keys": {
-			header("{}"), `mnist.npz: y_train: header: found "" at byte 2, expected 'descr', 'fortran_order' and 'shape'`,
-		},
-		"another key": {header("{'type': 1}"), `mnist.npz: y_train: header: found "'type': 1}" at byte 1, ` + keys},
-		"a key twice": {
-			header("{'descr': '|u1', 'descr': '|O'}"), `mnist.npz: y_train: header: found "'descr': '|O'}" at byte 17, ` + keys,
-		},
-		"a structure": {
-			header("{'descr': [('a', '|u1')]}"),
-			`mnist.npz: y_train: header: found "[('a', '|u1')]}" at byte 10, expected the name of one dtype in quotes`,
-		},
-		"an escape": {
-			header(`{'descr': '\'}`), `mnist.npz: y_train: header: found "'\\'}" at byte 10, expected the name of one dtype in quotes`,
-		},
-		"no boolean": {
-			header("{'fortran_order': 0}"), `mnist.npz: y_train: header: found "0}" at byte 18, expected True or False`,
-		},
-		"a dimension below 0": {
-			header("{'shape': (-2,)}"),
-			`mnist.npz: y_train: header: found "-2,)}" at byte 11, expected the shape, whole numbers between parentheses`,
-		},
 		"a dimension without end": {
-			header("{'shape': (99999999999999999999,)}"),
-			`mnist.npz: y_train: header: found "99999999999999999999,)}" at byte 11, expected the shape, whole numbers between parentheses`,
-		},
-		"no comma": {
-			header("{'shape': (2,) 'descr': '|u1'}"), `mnist.npz: y_train: header: found "'descr': '|u1'}" at byte 15, expected a comma or }`,
-		},
-		"more": {
-			header("{'shape': (2,), 'descr': '|u1', 'fortran_order': False} + 1"),
-			`mnist.npz: y_train: header: found "+ 1" at byte 56, expected no more`,
+			header("{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999999999,), }"),
+			"mnist.npz: y_train: header: shape: found (99999999999999999999,), expected the sizes of an array",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -325,6 +296,27 @@ func TestOpenNPZ(t *testing.T) {
 				t.Errorf("\n   found %s\nexpected %s", found, c.want)
 			}
 		})
+	}
+	for _, header := range []string{
+		"__import__('os')",                // a call
+		"",                                // no header
+		"{}",                              // no keys
+		"{'type': 1}",                     // another key
+		"{'descr': '|u1', 'descr': '|O'}", // a key twice
+		"{'descr': [('a', '|u1')]}",       // a structure
+		`{'descr': '\'}`,                  // an escape
+		"{'fortran_order': 0}",            // no boolean
+		"{'shape': (-2,)}",                // a dimension below 0
+		"{'shape': (2,) 'descr': '|u1'}",  // no comma
+		"{'shape': (2,), 'descr': '|u1', 'fortran_order': False} + 1", // more
+	} {
+		folder := writeArrays(t, map[string][]byte{"mnist.npz": npzWith(npzMember{"y_train.npy", npyFile(1, header, 1, 0)})})
+		f, err := openNPZ(filepath.Join(folder, "mnist.npz"), Options{})
+		want := fmt.Sprintf("mnist.npz: y_train: header: found %.60q, "+
+			"expected one such as {'descr': '|u1', 'fortran_order': False, 'shape': (60000, 28, 28), }", header)
+		if found := describeForm(f, err, folder); found != want {
+			t.Errorf("\n   found %s\nexpected %s", found, want)
+		}
 	}
 	if _, err := openNPZ("none/mnist.npz", Options{}); err == nil || err.Error() != "open none/mnist.npz: no such file or directory" {
 		t.Errorf("found error %v for a file that is not there", err)
@@ -382,21 +374,6 @@ func TestOpenNPZOfMNIST(t *testing.T) {
 	checkPart(t, f.train, d.Train)
 }
 
-// The file is closed when the last part is given up, whatever was read before.
-func TestOpenNPZCloses(t *testing.T) {
-	folder := writeArrays(t, map[string][]byte{"mnist.npz": npzWith()})
-	f, err := openNPZ(filepath.Join(folder, "mnist.npz"), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.test.close()
-	f.test.close()
-	if pixels, err := f.train.pixels(func(int, int) {}); err != nil || len(pixels) != 6 {
-		t.Errorf("found %d pixels and error %v after the other part was closed", len(pixels), err)
-	}
-	f.train.close()
-}
-
 // A bomb takes no more memory than a small multiple of what its header declares or what comes.
 func TestOpenNPZBombs(t *testing.T) {
 	const size = 16 << 20
@@ -447,7 +424,7 @@ func FuzzOpenNPZ(f *testing.F) {
 	}
 	for _, labels := range [][]byte{
 		npyOf("|u1", "(2,)", 1, 0), npyOf("|O", "(2,)", 1, 0), npyOf("<i8", "(2, 1)", make([]byte, 16)...), npyOf("<f4", "(2, 10)"),
-		npyFile(1, `{"shape":(2L,),"fortran_order":False,"descr":">u2"}`, 0, 1, 0, 2), npyFile(3, "{'descr': [('a', '<i4')]}"),
+		npyFile(1, "{'descr': '>u2', 'fortran_order': False, 'shape': (2,)}", 0, 1, 0, 2), npyFile(3, "{'descr': [('a', '<i4')]}"),
 		npyFile(1, "{'descr': '|u1', 'fortran_order': True, 'shape': (2, 1, 1, 3), }   \n", 1, 2, 3, 4, 5, 6),
 	} {
 		f.Add(labels, false)

@@ -7,7 +7,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"epochal/dataset/regular"
@@ -57,38 +59,40 @@ func openFolder(name string, entries []fs.DirEntry, o Options) (*Loading, error)
 		return Load(os.DirFS(name), name, o)
 	}
 	if archives := ending(files, ".npz"); len(archives) == 1 {
-		return named(name, archives[0], o, openNPZ)
+		path := filepath.Join(name, archives[0])
+		return openWhole(path, name, o, func() (form, error) { return openNPZ(path, o) })
 	} else if len(archives) > 1 {
 		return nil, severalFiles(name, ".npz files", archives)
 	}
-	if tables := ending(files, ".csv"); len(tables) > 0 {
-		return openTables(name, tables, o)
+	images := hasImages(name)
+	if tables := matchPart(entries, []string{".csv"}); len(matchPart(entries, trainTable)) > 0 || len(tables) > 0 && !images {
+		return openTables(name, entries, tables, o)
 	}
-	if found, err := findParquet(name, files, folders); err != nil {
-		return nil, err
-	} else if found != nil {
-		if err := checkSplit(name, o.Split, nil, false); err != nil {
-			return nil, err
-		}
-		f, err := openParquet(found.train, found.test, o)
-		return finish(f, err, name, name, o)
+	place, err := oneWith(name, []string{"."}, hasParquet)
+	if place == "" {
+		place, err = oneWith(name, folders, hasParquet)
 	}
-	if raw, err := findRaw(name, folders); err != nil {
+	if err != nil {
 		return nil, err
-	} else if raw != "" {
-		return Load(os.DirFS(raw), raw, o)
+	} else if place != "" {
+		return openWhole(name, name, o, func() (form, error) { return openShards(place, o) })
+	}
+	raw := []string{"raw"}
+	for _, folder := range folders {
+		raw = append(raw, filepath.Join(folder, "raw"))
+	}
+	if place, err = oneWith(name, raw, hasIDX); err != nil {
+		return nil, err
+	} else if place != "" {
+		return Load(os.DirFS(place), place, o)
 	}
 	if archives := ending(files, ".zip"); len(archives) == 1 {
 		return openArchive(filepath.Join(name, archives[0]), o)
 	} else if len(archives) > 1 {
 		return nil, severalFiles(name, ".zip files", archives)
 	}
-	if hasImages(name, folders) {
-		if err := checkSplit(name, o.Split, nil, false); err != nil {
-			return nil, err
-		}
-		f, err := openImageFolder(name, o)
-		return finish(f, err, name, name, o)
+	if images {
+		return openWhole(name, name, o, func() (form, error) { return openImageFolder(name, o) })
 	}
 	for _, file := range files {
 		if kind := recognizeFile(filepath.Join(name, file)); strings.Contains(kind, "a Git LFS pointer") {
@@ -108,14 +112,15 @@ func openFile(name string, o Options) (*Loading, error) {
 	if kind := recognizeFile(name); strings.HasPrefix(kind, "a Git LFS pointer") {
 		return nil, fmt.Errorf("%s: is %s", name, kind)
 	}
-	switch strings.ToLower(filepath.Ext(file)) {
+	switch filepath.Ext(strings.ToLower(withoutPacking(file))) {
 	case ".npz":
-		return named(folder, file, o, openNPZ)
+		return openWhole(name, folder, o, func() (form, error) { return openNPZ(name, o) })
 	case ".csv":
-		return named(folder, file, o, func(path string, o Options) (form, error) { return openCSV(path, "", o) })
+		return openWhole(name, folder, o, func() (form, error) { return alone(name)(openCSV(name, "", o)) })
 	case ".parquet":
-		return named(folder, file, o, func(path string, o Options) (form, error) { return openParquet([]string{path}, nil, o) })
-	case ".zip":
+		return openWhole(name, folder, o, func() (form, error) { return alone(name)(openParquet([]string{name}, nil, o)) })
+	}
+	if strings.EqualFold(filepath.Ext(file), ".zip") {
 		return openArchive(name, o)
 	}
 	for _, endings := range partEndings {
@@ -129,13 +134,24 @@ func openFile(name string, o Options) (*Loading, error) {
 	return nil, fmt.Errorf("%s: found a file, expected %s", name, whole)
 }
 
-// named opens one file of a folder that holds a whole dataset.
-func named(folder, file string, o Options, open func(string, Options) (form, error)) (*Loading, error) {
-	name := filepath.Join(folder, file)
+// alone adds a warning if there is a test set beside a file that was named, which is not read.
+func alone(name string) func(form, error) (form, error) {
+	folder, file := filepath.Split(name)
+	return func(f form, err error) (form, error) {
+		beside := strings.Replace(file, "train", "test", 1)
+		if _, statErr := os.Stat(folder + beside); err == nil && statErr == nil && beside != file {
+			f.warnings = append(f.warnings, fmt.Sprintf("%s: %s beside it is not read: give the folder to read both", name, beside))
+		}
+		return f, err
+	}
+}
+
+// openWhole opens what has no splits, with the class names in a folder.
+func openWhole(name, folder string, o Options, open func() (form, error)) (*Loading, error) {
 	if err := checkSplit(name, o.Split, nil, false); err != nil {
 		return nil, err
 	}
-	f, err := open(name, o)
+	f, err := open()
 	return finish(f, err, name, folder, o)
 }
 
@@ -184,112 +200,99 @@ func openArchive(name string, o Options) (*Loading, error) {
 	return finish(f, nil, name, filepath.Dir(name), o)
 }
 
+// How the names of tables end that are a pair.
+var trainTable, testTable = []string{"train.csv"}, []string{"test.csv"}
+
 // openTables opens the CSV files of a folder: a train and a test table, or a single one.
-func openTables(name string, tables []string, o Options) (*Loading, error) {
-	type pair struct{ train, test string }
-	pairs := map[string]pair{}
-	for _, table := range tables {
-		short := strings.ToLower(table[:len(table)-len(".csv")])
-		if prefix, found := strings.CutSuffix(short, "train"); found {
-			p := pairs[splitOf(prefix)]
-			p.train = table
-			pairs[splitOf(prefix)] = p
-		} else if prefix, found := strings.CutSuffix(short, "test"); found {
-			p := pairs[splitOf(prefix)]
-			p.test = table
-			pairs[splitOf(prefix)] = p
+func openTables(name string, entries []fs.DirEntry, tables []partFile, o Options) (*Loading, error) {
+	train, test := matchPart(entries, trainTable), matchPart(entries, testTable)
+	if len(train) == 0 {
+		if len(tables) > 1 {
+			var names []string
+			for _, table := range tables {
+				names = append(names, table.name)
+			}
+			return nil, severalFiles(name, "CSV files", names)
 		}
+		tables[0].split = ""
+		train, test = tables, nil
 	}
-	var splits []string
-	for split, p := range pairs {
-		if p.train == "" {
-			delete(pairs, split)
-		} else if split != "" {
-			splits = append(splits, split)
-		}
-	}
-	slices.Sort(splits)
-	if err := checkSplit(name, o.Split, splits, len(pairs) > 1); err != nil {
+	test = slices.DeleteFunc(test, func(file partFile) bool {
+		return !slices.ContainsFunc(train, func(other partFile) bool { return other.split == file.split })
+	})
+	matches, err := chooseSplit([parts][]partFile{trainImages: train, testImages: test}, name, o.Split)
+	if err != nil {
 		return nil, err
 	}
-	chosen := pair{train: tables[0]}
-	for split, p := range pairs {
-		if o.Split == "" || split == strings.ToLower(o.Split) {
-			chosen = p
+	train, test = matches[trainImages], matches[testImages]
+	if len(train) > 1 {
+		return nil, foundSeveral(name, trainImages, train)
+	}
+	testName := ""
+	if len(test) > 0 {
+		testName = filepath.Join(name, test[0].name)
+	}
+	f, err := openCSV(filepath.Join(name, train[0].name), testName, o)
+	for _, file := range slices.Concat(train, test) {
+		if file.gzipped != "" && err == nil {
+			if difference := compare(os.DirFS(name), file); difference != nil {
+				f.warnings = append(f.warnings, fmt.Sprintf("%s: %v", name, difference))
+			}
 		}
 	}
-	if len(pairs) == 0 && len(tables) > 1 {
-		return nil, severalFiles(name, "CSV files", tables)
-	}
-	test := ""
-	if chosen.test != "" {
-		test = filepath.Join(name, chosen.test)
-	}
-	f, err := openCSV(filepath.Join(name, chosen.train), test, o)
 	return finish(f, err, name, name, o)
 }
 
-// shards are the parquet files of a dataset, in order.
-type shards struct{ train, test []string }
+func hasParquet(entries []fs.DirEntry) bool { return len(matchPart(entries, []string{".parquet"})) > 0 }
 
-// findParquet finds parquet files in a folder or in one below it; nil if there are none.
-func findParquet(name string, files, folders []string) (*shards, error) {
-	if found, err := parquetIn(name, files); found != nil || err != nil {
-		return found, err
+// openShards opens the parquet files of a folder.
+func openShards(folder string, o Options) (form, error) {
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return form{}, unreadable(folder, err)
 	}
-	var found *shards
-	var places []string
-	for _, folder := range folders {
-		path := filepath.Join(name, folder)
-		entries, err := os.ReadDir(path)
-		if err != nil {
-			continue // it may be anything
-		}
-		files, _ := visible(entries)
-		one, err := parquetIn(path, files)
-		if err != nil {
-			return nil, err
-		}
-		if one != nil {
-			found, places = one, append(places, folder)
-		}
-	}
-	if len(places) > 1 {
-		return nil, fmt.Errorf("%s: found parquet files in %s, expected the name of one of these folders", name, strings.Join(places, ", "))
-	}
-	return found, nil
-}
-
-func parquetIn(folder string, files []string) (*shards, error) {
+	var train, test, others []string
+	files, _ := visible(entries)
 	all := ending(files, ".parquet")
-	if len(all) == 0 {
-		return nil, nil
-	}
-	slices.Sort(all)
-	found := shards{}
 	for _, file := range all {
 		path, lower := filepath.Join(folder, file), strings.ToLower(file)
 		switch {
-		case strings.Contains(lower, "train"):
-			found.train = append(found.train, path)
+		case strings.Contains(lower, "train") || len(all) == 1:
+			train = append(train, path)
 		case strings.Contains(lower, "test"):
-			found.test = append(found.test, path)
-		case len(all) == 1:
-			found.train = append(found.train, path)
+			test = append(test, path)
+		default:
+			others = append(others, file)
 		}
 	}
-	if len(found.train) == 0 {
-		return nil, fmt.Errorf("%s: found the parquet files %s, expected names that begin with train- and test-",
-			folder, strings.Join(firstOf(all), ", "))
+	if len(train) == 0 {
+		return form{}, fmt.Errorf("%s: found the parquet files %s, expected names that begin with train- and test-", folder, listedNames(all))
 	}
-	return &found, nil
+	for _, shards := range [][]string{train, test} {
+		if len(shards) == 0 {
+			continue
+		}
+		if of := shardCount.FindStringSubmatch(shards[0]); of != nil {
+			if count, err := strconv.Atoi(of[1]); err == nil && count != len(shards) {
+				return form{}, fmt.Errorf("%s: found %d files beside it, expected all %d of them", shards[0], len(shards)-1, count)
+			}
+		}
+	}
+	f, err := openParquet(train, test, o)
+	if len(others) > 0 {
+		f.warnings = append(f.warnings, fmt.Sprintf("%s: left out: %s", folder, listedNames(others)))
+	}
+	return f, err
 }
 
-// findRaw finds the folder in which torchvision keeps IDX files; "" if there is none.
-func findRaw(name string, folders []string) (string, error) {
+// shardCount is how many files there are, as the name of each says.
+var shardCount = regexp.MustCompile(`-of-(\d+)\D*$`)
+
+// oneWith returns the one of some folders below name whose entries are wanted, "" if none are.
+func oneWith(name string, folders []string, wanted func([]fs.DirEntry) bool) (string, error) {
 	var found []string
-	for _, folder := range append([]string{"."}, folders...) {
-		if entries, err := os.ReadDir(filepath.Join(name, folder, "raw")); err == nil && hasIDX(entries) {
+	for _, folder := range folders {
+		if entries, err := os.ReadDir(filepath.Join(name, folder)); err == nil && wanted(entries) { // others may be anything
 			found = append(found, folder)
 		}
 	}
@@ -297,41 +300,39 @@ func findRaw(name string, folders []string) (string, error) {
 	case 0:
 		return "", nil
 	case 1:
-		return filepath.Join(name, found[0], "raw"), nil
+		return filepath.Join(name, found[0]), nil
 	default:
-		return "", fmt.Errorf("%s: found the datasets %s, expected one of them: %s",
-			name, strings.Join(found, ", "), filepath.Join(name, found[0]))
+		return "", fmt.Errorf("%s: found a dataset in each of %s, expected the name of one of these folders", name, listedNames(found))
 	}
 }
 
 // fewEntries is how many entries of a folder are looked at to see what it is.
 const fewEntries = 50
 
-// hasImages reports whether folders below one have images, or folders with images.
-func hasImages(name string, folders []string) bool {
-	for _, folder := range folders[:min(len(folders), fewEntries)] {
-		files, below := fewOf(filepath.Join(name, folder))
-		if slices.ContainsFunc(files, isImage) {
-			return true
-		}
-		for _, class := range below {
-			if files, _ := fewOf(filepath.Join(name, folder, class)); slices.ContainsFunc(files, isImage) {
+// hasImages reports whether there are folders of images, as [openImageFolder] looks for them.
+func hasImages(name string) bool {
+	outer, names, err := innermost(name)
+	for _, folder := range names[:min(len(names), fewEntries)] {
+		inner, classes, _ := innermost(filepath.Join(outer, folder))
+		for _, class := range append([]string{"."}, classes[:min(len(classes), fewEntries)]...) {
+			if files := fewOf(filepath.Join(inner, class)); slices.ContainsFunc(files, isImage) {
 				return true
 			}
 		}
 	}
-	return false
+	return err != nil // which opening says
 }
 
-// fewOf lists the first entries of a folder.
-func fewOf(path string) (files, folders []string) {
+// fewOf lists the first files of a folder.
+func fewOf(path string) []string {
 	folder, err := os.Open(path)
 	if err != nil {
-		return nil, nil
+		return nil
 	}
 	defer folder.Close()
 	entries, _ := folder.ReadDir(fewEntries) // those before an error count
-	return visible(entries)
+	files, _ := visible(entries)
+	return files
 }
 
 // visible are the names of the files and of the folders among entries. A symbolic link
@@ -362,11 +363,9 @@ func ending(files []string, end string) []string {
 	return slices.DeleteFunc(slices.Clone(files), func(file string) bool { return !strings.HasSuffix(strings.ToLower(file), end) })
 }
 
-func firstOf(names []string) []string { return names[:min(len(names), mostListed)] }
-
 func severalFiles(folder, kind string, files []string) error {
 	return fmt.Errorf("%s: found %d %s, %s, expected one, or the name of one of them",
-		folder, len(files), kind, strings.Join(firstOf(files), ", "))
+		folder, len(files), kind, listedNames(files))
 }
 
 // recognizeFile is [recognize] of a file; "" if it cannot be read.

@@ -23,8 +23,6 @@ import (
 
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
-	"github.com/parquet-go/parquet-go/encoding/thrift"
-	"github.com/parquet-go/parquet-go/format"
 )
 
 // The names of the columns, in the order in which they are looked for: those of Hugging
@@ -38,9 +36,11 @@ var (
 const (
 	maxParquetFooter   = 64 << 20  // bytes
 	maxParquetPage     = 256 << 20 // bytes of a page, inflated
-	maxThriftElements  = 1 << 20   // of the lists in a footer or header; some hundred bytes each in memory
+	maxThriftValues    = 1 << 22   // of a footer or a page's header; 64 bytes each in memory
 	maxThriftDepth     = 16
-	maxSnappyInflation = 32 // times; it is at most 22
+	maxColumns         = 10_000
+	maxColumnName      = 1000 // bytes, with those of the structs around it
+	maxSnappyInflation = 32   // times; it is at most 22
 )
 
 // openParquet reads the labels of Parquet files as Hugging Face keeps image datasets: the
@@ -59,6 +59,7 @@ func openParquet(train, test []string, _ Options) (form, error) {
 	}
 	if len(test) > 0 {
 		if f.test, _, err = parquetPart(test); err != nil {
+			f.train.close()
 			return f, err
 		}
 	}
@@ -77,22 +78,31 @@ func parquetPart(names []string) (p part, classNames []string, err error) {
 		p.imagesName = filepath.Dir(names[0])
 	}
 	p.labelsName = p.imagesName
-	starts := make([]int, len(names)+1) // the first image of each file, and the end
+	var files []*parquetFile
+	p.close = func() {
+		for _, file := range files {
+			file.Close()
+		}
+	}
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
 	for i, name := range names {
 		file, err := openParquetFile(name)
 		if err != nil {
 			return p, nil, err
 		}
-		if i == 0 {
-			classNames = file.classNames()
-		}
-		p.count += file.rows
-		if p.count > MaxImages {
+		file.first = p.count
+		files = append(files, file)
+		if p.count += file.rows; p.count > MaxImages {
 			err = fmt.Errorf("images: found %d with those of the files before, expected at most %d", p.count, MaxImages)
 		} else {
 			err = file.readLabels(&p)
 		}
 		if err == nil && i == 0 {
+			classNames = file.classNames()
 			err = file.values(file.images, func(_ int, first []byte) error {
 				if p.rows, p.columns, err = imageSize(first); err != nil {
 					return fmt.Errorf("image 0: %w", err)
@@ -100,30 +110,27 @@ func parquetPart(names []string) (p part, classNames []string, err error) {
 				return errEnough
 			})
 		}
-		file.Close()
 		if err != nil && !errors.Is(err, errEnough) {
 			return p, nil, fmt.Errorf("%s: %w", name, err)
 		}
-		starts[i+1] = p.count
 	}
-	if err := p.fits(); err != nil {
-		return p, nil, err
-	}
-	p.pixels = func(report func(done, total int)) ([]byte, error) { return parquetPixels(p, names, starts, report) }
-	return p, classNames, nil
+	p.pixels = func(report func(done, total int)) ([]byte, error) { return parquetPixels(p, files, report) }
+	return p, classNames, checkImages(p.imagesName, p.count, p.rows, p.columns)
 }
 
 // errEnough ends the reading of a column whose other values are not wanted.
 var errEnough = errors.New("enough")
 
 // parquetPixels decodes the images of all files.
-func parquetPixels(p part, names []string, starts []int, report func(done, total int)) ([]byte, error) {
+func parquetPixels(p part, files []*parquetFile, report func(done, total int)) ([]byte, error) {
 	images := newGreyImages(p, func(i int) string {
-		file, exact := slices.BinarySearch(starts, i)
-		if !exact {
-			file--
+		file := files[0]
+		for _, other := range files {
+			if other.first <= i {
+				file = other
+			}
 		}
-		return fmt.Sprintf("%s: image %d", names[file], i-starts[file])
+		return fmt.Sprintf("%s: image %d", file.Name(), i-file.first)
 	}, report)
 	type value struct {
 		image   int
@@ -138,27 +145,16 @@ func parquetPixels(p part, names []string, starts []int, report func(done, total
 			}
 		})
 	}
-	read := func(name string, start, end int) error {
-		file, err := openParquetFile(name)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		if file.rows != end-start {
-			return fmt.Errorf("%s: rows: found %d, expected %d as before", name, file.rows, end-start)
-		}
+	var err error
+	for _, file := range files {
 		err = file.values(file.images, func(row int, content []byte) error {
-			values <- value{start + row, content}
+			values <- value{file.first + row, content}
 			return nil
 		})
 		if err != nil {
-			err = fmt.Errorf("%s: %w", name, err)
+			err = fmt.Errorf("%s: %w", file.Name(), err)
+			break
 		}
-		return err
-	}
-	var err error
-	for i := 0; i < len(names) && err == nil; i++ {
-		err = read(names[i], starts[i], starts[i+1])
 	}
 	close(values)
 	group.Wait()
@@ -173,8 +169,9 @@ func parquetPixels(p part, names []string, starts []int, report func(done, total
 type parquetFile struct {
 	*os.File
 	size           int64
-	meta           format.FileMetaData
+	meta           thriftValue // the struct FileMetaData
 	rows           int
+	first          int // image of the set
 	images, labels parquetColumn
 }
 
@@ -182,7 +179,7 @@ type parquetFile struct {
 type parquetColumn struct {
 	name  string // with those of the structs around it, as in image.bytes
 	index int    // among the columns that hold values
-	kind  format.Type
+	kind  int64
 	level int // of a value that is there: how many of the column and the structs around it may be missing
 }
 
@@ -221,15 +218,16 @@ func (f *parquetFile) readFooter() error {
 	if err != nil {
 		return err
 	}
-	if _, err := decodeThrift(footer, &f.meta); err != nil {
+	if f.meta, _, err = decodeThrift(footer); err != nil {
 		return fmt.Errorf("footer: %w", err)
 	}
 	rows := int64(0)
-	for _, group := range f.meta.RowGroups {
-		if group.NumRows < 0 || group.NumRows > MaxImages {
-			return fmt.Errorf("rows of a group: found %d, expected 0 to %d", group.NumRows, MaxImages)
+	for _, group := range f.meta.at(4).children {
+		count := group.at(3).number
+		if count < 0 || count > MaxImages {
+			return fmt.Errorf("rows of a group: found %d, expected 0 to %d", count, MaxImages)
 		}
-		rows += group.NumRows
+		rows += count
 	}
 	if rows < 1 || rows > MaxImages {
 		return fmt.Errorf("rows: found %d, expected 1 to %d", rows, MaxImages)
@@ -250,85 +248,78 @@ func (f *parquetFile) bytes(offset, size int64) ([]byte, error) {
 
 // findColumns finds the columns of the images and of the labels by their names.
 func (f *parquetFile) findColumns() error {
-	const mostNames, longestName = 10, 1000
+	schema := f.meta.at(2).children
 	var columns []parquetColumn
-	var names []string // the first, for an error
-	type group struct {
-		prefix      string
-		level, left int
-		repeated    bool
-	}
-	index := 0
-	var stack []group
-	for i, element := range f.meta.Schema {
-		for len(stack) > 0 && stack[len(stack)-1].left == 0 {
-			stack = stack[:len(stack)-1]
+	var read func(prefix string, level, depth int) error
+	read = func(prefix string, level, depth int) error {
+		if len(schema) == 0 || depth > maxThriftDepth || len(columns) > maxColumns {
+			return fmt.Errorf("schema: found a damaged one, or more than %d columns", maxColumns)
 		}
-		this := group{left: int(element.NumChildren.V)}
-		if i > 0 {
-			if len(stack) == 0 {
-				return errors.New("schema: found more columns than it says")
+		element := schema[0]
+		schema = schema[1:]
+		if depth > 0 { // the first element is the whole
+			prefix += string(element.at(4).bytes)
+		}
+		if len(prefix) > maxColumnName {
+			return fmt.Errorf("schema: found a name of more than %d bytes", maxColumnName)
+		}
+		switch element.at(3).number {
+		case optional:
+			level++
+		case repeated:
+			level = -maxThriftDepth // no column with lists is one that is looked for
+		}
+		if element.at(5).number == 0 {
+			columns = append(columns, parquetColumn{prefix, len(columns), element.at(1).number, level})
+			return nil
+		}
+		if depth > 0 {
+			prefix += "."
+		}
+		for range element.at(5).number {
+			if err := read(prefix, level, depth+1); err != nil {
+				return err
 			}
-			outer := &stack[len(stack)-1]
-			outer.left--
-			if len(outer.prefix)+len(element.Name) > longestName {
-				return fmt.Errorf("schema: found a name of more than %d bytes", longestName)
-			}
-			this.prefix, this.level, this.repeated = outer.prefix+element.Name, outer.level, outer.repeated
-			switch element.RepetitionType.V {
-			case format.Optional:
-				this.level++
-			case format.Repeated:
-				this.repeated = true
-			}
-			if !element.NumChildren.Valid {
-				if !this.repeated && (slices.Contains(parquetImages, this.prefix) || slices.Contains(parquetLabels, this.prefix)) {
-					columns = append(columns, parquetColumn{this.prefix, index, element.Type.V, this.level})
-				}
-				if len(names) <= mostNames {
-					names = append(names, this.prefix)
-				}
-				index++
+		}
+		return nil
+	}
+	if err := read("", 0, 0); err != nil {
+		return err
+	}
+	find := func(what string, wanted []string, kinds ...int64) (parquetColumn, error) {
+		for _, name := range wanted {
+			i := slices.IndexFunc(columns, func(c parquetColumn) bool { return c.name == name && c.level >= 0 })
+			if i < 0 {
 				continue
 			}
-			this.prefix += "."
-		}
-		stack = append(stack, this)
-	}
-	find := func(what string, wanted []string, kinds ...format.Type) (parquetColumn, error) {
-		for _, name := range wanted {
-			for _, column := range columns {
-				if column.name != name {
-					continue
-				}
-				if !slices.Contains(kinds, column.kind) {
-					return column, fmt.Errorf("column %s: found %v values, expected %v", name, column.kind, kinds[0])
-				}
-				return column, nil
+			if !slices.Contains(kinds, columns[i].kind) {
+				return columns[i], fmt.Errorf("column %s: found %s values, expected %s",
+					name, called(parquetTypes, columns[i].kind), called(parquetTypes, kinds[0]))
 			}
+			return columns[i], nil
 		}
-		if len(names) > mostNames {
-			names[mostNames] = "..."
+		var names []string
+		for _, column := range columns {
+			names = append(names, column.name)
 		}
-		return parquetColumn{}, fmt.Errorf("column of %s: found %s, expected one of %s",
-			what, strings.Join(names, ", "), strings.Join(wanted, ", "))
+		return parquetColumn{}, fmt.Errorf("column of %s: found %s, expected one of %s", what, listedNames(names), strings.Join(wanted, ", "))
 	}
 	var imagesErr, labelsErr error
-	f.images, imagesErr = find("images", parquetImages, format.ByteArray)
-	f.labels, labelsErr = find("labels", parquetLabels, format.Int64, format.Int32)
+	f.images, imagesErr = find("images", parquetImages, typeByteArray)
+	f.labels, labelsErr = find("labels", parquetLabels, typeInt64, typeInt32)
 	return cmp.Or(imagesErr, labelsErr)
 }
 
 // classNames are the names of the labels as Hugging Face's library writes them into the
 // file; nil if there are none, or if they are the labels.
 func (f *parquetFile) classNames() []string {
-	for _, entry := range f.meta.KeyValueMetadata {
+	for _, entry := range f.meta.at(5).children {
 		var content struct {
 			Info struct {
 				Features map[string]json.RawMessage `json:"features"`
 			} `json:"info"`
 		}
-		if entry.Key != "huggingface" || json.Unmarshal([]byte(entry.Value), &content) != nil {
+		if string(entry.at(1).bytes) != "huggingface" || json.Unmarshal(entry.at(2).bytes, &content) != nil {
 			continue
 		}
 		var label struct {
@@ -365,20 +356,21 @@ func (f *parquetFile) readLabels(p *part) error {
 // value stays as it is afterwards.
 func (f *parquetFile) values(column parquetColumn, use func(row int, value []byte) error) error {
 	row := 0
-	for _, group := range f.meta.RowGroups {
-		if column.index >= len(group.Columns) {
-			return fmt.Errorf("columns of a group: found %d, expected more than %d", len(group.Columns), column.index)
+	for _, group := range f.meta.at(4).children {
+		columns := group.at(1).children
+		if column.index >= len(columns) {
+			return fmt.Errorf("columns of a group: found %d, expected more than %d", len(columns), column.index)
 		}
-		meta := group.Columns[column.index].MetaData
-		start := meta.DataPageOffset
-		if offset := meta.DictionaryPageOffset; offset > 0 && offset < start {
-			start = offset
+		meta := columns[column.index].at(3)
+		start := meta.at(9).number
+		if dictionary := meta.at(11).number; dictionary > 0 && dictionary < start {
+			start = dictionary
 		}
-		content, err := f.bytes(start, meta.TotalCompressedSize)
+		content, err := f.bytes(start, meta.at(7).number)
 		if err != nil {
 			return fmt.Errorf("column %s: %w", column.name, err)
 		}
-		pages := parquetPages{column: column, codec: meta.Codec, rest: content, left: int(group.NumRows)}
+		pages := parquetPages{column: column, codec: meta.at(4).number, rest: content, left: int(group.at(3).number)}
 		for pages.left > 0 {
 			values, err := pages.next()
 			if err != nil {
@@ -398,7 +390,7 @@ func (f *parquetFile) values(column parquetColumn, use func(row int, value []byt
 // parquetPages are the pages of a column in a group of rows.
 type parquetPages struct {
 	column     parquetColumn
-	codec      format.CompressionCodec
+	codec      int64
 	rest       []byte // the pages that are not read
 	left       int    // rows that are not read
 	dictionary [][]byte
@@ -406,63 +398,60 @@ type parquetPages struct {
 
 // next returns the values of the next page, none of a dictionary.
 func (p *parquetPages) next() ([][]byte, error) {
-	var header format.PageHeader
-	size, err := decodeThrift(p.rest, &header)
+	header, size, err := decodeThrift(p.rest)
 	if err != nil {
 		return nil, fmt.Errorf("header of a page: %w", err)
 	}
 	p.rest = p.rest[size:]
-	stored, inflated := int(header.CompressedPageSize), int(header.UncompressedPageSize)
+	stored, inflated := int(header.at(3).number), int(header.at(2).number)
 	if stored < 0 || stored > len(p.rest) || inflated < 0 || inflated > maxParquetPage {
 		return nil, fmt.Errorf("page: found %d bytes that inflate to %d, expected at most %d and %d",
 			stored, inflated, len(p.rest), maxParquetPage)
 	}
 	content := p.rest[:stored]
 	p.rest = p.rest[stored:]
-	if sum := crc32.ChecksumIEEE(content); header.CRC != 0 && sum != uint32(header.CRC) {
-		return nil, fmt.Errorf("checksum of a page: found %#08x, expected %#08x", sum, uint32(header.CRC))
+	if sum, want := crc32.ChecksumIEEE(content), header.at(4); want.id > 0 && sum != uint32(want.number) {
+		return nil, fmt.Errorf("checksum of a page: found %#08x, expected %#08x", sum, uint32(want.number))
 	}
 
-	switch header.Type {
-	case format.DictionaryPage:
+	switch header.at(1).number {
+	case pageDictionary:
 		if content, err = inflate(p.codec, content, inflated); err != nil {
 			return nil, err
 		}
-		p.dictionary, err = p.plain(content, int(header.DictionaryPageHeader.V.NumValues), MaxImages)
+		p.dictionary, err = p.plain(content, int(header.at(7).at(1).number), MaxImages)
 		return nil, err
 
-	case format.DataPage:
-		h := header.DataPageHeader.V
+	case pageData:
+		h := header.at(5)
 		if content, err = inflate(p.codec, content, inflated); err != nil {
 			return nil, err
 		}
 		var levels []byte
 		if p.column.level > 0 {
-			if h.DefinitionLevelEncoding != format.RLE {
-				return nil, fmt.Errorf("definition levels: found encoding %v, expected %v", h.DefinitionLevelEncoding, format.RLE)
-			}
 			if len(content) < 4 || uint64(binary.LittleEndian.Uint32(content)) > uint64(len(content)-4) {
 				return nil, errors.New("definition levels: found more than the page has")
 			}
 			end := 4 + int(binary.LittleEndian.Uint32(content))
 			levels, content = content[4:end], content[end:]
 		}
-		return p.data(levels, content, int(h.NumValues), h.Encoding)
+		return p.data(levels, content, h.at(1).number, h.at(2).number)
 
-	case format.DataPageV2:
-		h := header.DataPageHeaderV2.V
-		start, end := int(h.RepetitionLevelsByteLength), int(h.RepetitionLevelsByteLength)+int(h.DefinitionLevelsByteLength)
-		if start < 0 || end < start || end > min(len(content), inflated) {
+	case pageDataV2:
+		h := header.at(8)
+		start := h.at(6).number // after the repetition levels
+		end := start + h.at(5).number
+		if start < 0 || end < start || end > int64(min(len(content), inflated)) {
 			return nil, errors.New("levels: found more than the page has")
 		}
 		levels, codec := content[start:end], p.codec
-		if h.IsCompressed.Valid && !h.IsCompressed.V {
-			codec = format.Uncompressed
+		if compressed := h.at(7); compressed.id > 0 && compressed.number == 0 {
+			codec = codecNone
 		}
-		if content, err = inflate(codec, content[end:], inflated-end); err != nil {
+		if content, err = inflate(codec, content[end:], inflated-int(end)); err != nil {
 			return nil, err
 		}
-		return p.data(levels, content, int(h.NumValues), h.Encoding)
+		return p.data(levels, content, h.at(1).number, h.at(4).number)
 
 	default:
 		return nil, nil // of indexes, which nothing needs
@@ -470,10 +459,11 @@ func (p *parquetPages) next() ([][]byte, error) {
 }
 
 // data returns the values of a page, each of which must be there.
-func (p *parquetPages) data(levels, content []byte, count int, encoding format.Encoding) (values [][]byte, err error) {
-	if count < 1 || count > p.left {
-		return nil, fmt.Errorf("values of a page: found %d, expected 1 to %d", count, p.left)
+func (p *parquetPages) data(levels, content []byte, declared, encoding int64) (values [][]byte, err error) {
+	if declared < 1 || declared > int64(p.left) {
+		return nil, fmt.Errorf("values of a page: found %d, expected 1 to %d", declared, p.left)
 	}
+	count := int(declared)
 	if p.column.level > 0 {
 		found, err := hybrid(levels, bits.Len(uint(p.column.level)), count)
 		if err != nil {
@@ -486,10 +476,9 @@ func (p *parquetPages) data(levels, content []byte, count int, encoding format.E
 		}
 	}
 	switch encoding {
-	case format.Plain:
+	case encodingPlain:
 		values, err = p.plain(content, count, p.left)
-	//lint:ignore SA1019 files of older programs have the first
-	case format.PlainDictionary, format.RLEDictionary:
+	case encodingPlainDictionary, encodingDictionary: // files of older programs have the first
 		if len(content) == 0 {
 			return nil, errors.New("found no indexes into the dictionary")
 		}
@@ -505,7 +494,7 @@ func (p *parquetPages) data(levels, content []byte, count int, encoding format.E
 			values[i] = p.dictionary[index]
 		}
 	default:
-		err = fmt.Errorf("found encoding %v, expected %v or %v", encoding, format.Plain, format.RLEDictionary)
+		err = fmt.Errorf("found encoding %s, expected PLAIN or RLE_DICTIONARY", called(parquetEncodings, encoding))
 	}
 	p.left -= count
 	return values, err
@@ -520,9 +509,9 @@ func (p *parquetPages) plain(content []byte, count, most int) ([][]byte, error) 
 	for range count {
 		size := uint64(8)
 		switch p.column.kind {
-		case format.Int32:
+		case typeInt32:
 			size = 4
-		case format.ByteArray:
+		case typeByteArray:
 			if len(content) < 4 {
 				return nil, errCut
 			}
@@ -582,12 +571,12 @@ func hybrid(content []byte, width, count int) ([]uint32, error) {
 }
 
 // inflate returns what a page holds. Memory grows with what comes, not with size.
-func inflate(codec format.CompressionCodec, stored []byte, size int) (content []byte, err error) {
+func inflate(codec int64, stored []byte, size int) (content []byte, err error) {
 	var reader io.Reader
 	switch codec {
-	case format.Uncompressed:
+	case codecNone:
 		content = stored
-	case format.Snappy:
+	case codecSnappy:
 		var declared int
 		if declared, err = snappy.DecodedLen(stored); err == nil {
 			if declared != size || declared/maxSnappyInflation > len(stored) {
@@ -595,9 +584,9 @@ func inflate(codec format.CompressionCodec, stored []byte, size int) (content []
 			}
 			content, err = snappy.Decode(nil, stored)
 		}
-	case format.Gzip:
+	case codecGzip:
 		reader, err = gzip.NewReader(bytes.NewReader(stored))
-	case format.Zstd:
+	case codecZstd:
 		const window = 8 << 20 // the most that Zstandard recommends decoders to accept
 		var decoder *zstd.Decoder
 		decoder, err = zstd.NewReader(bytes.NewReader(stored),
@@ -607,7 +596,7 @@ func inflate(codec format.CompressionCodec, stored []byte, size int) (content []
 			reader = decoder
 		}
 	default:
-		err = fmt.Errorf("found compression %v, expected none, %v, %v or %v", codec, format.Snappy, format.Gzip, format.Zstd)
+		err = fmt.Errorf("found compression %s, expected none, SNAPPY, GZIP or ZSTD", called(parquetCodecs, codec))
 	}
 	if err == nil && reader != nil {
 		content, err = io.ReadAll(io.LimitReader(reader, int64(size)+1))
@@ -618,117 +607,145 @@ func inflate(codec format.CompressionCodec, stored []byte, size int) (content []
 	return content, err
 }
 
-// decodeThrift decodes the struct at the start of content, and returns its size.
-func decodeThrift(content []byte, to any) (size int, err error) {
-	// The library allocates what a list declares and follows structs to any depth.
-	check := thriftCheck{rest: content, left: maxThriftElements}
-	check.structure(0)
-	if check.failed {
-		return 0, errors.New("found no Thrift struct, or a damaged one")
+// The numbers of parquet.thrift, which names what has them.
+const (
+	typeInt32, typeInt64, typeByteArray                        = 1, 2, 6
+	optional, repeated                                         = 1, 2
+	codecNone, codecSnappy, codecGzip, codecZstd               = 0, 1, 2, 6
+	pageData, pageDictionary, pageDataV2                       = 0, 2, 3
+	encodingPlain, encodingPlainDictionary, encodingDictionary = 0, 2, 8
+)
+
+// Their names, for errors.
+var (
+	parquetTypes     = strings.Fields("BOOLEAN INT32 INT64 INT96 FLOAT DOUBLE BYTE_ARRAY FIXED_LEN_BYTE_ARRAY")
+	parquetCodecs    = strings.Fields("UNCOMPRESSED SNAPPY GZIP LZO BROTLI LZ4 ZSTD LZ4_RAW")
+	parquetEncodings = strings.Fields("PLAIN 1 PLAIN_DICTIONARY RLE BIT_PACKED DELTA_BINARY_PACKED DELTA_LENGTH_BYTE_ARRAY " +
+		"DELTA_BYTE_ARRAY RLE_DICTIONARY BYTE_STREAM_SPLIT")
+)
+
+func called(names []string, number int64) string {
+	if number < 0 || number >= int64(len(names)) {
+		return strconv.FormatInt(number, 10)
 	}
-	size = len(content) - len(check.rest)
-	defer func() {
-		if problem := recover(); problem != nil {
-			err = fmt.Errorf("found a Thrift struct that cannot be decoded: %v", problem)
-		}
-	}()
-	var protocol thrift.CompactProtocol
-	return size, thrift.Unmarshal(&protocol, content[:size], to)
+	return names[number]
 }
 
-// thriftCheck walks through Thrift's compact encoding and fails where lists declare
-// more than there is, or where it is nested too deep.
-type thriftCheck struct {
+// thriftValue is what Thrift's compact encoding holds: a number, bytes, a list, or a
+// struct, whose fields have their numbers.
+type thriftValue struct {
+	id       int64 // in a struct, from 1
+	number   int64
+	bytes    []byte
+	children []thriftValue
+}
+
+// at is a field of a struct; its id is 0 if it is not there.
+func (v thriftValue) at(id int64) thriftValue {
+	for _, field := range v.children {
+		if field.id == id {
+			return field
+		}
+	}
+	return thriftValue{}
+}
+
+// decodeThrift decodes the struct at the start of content, and returns its size. The
+// library that has the rest of the format would add 6 MB, and allocates what lists declare.
+func decodeThrift(content []byte) (value thriftValue, size int, err error) {
+	r := thriftReader{rest: content, left: maxThriftValues}
+	value.children = r.structure(0)
+	if r.failed {
+		return value, 0, errors.New("found no Thrift struct, or a damaged one")
+	}
+	return value, len(content) - len(r.rest), nil
+}
+
+type thriftReader struct {
 	rest   []byte
-	left   int // elements of lists that there may still be
+	left   int // values that there may still be
 	failed bool
 }
 
-// The types of the compact encoding.
-const (
-	thriftTrue = iota + 1
-	thriftFalse
-	thriftByte
-	thriftInt16
-	thriftInt32
-	thriftInt64
-	thriftDouble
-	thriftBytes
-	thriftList
-	thriftSet
-	thriftMap
-	thriftStruct
-)
-
-func (c *thriftCheck) structure(depth int) {
-	for !c.failed {
-		header := c.skip(1)
-		if header == 0 {
-			return
+func (r *thriftReader) structure(depth int) (fields []thriftValue) {
+	id := int64(0)
+	for {
+		header := r.byte()
+		if header == 0 || r.failed {
+			return fields
 		}
-		if header>>4 == 0 { // the field's number is not a difference to the one before
-			c.varint()
+		if delta := int64(header >> 4); delta > 0 {
+			id += delta
+		} else {
+			id = r.integer()
 		}
-		if kind := header & 15; kind > thriftFalse { // whose value is the type itself
-			c.value(kind, depth+1)
+		var field thriftValue
+		switch kind := header & 15; kind {
+		case 1, 2: // true and false
+			field.number = int64(2 - kind)
+		default:
+			field = r.value(kind, depth+1)
 		}
+		field.id = id
+		fields = append(fields, field)
 	}
 }
 
-func (c *thriftCheck) value(kind byte, depth int) {
-	if depth > maxThriftDepth {
-		c.failed = true
-		return
-	}
-	switch kind {
-	case thriftTrue, thriftFalse, thriftByte:
-		c.skip(1)
-	case thriftInt16, thriftInt32, thriftInt64:
-		c.varint()
-	case thriftDouble:
-		c.skip(8)
-	case thriftBytes:
-		c.skip(c.varint())
-	case thriftList, thriftSet:
-		header := c.skip(1)
+func (r *thriftReader) value(kind byte, depth int) (v thriftValue) {
+	r.left--
+	r.failed = r.failed || r.left < 0 || depth > maxThriftDepth
+	switch {
+	case r.failed:
+	case kind <= 3: // one byte, also for a truth value in a list
+		v.number = int64(int8(r.byte()))
+	case kind <= 6:
+		v.number = r.integer()
+	case kind == 7: // a floating-point number
+		r.take(8)
+	case kind == 8:
+		v.bytes = r.take(r.varint())
+	case kind <= 10: // a list or a set
+		header := r.byte()
 		size := uint64(header >> 4)
 		if size == 15 {
-			size = c.varint()
+			size = r.varint()
 		}
-		if size > uint64(min(len(c.rest), c.left)) {
-			c.failed = true
-			return
+		for ; size > 0 && !r.failed; size-- {
+			v.children = append(v.children, r.value(header&15, depth+1))
 		}
-		c.left -= int(size)
-		for i := uint64(0); i < size && !c.failed; i++ {
-			c.value(header&15, depth+1)
-		}
-	case thriftStruct:
-		c.structure(depth)
+	case kind == 12:
+		v.children = r.structure(depth)
 	default: // maps among them, which Parquet has none of
-		c.failed = true
+		r.failed = true
 	}
+	return v
 }
 
-// skip passes size bytes and returns the first of them.
-func (c *thriftCheck) skip(size uint64) (first byte) {
-	if size > uint64(len(c.rest)) {
-		c.failed = true
-		return 0
+// take passes size bytes.
+func (r *thriftReader) take(size uint64) (taken []byte) {
+	if size > uint64(len(r.rest)) {
+		r.failed = true
+		return nil
 	}
-	if size > 0 {
-		first = c.rest[0]
-	}
-	c.rest = c.rest[size:]
-	return first
+	taken, r.rest = r.rest[:size], r.rest[size:]
+	return taken
 }
 
-func (c *thriftCheck) varint() uint64 {
-	value, n := binary.Uvarint(c.rest)
-	if n <= 0 {
-		c.failed = true
-		return 0
+func (r *thriftReader) byte() byte {
+	if taken := r.take(1); taken != nil {
+		return taken[0]
 	}
-	c.rest = c.rest[n:]
+	return 0
+}
+
+func (r *thriftReader) integer() int64 {
+	value := r.varint()
+	return int64(value>>1) ^ -int64(value&1)
+}
+
+func (r *thriftReader) varint() uint64 {
+	value, n := binary.Uvarint(r.rest)
+	r.failed = r.failed || n <= 0
+	r.take(uint64(max(n, 0)))
 	return value
 }

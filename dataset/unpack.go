@@ -146,14 +146,17 @@ func zipMembers(file fs.File) ([]*zip.File, error) {
 // archiveFS is the files of an archive as one folder, by the last part of their names.
 type archiveFS map[string]*zip.File
 
-// newArchiveFS opens an archive. Of two files with the same last part the first stays.
+// newArchiveFS opens an archive.
 func newArchiveFS(file fs.File) (archiveFS, error) {
 	members, err := zipMembers(file)
 	fsys := archiveFS{}
 	for _, member := range members {
-		if base := path.Base(member.Name); fsys[base] == nil {
-			fsys[base] = member
+		base := path.Base(member.Name)
+		if other := fsys[base]; other != nil {
+			return nil, fmt.Errorf("found %s and %s, expected one file of that name: unpack the archive, and give one of its folders",
+				other.Name, member.Name)
 		}
+		fsys[base] = member
 	}
 	return fsys, err
 }
