@@ -87,14 +87,14 @@ func openIDX(fsys fs.FS, name string, o Options) (form, error) {
 	if found[testImages].name == "" {
 		f.kind = "two IDX files"
 	}
-	var halves [2]half
+	halves := [2]*part{&f.train, &f.test}
 	var errs, differences [parts]error
 	var group sync.WaitGroup
 	for part, file := range found {
 		if file.name == "" {
 			continue
 		}
-		half := &halves[part/2]
+		half := halves[part/2]
 		group.Go(func() {
 			if part%2 == 0 {
 				errs[part] = half.openImages(fsys, name, file.name)
@@ -107,7 +107,6 @@ func openIDX(fsys fs.FS, name string, o Options) (form, error) {
 		}
 	}
 	group.Wait()
-	f.train, f.test = halves[0].part(), halves[1].part()
 	if err := errors.Join(errs[:]...); err != nil {
 		f.close()
 		return form{}, err
@@ -120,49 +119,23 @@ func openIDX(fsys fs.FS, name string, o Options) (form, error) {
 	return f, nil
 }
 
-// half is the train set or the test set while it is read.
-type half struct {
-	images               *source // past its header
-	count, rows, columns int     // of images
-	labels               []byte
-	labelsName           string
-}
-
-func (h *half) openImages(fsys fs.FS, folder, name string) (err error) {
-	if h.images, err = openSource(fsys, folder, name); err != nil {
-		return err
-	}
-	h.count, h.rows, h.columns, err = h.images.imagesHeader()
-	return err
-}
-
-func (h *half) readLabels(fsys fs.FS, folder, name string) error {
-	source, err := openSource(fsys, folder, name)
+func (p *part) openImages(fsys fs.FS, folder, name string) error {
+	s, err := openSource(fsys, folder, name)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
-	h.labelsName = source.name
-	h.labels, err = source.labels()
-	return err
-}
-
-// part is what a form has of the half; one without files has no images.
-func (h *half) part() part {
-	p := part{count: h.count, rows: h.rows, columns: h.columns, labels: h.labels, labelsName: h.labelsName}
-	if h.images == nil {
-		return p
+	p.imagesName, p.close = s.name, func() { s.Close() }
+	if p.count, p.rows, p.columns, err = s.imagesHeader(); err != nil {
+		return err
 	}
-	p.imagesName = h.images.name
-	p.close = func() { h.images.Close() }
 	var sum hash.Hash
 	p.hashing = func() func() string {
 		sum = sha256.New()
-		sum.Write(idxHeader(imagesMagic, h.count, h.rows, h.columns))
+		sum.Write(idxHeader(imagesMagic, p.count, p.rows, p.columns))
 		return func() string { return hex.EncodeToString(sum.Sum(nil)) }
 	}
+	count, size := p.count, p.rows*p.columns
 	p.pixels = func(report func(done, total int)) ([]byte, error) {
-		size := h.rows * h.columns
 		chunks := make(chan []byte, 1)
 		var hashed sync.WaitGroup
 		hashed.Go(func() {
@@ -170,18 +143,29 @@ func (h *half) part() part {
 				sum.Write(chunk)
 			}
 		})
-		h.images.report = func(bytes int, chunk []byte) {
-			report(bytes/size, h.count)
+		s.report = func(bytes int, chunk []byte) {
+			report(bytes/size, count)
 			if sum != nil {
 				chunks <- chunk // its bytes stay as they are, also where the buffer grows
 			}
 		}
-		pixels, err := h.images.body("pixel", h.count*size)
+		pixels, err := s.body("pixel", count*size)
 		close(chunks)
 		hashed.Wait()
 		return pixels, err
 	}
-	return p
+	return nil
+}
+
+func (p *part) readLabels(fsys fs.FS, folder, name string) error {
+	s, err := openSource(fsys, folder, name)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	p.labelsName = s.name
+	p.labels, err = s.labels()
+	return err
 }
 
 // partFile is a file that was found for a part of a set.
@@ -205,20 +189,14 @@ func findParts(entries []fs.DirEntry, name, split string) (found [parts]partFile
 	if matches, err = chooseSplit(matches, name, split); err != nil {
 		return found, err
 	}
-	if len(matches[trainImages]) > 0 && len(matches[trainLabels]) > 0 && len(matches[testImages]) == 0 && len(matches[testLabels]) == 0 {
-		partsOfTest := matches[:testImages]
-		for part, files := range partsOfTest {
-			if len(files) > 1 {
-				return found, foundSeveral(name, part, files)
-			}
-			found[part] = files[0]
-		}
-		return found, nil
-	}
+	noTest := len(matches[trainImages]) > 0 && len(matches[trainLabels]) > 0 && len(matches[testImages])+len(matches[testLabels]) == 0
 	var errs [parts]error
 	for part, files := range matches {
 		switch len(files) {
 		case 0:
+			if noTest {
+				continue
+			}
 			errs[part] = fmt.Errorf(
 				"%s: %s: found no such file among %s, expected one whose name ends in %s, or in one of these followed by .gz, .xz or .zip",
 				name, partTitles[part], listed(entries), strings.Join(partEndings[part], ", "))

@@ -177,17 +177,29 @@ func readClassNames(fsys fs.FS, folder string) ([]string, error) {
 	names := strings.Split(strings.TrimRight(strings.TrimPrefix(string(text), "\ufeff"), " \r\n\t"), "\n")
 	for i, line := range names {
 		names[i] = strings.TrimSpace(line)
-		switch {
-		case names[i] == "":
-			return nil, fmt.Errorf("%s: line %d: found no name, expected one for each class, by label", name, i+1)
-		case len(names[i]) > maxClassName:
-			return nil, fmt.Errorf("%s: line %d: found a name of %d bytes, expected at most %d", name, i+1, len(names[i]), maxClassName)
-		case slices.Contains(names[:i], names[i]):
-			return nil, fmt.Errorf("%s: line %d: found %q a second time, expected names that differ", name, i+1, names[i])
-		}
+	}
+	if line, problem := checkClassNames(names); problem != "" {
+		return nil, fmt.Errorf("%s: line %d: %s", name, line+1, problem)
 	}
 	if len(names) > MaxClasses {
 		return nil, fmt.Errorf("%s: found %d names, expected at most %d", name, len(names), MaxClasses)
 	}
 	return names, nil
+}
+
+// checkClassNames says which name cannot be one, and why; "" if all can.
+func checkClassNames(names []string) (class int, problem string) {
+	for i, name := range names {
+		switch {
+		case name == "":
+			return i, "found no name, expected one for each class, by label"
+		case len(name) > maxClassName:
+			return i, fmt.Sprintf("found a name of %d bytes, expected at most %d", len(name), maxClassName)
+		case name != strings.TrimSpace(name) || strings.ContainsAny(name, "\r\n"):
+			return i, fmt.Sprintf("found %q, expected a name on one line", name)
+		case slices.Contains(names[:i], name):
+			return i, fmt.Sprintf("found %q a second time, expected names that differ", name)
+		}
+	}
+	return 0, ""
 }

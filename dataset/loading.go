@@ -102,7 +102,9 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 	l.TrainCount, l.TestCount = len(train), len(test)
 
 	chosen := classNames
-	if chosen == nil {
+	if class, problem := checkClassNames(f.classNames); chosen == nil && problem != "" {
+		l.Warnings = append(l.Warnings, fmt.Sprintf("%s: name of class %d: %s: numbers name the classes", name, class, problem))
+	} else if chosen == nil {
 		chosen = f.classNames
 	}
 	l.Classes = max(2, int(slices.Max(train))+1, int(slices.Max(test))+1)
