@@ -44,23 +44,15 @@ const (
 	imagesPerReport = 64 // images that are decoded between two reports of progress
 )
 
-// openImageFolder lists a folder that holds a folder of images for each class: in train/
-// and test/ (or training/ and testing/, or val/ in place of test/), or directly, and then
-// there is no test set. Folders around them that hold nothing else are passed through, as
-// in Kaggle's trainingSet/trainingSet.
+// openImageFolder lists a folder that holds a folder of images for each class: in train/ and
+// test/, see trainFolders and testFolders, or directly, and then there is no test set.
 //
-// The names of the class folders are the classes' names, sorted as torchvision's
-// ImageFolder sorts them. But where all are different whole numbers from 0 to 255, they are
-// the labels: "10" comes after "2", and "7" is 7 whether or not there is a "6". A class
-// that only the test set has gets a label after all others.
+// Classes are sorted by name as torchvision's ImageFolder sorts them. But where all names are
+// different whole numbers from 0 to 255, they are the labels. A class that only the test set
+// has comes last. Images are in the order of their classes and names. But where all names are
+// different whole numbers, as in train/5/00000.png, that is their order over all classes.
 //
-// Images are in the order of their classes, and within a class in that of their names, as
-// torchvision's. But where the names of all images of a set are different whole numbers,
-// as in train/5/00000.png, they are in the order of these numbers over all classes.
-//
-// It is an error if a set has more than [MaxImages] images, [MaxClasses] classes or
-// [MaxBytes] pixels, or if there are no train images. Images are decoded by pixels, and
-// must then all have the size of the first.
+// Images are decoded by pixels, and must then all have the size of the first.
 func openImageFolder(folder string, _ Options) (form, error) {
 	f := form{kind: "an image folder"}
 	folder, names, err := innermost(folder)
@@ -132,12 +124,10 @@ func isImage(name string) bool {
 }
 
 // follow describes an entry of a folder, of a link what it leads to.
-func follow(folder string, entry fs.DirEntry) (fs.FileInfo, error) {
-	path := filepath.Join(folder, entry.Name())
+func follow(path string) (fs.FileInfo, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && entry.Type()&fs.ModeSymlink != 0 {
-		target, _ := os.Readlink(path)
-		return nil, fmt.Errorf("%s: found a symbolic link to %s, which does not exist", path, target)
+	if err != nil {
+		err = notThere(path, err)
 	}
 	return info, err
 }
@@ -177,7 +167,7 @@ func subfolders(folder string) (names []string, images bool, err error) {
 		images = images || isImage(entry.Name())
 		isFolder := entry.IsDir()
 		if entry.Type()&fs.ModeSymlink != 0 {
-			info, err := follow(folder, entry)
+			info, err := follow(filepath.Join(folder, entry.Name()))
 			if err != nil {
 				return nil, false, err
 			}
@@ -228,7 +218,7 @@ func listImages(folder string) (imageSet, error) {
 				others = append(others, path)
 			default:
 				if !entry.Type().IsRegular() {
-					info, err := follow(filepath.Join(folder, name), entry)
+					info, err := follow(filepath.Join(folder, path))
 					if err == nil {
 						err = regular.Check(filepath.Join(folder, path), info)
 					}

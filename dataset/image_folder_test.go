@@ -274,10 +274,10 @@ func TestImageFolderRefuses(t *testing.T) {
 // Opening a pipe would wait for whoever writes to it.
 func TestImageFolderRefusesWhatIsNoFile(t *testing.T) {
 	for want, make := range map[string]func(string) error{
-		"found a pipe, expected a file":                           func(path string) error { return syscall.Mkfifo(path, 0o644) },
-		"found a folder, expected a file":                         func(path string) error { return os.Mkdir(path, 0o755) },
-		"found a device, expected a file":                         func(path string) error { return os.Symlink("/dev/zero", path) },
-		"found a symbolic link to none.png, which does not exist": func(path string) error { return os.Symlink("none.png", path) },
+		"found a pipe, expected a file":                         func(path string) error { return syscall.Mkfifo(path, 0o644) },
+		"found a folder, expected a file":                       func(path string) error { return os.Mkdir(path, 0o755) },
+		"found a device, expected a file":                       func(path string) error { return os.Symlink("/dev/zero", path) },
+		"found a symbolic link to none.png, which is not there": func(path string) error { return os.Symlink("none.png", path) },
 	} {
 		folder := tree(t, dots("train/a/1.png", "train/b/1.png"))
 		if err := make(filepath.Join(folder, "train/a/2.png")); err != nil {

@@ -21,12 +21,14 @@ import (
 //
 //   - IDX files, as [Load] says, also those in one .zip;
 //   - one .npz of Keras;
-//   - CSV files: mnist_train.csv and mnist_test.csv, train.csv and test.csv, or a single one;
+//   - CSV files: mnist_train.csv and mnist_test.csv, train.csv and test.csv, or a single one,
+//     plain or packed, as train.csv.gz;
 //   - parquet files: train-*.parquet and test-*.parquet, also in one folder below, as data;
 //   - torchvision's folders: IDX files in raw, or in the raw of one folder below;
 //   - images, in a folder for each class, perhaps below train and test.
 //
-// A single .npz, .csv, .parquet or .zip is taken by its own name. A file classes.txt
+// A single .npz, .csv, .parquet or .zip is taken by its own name, and then without a test
+// set that is another file beside it, which a warning says. A file classes.txt
 // beside the data names the classes, one a line.
 //
 // An error names the file or folder, what was found and what was expected. Where
@@ -112,15 +114,14 @@ func openFile(name string, o Options) (*Loading, error) {
 	if kind := recognizeFile(name); strings.HasPrefix(kind, "a Git LFS pointer") {
 		return nil, fmt.Errorf("%s: is %s", name, kind)
 	}
-	switch filepath.Ext(strings.ToLower(withoutPacking(file))) {
-	case ".npz":
-		return openWhole(name, folder, o, func() (form, error) { return openNPZ(name, o) })
-	case ".csv":
+	switch lower := strings.ToLower(file); {
+	case filepath.Ext(withoutPacking(lower)) == ".csv":
 		return openWhole(name, folder, o, func() (form, error) { return alone(name)(openCSV(name, "", o)) })
-	case ".parquet":
+	case filepath.Ext(lower) == ".npz":
+		return openWhole(name, folder, o, func() (form, error) { return openNPZ(name, o) })
+	case filepath.Ext(lower) == ".parquet":
 		return openWhole(name, folder, o, func() (form, error) { return alone(name)(openParquet([]string{name}, nil, o)) })
-	}
-	if strings.EqualFold(filepath.Ext(file), ".zip") {
+	case filepath.Ext(lower) == ".zip":
 		return openArchive(name, o)
 	}
 	for _, endings := range partEndings {
@@ -243,7 +244,10 @@ func openTables(name string, entries []fs.DirEntry, tables []partFile, o Options
 	return finish(f, err, name, name, o)
 }
 
-func hasParquet(entries []fs.DirEntry) bool { return len(matchPart(entries, []string{".parquet"})) > 0 }
+func hasParquet(entries []fs.DirEntry) bool {
+	files, _ := visible(entries)
+	return len(ending(files, ".parquet")) > 0
+}
 
 // openShards opens the parquet files of a folder.
 func openShards(folder string, o Options) (form, error) {
@@ -415,24 +419,15 @@ const (
 var published = map[string]string{
 	"fashionmnist": fourFiles + "https://github.com/zalandoresearch/fashion-mnist (Debian: apt install dataset-fashion-mnist, " +
 		"/usr/share/datasets/fashion-mnist) into a folder, and give that: --data FOLDER",
-	"fmnist":         fourFiles + "https://github.com/zalandoresearch/fashion-mnist into a folder, and give that: --data FOLDER",
-	"kmnist":         fourFiles + "https://github.com/rois-codh/kmnist into a folder, and give that: --data FOLDER",
-	"kuzushijimnist": fourFiles + "https://github.com/rois-codh/kmnist into a folder, and give that: --data FOLDER",
-	"qmnist":         fourFiles + "https://github.com/facebookresearch/qmnist into a folder, and give that: --data FOLDER",
+	"kmnist": fourFiles + "https://github.com/rois-codh/kmnist into a folder, and give that: --data FOLDER",
+	"qmnist": fourFiles + "https://github.com/facebookresearch/qmnist into a folder, and give that: --data FOLDER",
 	"emnist": "only mnist is built in; download gzip.zip from https://www.nist.gov/itl/products-and-services/emnist-dataset, " +
 		"and choose a part of it: --data gzip.zip --split letters",
-	"notmnist":  "only mnist is built in; unpack its archive, and give the folder that has a folder for each letter: --data FOLDER",
-	"medmnist":  "only mnist is built in; a set of it with grey images can be read from image folders: --data FOLDER",
-	"usps":      "only mnist is built in; export it as image files, in a folder for each class, and give that folder: --data FOLDER",
-	"digits":    "mnist is built in: --data mnist; others are folders: --data FOLDER",
-	"omniglot":  "only mnist is built in; give its folder of images with a folder for each class: --data FOLDER",
-	"cifar":     colours,
-	"cifar10":   colours,
-	"cifar100":  colours,
-	"svhn":      colours,
-	"imagenet":  colours,
-	"stl10":     colours,
-	"mnist784":  "mnist is built in: --data mnist; OpenML's table can be read as CSV: --data mnist_784.csv",
-	"mnistdata": "mnist is built in: --data mnist",
-	"mnist":     "mnist is built in, in lower case: --data mnist",
+	"notmnist": "only mnist is built in; unpack its archive, and give the folder that has a folder for each letter: --data FOLDER",
+	"cifar":    colours,
+	"cifar10":  colours,
+	"cifar100": colours,
+	"svhn":     colours,
+	"mnist784": "mnist is built in: --data mnist; OpenML's table can be read as CSV: --data mnist_784.csv",
+	"mnist":    "mnist is built in, in lower case: --data mnist",
 }

@@ -43,14 +43,10 @@ const (
 	maxSnappyInflation = 32   // times; it is at most 22
 )
 
-// openParquet reads the labels of Parquet files as Hugging Face keeps image datasets: the
-// train set's files in order, and the test set's, of which there may be none. There is a
-// column of images, which are PNG files or others that an image folder may hold, and one
-// of labels, whole numbers from 0 to 255. The names of the classes are those that Hugging
-// Face writes into the file.
-//
-// Columns may be plain or dictionary encoded, and not compressed or by Snappy, gzip or
-// Zstandard, as pyarrow writes them. An error names the file and what is wrong with it.
+// openParquet reads the labels of Parquet files as Hugging Face keeps image datasets: the train
+// set's files in order, and the test set's, of which there may be none. Images are PNG files or
+// others that an image folder may hold. Columns are plain or dictionary encoded, and not compressed
+// or by Snappy, gzip or Zstandard, as pyarrow, Polars and DuckDB write them.
 func openParquet(train, test []string, _ Options) (form, error) {
 	f := form{kind: "Parquet files"}
 	var err error
