@@ -207,11 +207,17 @@ func squareSide(pixels int) int {
 
 // parse appends what a line holds. encoding/csv and strconv take ten times as long.
 func (l csvLayout) parse(line, labels, pixels []byte) ([]byte, []byte, error) {
-	at := 0
+	at, size := 0, len(pixels)
+	pixels = slices.Grow(pixels, l.side*l.side)[:size+l.side*l.side]
+	row := pixels[size:]
 	for column := range l.width {
 		start, value := at, 0
-		for at < len(line) && line[at]-'0' <= 9 {
-			value = value*10 + int(line[at]-'0')
+		for at < len(line) {
+			digit := line[at] - '0'
+			if digit > 9 {
+				break
+			}
+			value = value*10 + int(digit)
 			at++
 		}
 		if length := at - start; length == 0 || length > 3 || value > math.MaxUint8 || at < len(line) && line[at] != l.delimiter {
@@ -233,7 +239,7 @@ func (l csvLayout) parse(line, labels, pixels []byte) ([]byte, []byte, error) {
 		case column == l.label:
 			labels = append(labels, byte(value))
 		case column >= l.first:
-			pixels = append(pixels, byte(value))
+			row[column-l.first] = byte(value)
 		}
 	}
 	return labels, pixels, nil
