@@ -667,7 +667,8 @@ func (r *thriftReader) structure(depth int) (fields []thriftValue) {
 	id := int64(0)
 	for {
 		header := r.byte()
-		if header == 0 || r.failed {
+		if r.left--; header == 0 || r.failed || r.left < 0 {
+			r.failed = r.failed || r.left < 0
 			return fields
 		}
 		if delta := int64(header >> 4); delta > 0 {

@@ -140,6 +140,9 @@ func TestParquetRefuses(t *testing.T) {
 		Label int64    `parquet:"label"`
 	}
 	good := writeParquet(t, parquetRows(1, 2, 3))
+	// A footer of nothing but truth values, each of which would take far more memory.
+	truths := bytes.Repeat([]byte{0x11}, 5<<20)
+	truths = append(fmt.Appendf(nil, "PAR1%s", truths), byte(len(truths)), byte(len(truths)>>8), byte(len(truths)>>16), 0, 'P', 'A', 'R', '1')
 	flipped, err := os.ReadFile("testdata/pyarrow.parquet")
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +178,7 @@ func TestParquetRefuses(t *testing.T) {
 		"large footer": {change(-6, 0x7f),
 			fmt.Sprintf("X: footer: found %d bytes, expected at most %d", footerSize(change(-6, 0x7f)), len(good)-8)},
 		"damaged footer": {change(-int(footerSize(good))-8, 0xff), "X: footer: found no Thrift struct, or a damaged one"},
+		"many truths":    {truths, "X: footer: found no Thrift struct, or a damaged one"},
 		"no rows":        {writeParquet(t, []parquetRow{}), "X: rows: found 0, expected 1 to 2000000"},
 		"other columns": {writeParquet(t, []struct{ Text, Sentiment string }{{"a", "b"}}),
 			"X: column of images: found Text, Sentiment, expected one of image.bytes, img.bytes, image, img"},
