@@ -206,14 +206,22 @@ func Named(folder, name string) string {
 // Moved reports whether the data are somewhere else than recorded.
 func (r *Run) Moved() bool { return r.Resumed && r.config.Data != r.recorded.Data }
 
-// Missing is the error of a file or folder that the config names, "data" or "init",
-// and that cannot be read: where a run is resumed, it may have been moved.
+// Missing is the error of what the config names, "data" or "init", and that cannot be read.
 func (r *Run) Missing(field string, err error) error {
-	err = fmt.Errorf("%s: %w", field, err)
-	if !r.Resumed {
-		return err
+	named, recorded := r.config.Data, r.recorded.Data
+	if field == "init" {
+		named, recorded = r.config.Init, r.recorded.Init
 	}
-	return hinted{err, "if it has moved, name its new place with --" + field}
+	if r.Resumed && named == recorded {
+		return Elsewhere(field, err)
+	}
+	return fmt.Errorf("%s: %w", field, err)
+}
+
+// Elsewhere is the error of what a recorded config names, "data" or "init", and that cannot
+// be read: it may have been moved.
+func Elsewhere(field string, err error) error {
+	return hinted{fmt.Errorf("%s: %w", field, err), "if it has moved, name its new place with --" + field}
 }
 
 // CheckData reports data that are not those with which the run began, wherever they are.
