@@ -19,6 +19,10 @@ type Description struct {
 	ClassNames    []string      // one per class; nil where numbers name them
 	Normalization Normalization // of the images in training
 
+	// Whole says that the images in training showed whole pictures; else, as in a file that
+	// does not say it, what they show is cut out and centred as MNIST's digits are.
+	Whole bool
+
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.
 	Data         string  // the name under which the data is known, such as dataset.MNIST, or the base name of its folder
 	DataSHA256   string  // of the data, see [dataset.Digest]
@@ -40,6 +44,12 @@ func (d Description) ClassName(class int) string {
 // ClassNamesSetting is the name of the class names in a file's metadata: a list as JSON,
 // only where there are any.
 const ClassNamesSetting = "class_names"
+
+// The setting of a Whole description in a file's metadata; others have none.
+const (
+	picturesSetting = "pictures"
+	wholePictures   = "whole"
+)
 
 // The names of what every description has in a file; those of the architecture's
 // settings join them.
@@ -72,6 +82,9 @@ func (d Description) Metadata() map[string]string {
 	if d.ClassNames != nil {
 		names, _ := json.Marshal(d.ClassNames) // strings always can be
 		metadata[ClassNamesSetting] = string(names)
+	}
+	if d.Whole {
+		metadata[picturesSetting] = wholePictures
 	}
 	maps.Copy(metadata, d.Architecture.Settings())
 	return metadata
@@ -171,6 +184,10 @@ func parseDescription(metadata map[string]string) (Description, error) {
 	if metadata[ClassNamesSetting] != "" {
 		f.json(ClassNamesSetting, &d.ClassNames, "a list of texts")
 		f.check(len(d.ClassNames) == task.Classes, ClassNamesSetting, fmt.Sprintf("%d names", task.Classes))
+	}
+	if metadata[picturesSetting] != "" {
+		d.Whole = true
+		f.check(metadata[picturesSetting] == wholePictures, picturesSetting, wholePictures)
 	}
 	d.Architecture = readArchitecture(task, f)
 	return d, f.err

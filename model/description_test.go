@@ -46,6 +46,11 @@ func TestAModelFileSaysWhatItTakesToUseIt(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	whole := described()
+	whole.Whole = true
+	if found, _, err := model.ReadModel(bytes.NewReader(modelFile(t, whole)), "m", model.Hints{}); err != nil || !found.Whole {
+		t.Errorf("found %+v and error %v, expected a network of whole pictures", found, err)
+	}
 	const want = `{"__metadata__":{"activation":"tanh","architecture":"fully_connected","batch_size":"64","classes":"2","columns":"3",` +
 		`"data":"mnist","data_sha256":"00ff","deviation":"0.3081","epochs":"3","format":"pt","layer_sizes":"[2]","mean":"0.1307","rows":"1",` +
 		`"scale":"0.00392156862745098","seed":"18446744073709551615","test_accuracy":"0.8922","version":"v1.0.0"},"linear_relu_stack.0.weight":`
