@@ -33,8 +33,10 @@ these, or - for standard input. The three most probable classes are printed
 for each; at a terminal, also the picture as the network sees it.
 
 Pictures are prepared as MNIST's authors did it: made grey, turned light on
-dark, cut out, scaled to 20 pixels and centred in 28. --raw only makes them grey
-and scales them. Images of an IDX file are taken as they are.`,
+dark, cut out, scaled to 20 pixels and centred in 28. Where the images that the
+network was trained on were not prepared in this way, pictures are only made
+grey and scaled; --raw and --raw=false choose one way for any network. Images of
+an IDX file are taken as they are.`,
 		Example: `  epochal predict runs/2026-11-23_16-35-10 seven.png
   epochal predict model.safetensors --json photographs/
   epochal predict model.safetensors - < drawing.webp`,
@@ -47,6 +49,9 @@ and scales them. Images of an IDX file are taken as they are.`,
 			task := n.Description.Architecture.Task()
 			p.Rows, p.Columns = task.Rows, task.Columns
 			p.network, p.forward = n, model.NewForward(n.Description, n.Weights)
+			if !c.Flags().Changed("raw") {
+				p.Raw, p.tell = n.Description.Whole, n.Description.Whole
+			}
 			files, err := pictures(args[1:])
 			if err != nil {
 				return err
@@ -64,7 +69,7 @@ and scales them. Images of an IDX file are taken as they are.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&p.json, "json", false, "print a line of JSON for each image, with all probabilities")
-	flags.BoolVar(&p.Raw, "raw", false, "only make pictures grey and scale them")
+	flags.BoolVar(&p.Raw, "raw", false, "only make pictures grey and scale them; =false: prepare them as MNIST's (default: as the training images were)")
 	network.add(flags)
 	return command
 }
@@ -107,6 +112,7 @@ type predictor struct {
 	network trained.Network
 	forward *model.Forward
 	json    bool
+	tell    bool // that the pictures are taken whole, which the user did not ask for
 }
 
 // file says what is in the pictures of a file.
@@ -127,12 +133,20 @@ func (p *predictor) file(name string) error {
 	if note != "" {
 		p.note("%s: %s", name, note)
 	}
+	whole := ""
+	if p.Raw && !many {
+		whole = "whole"
+		if p.tell {
+			p.note("pictures are scaled whole, as the network's training images show whole pictures; --raw=false prepares them as MNIST's")
+			p.tell = false
+		}
+	}
 	for i, pixels := range images {
 		probabilities, _ := p.forward.Run(pixels)
 		if err := p.network.CheckOutput(float64(probabilities[0])); err != nil { // one that is not finite makes all NaN
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		line := prediction{File: name, Probabilities: probabilities}
+		line := prediction{File: name, Pictures: whole, Probabilities: probabilities}
 		if many {
 			line.Image = &i
 		}
@@ -146,8 +160,9 @@ func (p *predictor) file(name string) error {
 // prediction is a line of --json.
 type prediction struct {
 	File          string    `json:"file"`
-	Image         *int      `json:"image,omitempty"` // its number in an IDX file, from 0
-	Class         int       `json:"class"`           // the most probable one
+	Image         *int      `json:"image,omitempty"`    // its number in an IDX file, from 0
+	Pictures      string    `json:"pictures,omitempty"` // "whole" if it was only scaled
+	Class         int       `json:"class"`              // the most probable one
 	Name          string    `json:"name"`
 	Probabilities []float32 `json:"probabilities"`
 }

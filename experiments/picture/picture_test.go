@@ -93,6 +93,29 @@ func TestPreparedPhotographsAreRecognized(t *testing.T) {
 	}
 }
 
+// What Prepare makes, as the draw page saves it, looks prepared; pictures that were only scaled do not.
+func TestPreparedImagesAreCentred(t *testing.T) {
+	const images = 200
+	mnist, err := dataset.Read(dataset.MNIST, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	prepared := dataset.Set{Labels: mnist.Test.Labels[:images], Rows: 28, Columns: 28}
+	raw := prepared
+	random := rand.New(rand.NewPCG(2, 2))
+	for i := range images {
+		photo := photograph(t, random, mnist.Test.Image(i))
+		pixels, err := picture.Prepare(photo, 28, 28)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prepared.Pixels, raw.Pixels = append(prepared.Pixels, pixels...), append(raw.Pixels, picture.Raw(photo, 28, 28)...)
+	}
+	if !prepared.Centred() || raw.Centred() {
+		t.Errorf("found %t prepared and %t without, expected true and false", prepared.Centred(), raw.Centred())
+	}
+}
+
 // stroke is a vertical bar of one colour on another.
 func stroke(canvas draw.Image, ink, paper color.Color) image.Image {
 	draw.Draw(canvas, canvas.Bounds(), image.NewUniform(paper), image.Point{}, draw.Src)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"image"
 	"io"
 
 	"epochal/dataset"
@@ -13,6 +14,15 @@ import (
 type Reading struct {
 	Rows, Columns int  // of an image that the network takes
 	Raw           bool // [Raw] instead of [Prepare]
+}
+
+// Image makes a picture into an image, [rows*columns]. Only without Raw can it fail,
+// with [ErrEmpty].
+func (o Reading) Image(img image.Image) ([]uint8, error) {
+	if o.Raw {
+		return Raw(img, o.Rows, o.Columns), nil
+	}
+	return Prepare(img, o.Rows, o.Columns)
 }
 
 // Read reads a file of one image, or of many: IDX, plain or gzipped, whose images are
@@ -34,10 +44,7 @@ func (o Reading) Read(r io.Reader, name string) (images [][]uint8, many bool, no
 	if err != nil {
 		return nil, false, "", err
 	}
-	if o.Raw {
-		return [][]uint8{Raw(img, o.Rows, o.Columns)}, false, note, nil
-	}
-	pixels, err := Prepare(img, o.Rows, o.Columns)
+	pixels, err := o.Image(img)
 	if err != nil {
 		return nil, false, "", fmt.Errorf("%s: %w", name, err)
 	}

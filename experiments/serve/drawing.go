@@ -231,7 +231,8 @@ func (s *Server) read(w http.ResponseWriter, r *http.Request) (*network, drawn, 
 		}
 	}
 	task := n.Description.Architecture.Task()
-	if d.seen, err = picture.Prepare(d.image, task.Rows, task.Columns); err != nil {
+	reading := picture.Reading{Rows: task.Rows, Columns: task.Columns, Raw: n.Description.Whole}
+	if d.seen, err = reading.Image(d.image); err != nil {
 		return nil, drawn{}, &failure{http.StatusUnprocessableEntity, err}
 	}
 	if d.file != nil {

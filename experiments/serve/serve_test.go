@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"epochal/dataset"
+	"epochal/experiments/picture"
 	"epochal/experiments/record"
 	"epochal/experiments/trained"
 	"epochal/model"
@@ -131,6 +132,21 @@ func TestClassify(t *testing.T) {
 }
 
 // What is wrong is answered with a status and one line.
+// A network that saw whole pictures in training sees those of the page whole.
+func TestClassifyWholePictures(t *testing.T) {
+	n := untrained()
+	n.Description.Whole = true
+	_, url := start(t, &n, t.TempDir())
+	pixels := drawing(1)
+	size := image.Rect(0, 0, 280, 280)
+	want := picture.Raw(&image.Gray{Pix: pixels, Stride: 280, Rect: size}, 28, 28)
+	for query, body := range map[string][]byte{"?" + drawn280: pixels, "": asPNG(t, pixels)} {
+		if answer := classified(t, url+"/classify"+query, body); !bytes.Equal(answer.Seen, want) {
+			t.Errorf("%q: found that the network saw %v, expected the picture whole: %v", query, answer.Seen, want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	network, folder := untrained(16), filepath.Join(t.TempDir(), "drawings")
 	_, url := start(t, &network, folder)

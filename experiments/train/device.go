@@ -22,7 +22,7 @@ type Device struct {
 	images        *model.Images // resident, nil before the first run
 	imagesKey     string        // all that they depend on
 	files         []dataset.File
-	classNames    []string
+	described     model.Description // what the data say for one
 	normalization model.Normalization
 }
 
@@ -101,9 +101,10 @@ func (d *Device) compile(p model.Program, counts []int) (*model.Network, error) 
 	return network, err
 }
 
-// upload returns the sets of c's data on the device, split and normalized as c says, and
-// the files that they come from and the names of their classes.
-func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.Images, []dataset.File, []string, error) {
+// upload returns the sets of c's data on the device, split and normalized as c says, the
+// files that they come from, and what a description of the network takes from them.
+func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.Images, []dataset.File, model.Description, error) {
+	var none model.Description
 	key := fmt.Sprint("validation ", c.Validation)
 	if c.Validation > 0 {
 		key += fmt.Sprint(" seed ", c.Seed)
@@ -111,7 +112,7 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 	if c.DataOptions().Changes(c.Data) { // the files of a folder may have changed
 		data, err := loading.Wait()
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("data: %w", err)
+			return nil, nil, none, fmt.Errorf("data: %w", err)
 		}
 		key += fmt.Sprintf("%s%q", dataset.Digest(data.Files), data.ClassNames)
 	}
@@ -122,21 +123,25 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 		}
 		data, err := loading.Wait()
 		if err != nil {
-			return nil, nil, nil, fmt.Errorf("data: %w", err)
+			return nil, nil, none, fmt.Errorf("data: %w", err)
 		}
+		d.described = model.Description{ClassNames: data.ClassNames, Whole: !data.Train.Centred()}
 		data.Split(c.Validation, c.Seed)
 		sets := []dataset.Set{trainSection: data.Train, testSection: data.Test}
 		if c.Validation > 0 {
 			sets = append(sets, data.Validation)
 		}
 		if d.images, err = model.Upload(d.backend, model.Unnormalized(), sets...); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, none, err
 		}
-		d.imagesKey, d.files, d.classNames = key, data.Files, data.ClassNames
+		d.imagesKey, d.files = key, data.Files
 		d.normalization = model.Normalization{Mean: data.Mean, Deviation: data.Deviation}
 	}
+	images := d.images
 	if c.Normalize {
-		return d.images.Normalized(d.normalization), d.files, d.classNames, nil
+		images = images.Normalized(d.normalization)
 	}
-	return d.images, d.files, d.classNames, nil
+	described := d.described
+	described.Normalization = images.Normalization()
+	return images, d.files, described, nil
 }

@@ -155,7 +155,7 @@ func (r *run) compile() (err error) {
 func (r *run) upload() (err error) {
 	loading := r.loading
 	r.loading = nil
-	r.images, r.files, r.classNames, err = r.device.upload(loading, r.config)
+	r.images, r.files, r.described, err = r.device.upload(loading, r.config)
 	loading.Close() // the last use of it, so that nothing holds the pixels any more
 	debug.FreeOSMemory()
 	return err

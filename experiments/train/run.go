@@ -135,9 +135,9 @@ type run struct {
 	record  *record.Run // where the run stands
 
 	loading      *dataset.Loading
-	files        []dataset.File // of the data
-	classNames   []string       // of the data; nil where numbers name the classes
-	initSHA256   string         // of the file with the initial weights, "" without one
+	files        []dataset.File    // of the data
+	described    model.Description // what the data say for one
+	initSHA256   string            // of the file with the initial weights, "" without one
 	architecture model.Architecture
 	trainCount   int // images to train on
 	testCount    int // images in the test set
@@ -169,7 +169,8 @@ func (r *run) count(epochs []experiments.EpochMetrics) {
 // begin makes the run folder, or reopens it, and says that the run starts.
 func (r *run) begin() error {
 	r.begun = true
-	network := model.Description{Architecture: r.architecture, ClassNames: r.classNames, Normalization: r.images.Normalization()}
+	network := r.described
+	network.Architecture = r.architecture
 	if err := r.record.Begin(r.device.Info(), r.files, r.initSHA256, network); err != nil {
 		return err
 	}

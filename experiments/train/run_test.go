@@ -383,6 +383,7 @@ func TestTheWeightsSayWhatTheyAreFor(t *testing.T) {
 	}
 	data.Split(c.Validation, c.Seed)
 	want := model.Description{
+		Whole:         true, // 3 by 4 pixels with something in each
 		Architecture:  model.FullyConnected{Rows: 3, Columns: 4, Hidden: []int{8}, Classes: 3, Activation: model.ActivationTanh},
 		Normalization: model.Normalization{Mean: data.Mean, Deviation: data.Deviation},
 		Data:          filepath.Base(c.Data), DataSHA256: dataset.Digest(data.Files), Seed: 7, BatchSize: 4,
