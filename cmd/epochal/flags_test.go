@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"io"
+	"os"
 	"strings"
 	"testing"
 )
@@ -62,5 +64,17 @@ func TestWrongFlags(t *testing.T) {
 		if want := "epochal: " + test.want; code != exitWrongUse || err.String() != want || out.Len() > 0 {
 			t.Errorf("%s: found code %d, output %q and\n%sexpected\n%s", test.args, code, out.String(), err.String(), want)
 		}
+	}
+}
+
+// The command that continues a run is written as one would type it.
+func TestResumeArguments(t *testing.T) {
+	flags := newTrain(newTerminal(io.Discard, io.Discard, os.Getenv)).Flags()
+	if err := flags.Parse([]string{"--max-time=1s", "--quiet", "--epochs=3", "--keep=best"}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "train --resume r --max-time 1s --keep best --quiet"
+	if found := strings.Join(resumeArguments(flags, "r"), " "); found != want {
+		t.Errorf("found %s, expected %s", found, want)
 	}
 }

@@ -184,8 +184,12 @@ func moved(flags *pflag.FlagSet, flag, folder, name string) string {
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
 	for _, name := range []string{"threads", "device", "max-time", "checkpoint-every", "keep", "require-accuracy", "quiet"} {
-		if flags.Changed(name) {
-			args = append(args, "--"+name+"="+flags.Lookup(name).Value.String())
+		switch flag := flags.Lookup(name); {
+		case !flag.Changed:
+		case flag.Value.Type() != "bool":
+			args = append(args, "--"+name, flag.Value.String())
+		case flag.Value.String() == "true":
+			args = append(args, "--"+name)
 		}
 	}
 	return args
