@@ -158,7 +158,7 @@ EPOCHAL reproduce --quick --backend go --out m/results attempt-1 >/dev/null; ech
 		"\nresumed 0\n",
 		"epochal: out: m: cannot create a folder there: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nread-only 1\n",
 		"epochal: m/r is already complete: 60 epochs, ", "\nended 0\n",
-		"epochal: resume: open m/r/.lock: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nmore 1\n",
+		"epochal: resume: m/r/.lock: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nmore 1\n",
 		"epochal: results: mkdir m/results: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nresults 1\n",
 	} {
 		if !strings.Contains(text, want) {

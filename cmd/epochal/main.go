@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"slices"
@@ -219,6 +220,39 @@ func harmless(line string) string {
 	return line
 }
 
+// parts are the messages of an error, those of errors that were joined each with what
+// was said before all of them. One of a file begins with its name, without the call of the system
+// that failed.
+func parts(err error) []string {
+	text := err.Error()
+	if file, ok := err.(*fs.PathError); ok && slices.Contains([]string{"open", "stat", "lstat"}, file.Op) {
+		return []string{file.Path + ": " + file.Err.Error()}
+	}
+	switch wrapper := err.(type) {
+	case interface{ Unwrap() []error }:
+		var all, inner []string
+		for _, one := range wrapper.Unwrap() {
+			all, inner = append(all, one.Error()), append(inner, parts(one)...)
+		}
+		if text == strings.Join(all, "\n") {
+			return inner
+		}
+	case interface{ Unwrap() error }:
+		one := wrapper.Unwrap()
+		if one == nil {
+			break
+		}
+		if before, whole := strings.CutSuffix(text, one.Error()); whole {
+			inner := parts(one)
+			for i := range inner {
+				inner[i] = before + inner[i]
+			}
+			return inner
+		}
+	}
+	return []string{text}
+}
+
 // flagNames is the text of err with the fields of a Config as the flags that set
 // them: learning_rate becomes --learning-rate.
 func flagNames(err error) string {
@@ -230,7 +264,7 @@ func flagNames(err error) string {
 	case errors.As(err, &problem):
 		problems = experiments.Problems{problem}
 	default:
-		return err.Error()
+		return strings.Join(parts(err), "\n")
 	}
 	for i := range problems {
 		problems[i].Field = "--" + strings.ReplaceAll(problems[i].Field, "_", "-")

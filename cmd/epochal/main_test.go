@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -10,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"epochal/model/backend"
@@ -187,5 +190,24 @@ func TestErrorsDoNotCommandTheTerminal(t *testing.T) {
 	}
 	if last := lines[len(lines)-1]; len(lines) != maxErrorLines+1 || last != "epochal: and 902 more" {
 		t.Errorf("found %d lines, the last one %q", len(lines), last)
+	}
+}
+
+// Every line of an error says where it belongs, and a file is named once.
+func TestPrintErrorOfSeveral(t *testing.T) {
+	missing := &fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}
+	for want, err := range map[string]error{
+		"epochal: data: one\nepochal: data: two\n":                                 fmt.Errorf("data: %w", errors.Join(errors.New("one"), errors.New("two"))),
+		"epochal: x: no such file or directory\n":                                  missing,
+		"epochal: a: b: x: no such file or directory\nepochal: a: c\n":             fmt.Errorf("a: %w", errors.Join(fmt.Errorf("b: %w", missing), errors.New("c"))),
+		"epochal: one; two\n":                                                      fmt.Errorf("%w; %w", errors.New("one"), errors.New("two")),
+		"epochal: x: no such file or directory\nhint: there is none\n":             usageError{err: missing, hint: "there is none"},
+		"epochal: f.yaml: line 1\n> a\n":                                           fmt.Errorf("f.yaml: %w", errors.New("line 1\n> a")),
+		"epochal: the file x cannot be read (open x: no such file or directory)\n": fmt.Errorf("the file x cannot be read (%w)", missing),
+	} {
+		var printed strings.Builder
+		if printError(&printed, err); printed.String() != want {
+			t.Errorf("found %q, expected %q", printed.String(), want)
+		}
 	}
 }

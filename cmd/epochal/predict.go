@@ -29,8 +29,9 @@ func newPredict(t *terminal) *cobra.Command {
 		Short: "Say what is in pictures",
 		Long: `Say what a trained network, that of a run folder or of a safetensors file, sees
 in pictures: PNG, JPEG, GIF, BMP, WebP, IDX (every image of it), a folder of
-these, or - for standard input. The three most probable classes are printed
-for each; at a terminal, also the picture as the network sees it.
+these, perhaps in folders of their classes, or - for standard input. The three
+most probable classes are printed for each; at a terminal, also the picture as
+the network sees it.
 
 Pictures are prepared as MNIST's authors did it: made grey, turned light on
 dark, cut out, scaled to 20 pixels and centred in 28. Where the images that the
@@ -80,29 +81,42 @@ const standardInput = "-"
 // pictureNames are how the names of a folder's files end that are taken for pictures.
 var pictureNames = []string{".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp", "-idx3-ubyte", "-idx3-ubyte.gz"}
 
-// pictures lists the files that arguments name, with those of folders in their order.
+// pictures lists the files that arguments name, with those of folders in their order, and
+// of the folders in these.
 func pictures(args []string) (files []string, err error) {
 	for _, arg := range args {
 		if info, err := os.Stat(arg); arg == standardInput || err != nil || !info.IsDir() {
 			files = append(files, arg)
 			continue
 		}
-		entries, err := os.ReadDir(arg)
+		found, err := picturesIn(arg, true)
 		if err != nil {
 			return nil, err
 		}
-		before := len(files)
-		for _, entry := range entries {
-			ends := func(end string) bool { return strings.HasSuffix(strings.ToLower(entry.Name()), end) }
-			if !entry.IsDir() && slices.ContainsFunc(pictureNames, ends) {
-				files = append(files, filepath.Join(arg, entry.Name()))
-			}
+		if len(found) == 0 {
+			return nil, fmt.Errorf("%s: found no pictures in it or in the folders in it, expected files whose names end in %s",
+				arg, strings.Join(pictureNames, ", "))
 		}
-		if len(files) == before {
-			return nil, fmt.Errorf("%s: found no pictures in it, expected files whose names end in %s", arg, strings.Join(pictureNames, ", "))
-		}
+		files = append(files, found...)
 	}
 	return files, nil
+}
+
+// picturesIn lists the pictures in a folder and, if wanted, in the folders in it.
+func picturesIn(folder string, deeper bool) (files []string, err error) {
+	entries, err := os.ReadDir(folder)
+	for _, entry := range entries {
+		name := filepath.Join(folder, entry.Name())
+		ends := func(end string) bool { return strings.HasSuffix(strings.ToLower(entry.Name()), end) }
+		switch {
+		case entry.IsDir() && deeper:
+			below, belowErr := picturesIn(name, false)
+			files, err = append(files, below...), errors.Join(err, belowErr)
+		case !entry.IsDir() && slices.ContainsFunc(pictureNames, ends):
+			files = append(files, name)
+		}
+	}
+	return files, err
 }
 
 // predictor says what is in pictures.

@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"epochal/experiments"
@@ -32,10 +34,12 @@ what is wrong with it.`,
 			}
 			folder := append(args, "runs")[0]
 			runs, err := record.List(folder)
-			if err != nil {
+			if errors.Is(err, fs.ErrNotExist) && len(args) == 0 {
+				t.note("there are no runs in %s yet; epochal train makes one", folder)
+			} else if err != nil {
 				return fmt.Errorf("runs: %w", err)
 			}
-			if len(runs) == 0 {
+			if err == nil && len(runs) == 0 {
 				t.note("found no runs in %s", folder)
 			}
 			if asJSON {
