@@ -138,7 +138,7 @@ func emnistNames(file string) []string {
 	split, _, _ := strings.Cut(strings.TrimPrefix(base, "emnist-"), "-")
 	switch split {
 	case "letters":
-		return append([]string{"N/A"}, strings.Split(letters, "")...) // as torchvision calls label 0, which has no image
+		return append([]string{noClass}, strings.Split(letters, "")...)
 	case "byclass":
 		return strings.Split(digits+capitals+letters, "")
 	case "bymerge", "balanced":

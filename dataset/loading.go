@@ -117,7 +117,7 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 			filepath.Join(name, classesFile), len(classNames), l.Classes)
 	}
 	l.Classes = max(l.Classes, len(chosen))
-	l.Warnings = append(l.Warnings, suspicions(name, train, test, l.Classes)...)
+	l.Warnings = append(l.Warnings, suspicions(name, train, test, chosen, l.Classes)...)
 	l.decoded = sync.OnceValues(func() (Dataset, error) {
 		d := Dataset{Name: name, Classes: l.Classes}
 		err := f.decode(&d, held, transposed, o)

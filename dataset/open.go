@@ -392,6 +392,9 @@ func notThere(name string, err error) error {
 	if target, linkErr := os.Readlink(name); linkErr == nil {
 		return unreadable(name, danglingLink(target))
 	}
+	if strings.Contains(name, "://") {
+		return hinted{unreadable(name, err), "download it first, and give the file or folder"}
+	}
 	if advice, found := published[nameKey(name)]; found {
 		return hinted{fmt.Errorf("%s: no such file or folder%w", name, silent{err}), advice}
 	}
