@@ -149,7 +149,7 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	case problem == nil || problem.state != StateNoDevice && problem.state != StateMissing:
 		warnings = append(warnings, fmt.Sprintf("the NVIDIA GPU is not used: %v", advice.Text(err)))
 	case problem.state == StateMissing:
-		warnings = append(warnings, "there is an NVIDIA GPU but no CUDA plugin; to use it: "+advice.InstallCUDA+" ("+install.CUDASize+")")
+		warnings = append(warnings, "there is an NVIDIA GPU but no CUDA plugin; to use it: "+install.Advice("cuda")+" ("+install.CUDASize+")")
 	}
 	b, more, err := o.open(ctx, choice{name: XLACPU, plugin: "cpu"})
 	if err == nil {
@@ -163,15 +163,14 @@ func (o Options) openAuto(ctx context.Context) (*Backend, []string, error) {
 	return b, append(warnings, more...), err
 }
 
-// slowWarning says why pure Go is used and what that costs. The seconds were
-// measured on 2 cores with 512,512 and batch 64; see `epochal bench`.
+// slowWarning says why pure Go is used and what that costs, as measured on 2 cores
+// with 512,512 and batch 64; see `epochal bench`.
 func slowWarning(why error) string {
 	remedy := "to install XLA: " + advice.InstallCPU
 	if advised, ok := errors.AsType[*advice.Error](why); ok && advised.Advice != advice.InstallCPU {
 		remedy = "to use XLA: " + advised.Advice
 	}
-	return fmt.Sprintf("using pure Go, which trains 10 to 50 times slower than XLA "+
-		"(33 s per epoch at 512,512 against 0.64 s; 6 s if built with GOEXPERIMENT=simd), because %v; %s", why, remedy)
+	return fmt.Sprintf("using pure Go, 10 to 50 times slower than XLA, because %v; %s", why, remedy)
 }
 
 // open opens what was asked for by name.
@@ -223,7 +222,7 @@ func noPlugin(kind string) error {
 	}
 	missing := fmt.Errorf("no PJRT plugin %q in %s, expected a file such as pjrt_c_api_%s_plugin.so", kind, folders, kind)
 	if kind == "cpu" || kind == "cuda" {
-		return &advice.Error{Err: missing, Advice: advice.Install + kind}
+		return &advice.Error{Err: missing, Advice: install.Advice(kind)}
 	}
 	return missing
 }

@@ -38,7 +38,7 @@ type Status struct {
 // List returns the state of each backend, best first. It loads the plugins that
 // it finds, unless they are damaged, but opens no device.
 func List() []Status {
-	cpu := Status{Name: XLACPU, Device: processor(Cores()), State: StateMissing, Hint: advice.InstallCPU}
+	cpu := Status{Name: XLACPU, Device: processor(Cores()), State: StateMissing, Hint: install.Advice("cpu")}
 	if file, found := install.Find("cpu"); found {
 		cpu.File = file
 		cpu.explain(cpu.load())
@@ -70,7 +70,7 @@ func (s *Status) explain(err error) {
 	case problem.state == StateNoDevice:
 		s.State = StateNoDevice
 	case problem.state == StateMissing:
-		s.State, s.Hint = StateMissing, advice.InstallCUDA
+		s.State, s.Hint = StateMissing, install.Advice("cuda")
 	default:
 		s.State, s.Hint = problem.state, advice.Text(err)
 	}

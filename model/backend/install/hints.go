@@ -34,6 +34,15 @@ var (
 // elsewhere is for a user who has no folder to install into.
 const elsewhere = "set HOME to a folder that you can write to, or " + pjrt.PJRTPluginPathsEnv + " to one that has a plugin"
 
+// Advice says how a user without a plugin of a kind, "cpu" or "cuda", gets it: by the command
+// that installs it, if there is a folder to install into.
+func Advice(kind string) string {
+	if _, err := Directory(); err != nil {
+		return elsewhere
+	}
+	return advice.Install + kind
+}
+
 // statusError is the error of a server's answer other than 200 OK.
 type statusError struct {
 	address string

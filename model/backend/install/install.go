@@ -181,7 +181,7 @@ type work func(ctx context.Context, folder, staging string) (path string, err er
 func (i Installer) install(ctx context.Context, what product, do work) (path string, err error) {
 	folder, err := Directory()
 	if err != nil {
-		return "", advice.Errorf(elsewhere, "install %s: no install folder: the home folder is unknown", what.name)
+		return "", advice.Errorf(elsewhere, "install %s: found no home folder to install it into", what.name)
 	}
 	defer func() {
 		if err == nil {

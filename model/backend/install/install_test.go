@@ -122,10 +122,13 @@ func TestNoFolder(t *testing.T) {
 		"XLA CPU": Installer{}.CPU, "CUDA": Installer{}.CUDA,
 	} {
 		_, err := install(context.Background())
-		want := "install the " + what + " plugin: no install folder: the home folder is unknown"
+		want := "install the " + what + " plugin: found no home folder to install it into"
 		if err == nil || err.Error() != want || hintOf(err) != elsewhere {
 			t.Errorf("error %v with hint %q, want %s", err, hintOf(err), want)
 		}
+	}
+	if advice := Advice("cpu"); advice != elsewhere {
+		t.Errorf("found the advice %q, expected %q", advice, elsewhere)
 	}
 }
 
