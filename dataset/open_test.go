@@ -203,7 +203,8 @@ func TestOpenWhatPeopleHave(t *testing.T) {
 			warning: []string{"DATA: 7 of 10 classes have no training image: 1 to 3, 5 (2 test images), 6 to 8"}},
 		"above all train labels": {files: labelled([]byte{0, 1}, []byte{0, 2}), want: "four IDX files: 2 and 2 images of 3x5, 3 classes",
 			warning: []string{"DATA: 1 of 3 classes has no training image: 2 (1 test image)"}},
-		"names without images": {files: joined(labelled([]byte{0, 9, 4}, []byte{9, 5, 5}), map[string][]byte{"classes.txt": []byte("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n")}),
+		"names without images": {files: joined(labelled([]byte{0, 9, 4}, []byte{9, 5, 5}),
+			map[string][]byte{"classes.txt": []byte("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\n")}),
 			want: "four IDX files: 3 and 3 images of 3x5, 11 classes", names: "a b c d e f g h i j k",
 			warning: []string{`DATA: 8 of 11 classes have no training image: "b", "c", "d", "f" (2 test images), "g", "h", 2 more`}},
 		"one class with a name": {files: joined(labelled([]byte{1, 1}, []byte{1}), map[string][]byte{"classes.txt": []byte("emu\nowl\n")}),
@@ -456,7 +457,8 @@ func TestOpenNames(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, hint := range map[string]string{
 		"fashion-mnist": "zalandoresearch/fashion-mnist", "FashionMNIST": "zalandoresearch", "kmnist": "rois-codh/kmnist", "QMNIST": "facebookresearch/qmnist",
-		"https://host/x.zip": "download it first", "emnist": "--split letters", "cifar10": "three colours", "CIFAR-100": "three colours", "MNIST": "in lower case: --data mnist",
+		"https://host/x.zip": "download it first",
+		"emnist":             "--split letters", "cifar10": "three colours", "CIFAR-100": "three colours", "MNIST": "in lower case: --data mnist",
 	} {
 		_, err := dataset.Open(name, dataset.Options{})
 		var hinted interface{ Hint() string }

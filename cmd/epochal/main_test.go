@@ -196,10 +196,11 @@ func TestErrorsDoNotCommandTheTerminal(t *testing.T) {
 // Every line of an error says where it belongs, and a file is named once.
 func TestPrintErrorOfSeveral(t *testing.T) {
 	missing := &fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}
+	joined := errors.Join(fmt.Errorf("b: %w", missing), errors.New("c"))
 	for want, err := range map[string]error{
 		"epochal: data: one\nepochal: data: two\n":                                 fmt.Errorf("data: %w", errors.Join(errors.New("one"), errors.New("two"))),
 		"epochal: x: no such file or directory\n":                                  missing,
-		"epochal: a: b: x: no such file or directory\nepochal: a: c\n":             fmt.Errorf("a: %w", errors.Join(fmt.Errorf("b: %w", missing), errors.New("c"))),
+		"epochal: a: b: x: no such file or directory\nepochal: a: c\n":             fmt.Errorf("a: %w", joined),
 		"epochal: one; two\n":                                                      fmt.Errorf("%w; %w", errors.New("one"), errors.New("two")),
 		"epochal: x: no such file or directory\nhint: there is none\n":             usageError{err: missing, hint: "there is none"},
 		"epochal: f.yaml: line 1\n> a\n":                                           fmt.Errorf("f.yaml: %w", errors.New("line 1\n> a")),

@@ -70,7 +70,8 @@ an IDX file are taken as they are.`,
 	flags := command.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&p.json, "json", false, "print a line of JSON for each image, with all probabilities")
-	flags.BoolVar(&p.Raw, "raw", false, "only make pictures grey and scale them; =false: prepare them as MNIST's (default: as the training images were)")
+	flags.BoolVar(&p.Raw, "raw", false,
+		"only make pictures grey and scale them; =false: prepare them as MNIST's (default: as the training images were)")
 	network.add(flags)
 	return command
 }
