@@ -55,6 +55,7 @@ type DivergedMetrics struct {
 const (
 	StoppedByPatience = "patience" // for good: see Config.Patience
 	StoppedByTime     = "max_time" // and can be resumed
+	StoppedByRung     = "rung"     // and can be resumed: it was to be compared with others after this epoch
 )
 
 // StoppedMetrics is the last line of metrics.jsonl of a run that ended by itself before
@@ -63,7 +64,7 @@ type StoppedMetrics struct {
 	Event  string `json:"event"`  // "stopped"
 	Epoch  int    `json:"epoch"`  // that comes next, from 1
 	Step   int    `json:"step"`   // that comes next, from 0
-	Reason string `json:"reason"` // StoppedByPatience or StoppedByTime
+	Reason string `json:"reason"` // StoppedByPatience, StoppedByTime or StoppedByRung
 }
 
 // Diverged is the error of a training whose loss is no longer a finite number.

@@ -64,6 +64,9 @@ func Move(from, to string) error {
 		return err
 	}
 	if info.IsDir() {
+		if err := os.Mkdir(to, info.Mode().Perm()); err != nil {
+			return err // what is there is another's
+		}
 		err = os.CopyFS(to, os.DirFS(from))
 	} else {
 		err = copyFile(from, to, info)

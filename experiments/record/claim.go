@@ -26,9 +26,12 @@ type claim struct {
 	Start   string `json:"start"`   // of the process, in clock ticks after the boot; "" where that is not known
 }
 
-// claimFolder is LockFolder on a file system without locks. A claim of a process on
+// claimOf is the name of the claim that stands in for a lock file of a folder.
+func claimOf(name string) string { return ClaimFile + strings.TrimPrefix(name, LockFile) }
+
+// claimPart is LockPart on a file system without locks; name is that of the claim. A claim of a process on
 // this machine that is gone is taken over; what became of one elsewhere cannot be known.
-func claimFolder(folder string, now time.Time) (*Lock, error) {
+func claimPart(folder, name string, now time.Time) (*Lock, error) {
 	text, err := json.Marshal(claim{self(now), machine(), startOf(os.Getpid())})
 	if err != nil {
 		return nil, err
@@ -38,12 +41,12 @@ func claimFolder(folder string, now time.Time) (*Lock, error) {
 		return nil, err
 	}
 	for {
-		err := makeClaim(root, text)
+		err := makeClaim(root, name, text)
 		if err == nil {
-			return &Lock{Warning: noLocks, root: root, claim: text}, nil
+			return &Lock{Warning: fmt.Sprintf(noLocks, name), root: root, file: name, claim: text}, nil
 		}
 		if errors.Is(err, fs.ErrExist) {
-			err = takeOver(root, folder)
+			err = takeOver(root, folder, name)
 		}
 		if err != nil {
 			root.Close()
@@ -52,14 +55,14 @@ func claimFolder(folder string, now time.Time) (*Lock, error) {
 	}
 }
 
-func makeClaim(root *os.Root, text []byte) error {
-	file, err := root.OpenFile(ClaimFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func makeClaim(root *os.Root, name string, text []byte) error {
+	file, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	_, err = file.Write(text)
 	if err = errors.Join(err, file.Close()); err != nil {
-		_ = root.Remove(ClaimFile)
+		_ = root.Remove(name)
 	}
 	return err
 }
@@ -67,33 +70,33 @@ func makeClaim(root *os.Root, text []byte) error {
 // takeOver removes a claim whose process is gone, else it fails with Busy. The claim is
 // put aside first, and back if it is no longer the one that was read: of several
 // processes that take over, one has it.
-func takeOver(root *os.Root, folder string) error {
-	stale, err := heldClaim(folder)
+func takeOver(root *os.Root, folder, name string) error {
+	stale, err := heldClaim(folder, name)
 	if err != nil || stale == nil {
 		return err
 	}
-	aside := fmt.Sprintf("%s%d", ClaimFile, time.Now().UnixNano())
-	if err := root.Rename(ClaimFile, aside); errors.Is(err, fs.ErrNotExist) {
+	aside := fmt.Sprintf("%s%d", name, time.Now().UnixNano())
+	if err := root.Rename(name, aside); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	if text, err := root.ReadFile(aside); err != nil || !bytes.Equal(text, stale) {
-		return errors.Join(err, root.Rename(aside, ClaimFile))
+		return errors.Join(err, root.Rename(aside, name))
 	}
 	return root.Remove(aside)
 }
 
 // checkUnclaimed reports a process whose claim holds the folder.
-func checkUnclaimed(folder string) error {
-	_, err := heldClaim(folder)
+func checkUnclaimed(folder, name string) error {
+	_, err := heldClaim(folder, name)
 	return err
 }
 
 // heldClaim is the error Busy of a folder that is held by a claim, else the text of a
 // claim whose process is gone, nil where there is no claim.
-func heldClaim(folder string) (stale []byte, err error) {
-	path := filepath.Join(folder, ClaimFile)
+func heldClaim(folder, name string) (stale []byte, err error) {
+	path := filepath.Join(folder, name)
 	text, err := regular.Read(path, maxLockFile)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil

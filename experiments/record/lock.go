@@ -50,9 +50,8 @@ func (b Busy) Hint() string {
 	return hint
 }
 
-// noLocks is the warning of a folder that only a claim protects.
-const noLocks = "the file system has no locks: only the file " + ClaimFile +
-	" keeps a second process from writing into the folder at the same time"
+// noLocks is the warning of a folder that only a claim, a file of that name, protects.
+const noLocks = "the file system has no locks: only the file %s keeps a second process from writing into the folder at the same time"
 
 // Lock is a folder that this process holds.
 type Lock struct {
@@ -60,27 +59,32 @@ type Lock struct {
 
 	lock  *flock.Flock // nil with a claim
 	root  *os.Root     // of the folder, with a claim
-	claim []byte       // the content of ClaimFile
+	file  string       // ClaimFile, or that of a part
+	claim []byte       // its content
 }
 
 // LockFolder takes the lock of a folder that exists until it is closed, or fails
 // with [Busy]. A process that died holds nothing. The lock file is never removed:
 // so a lock on it is always one on the file that others see. On a file system without
 // locks it makes ClaimFile instead, which Close removes.
-func LockFolder(folder string, now time.Time) (*Lock, error) {
-	path := filepath.Join(folder, LockFile)
+func LockFolder(folder string, now time.Time) (*Lock, error) { return LockPart(folder, LockFile, now) }
+
+// LockPart is [LockFolder] for a part of the folder that has a lock file of its own, whose
+// name begins with LockFile. Its claim has what follows that in its name, too.
+func LockPart(folder, name string, now time.Time) (*Lock, error) {
+	path := filepath.Join(folder, name)
 	lock := flock.New(path, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(0o644))
 	locked, err := lock.TryLock()
 	if regular.Lacks(err) {
-		return claimFolder(folder, now)
+		return claimPart(folder, claimOf(name), now)
 	}
 	if err != nil {
 		return nil, err
 	}
 	if !locked {
-		return nil, readBusy(folder)
+		return nil, readBusy(folder, name)
 	}
-	if err = checkUnclaimed(folder); err == nil { // by a process on a machine that sees no locks
+	if err = checkUnclaimed(folder, claimOf(name)); err == nil { // by a process on a machine that sees no locks
 		var text []byte
 		if text, err = json.Marshal(self(now)); err == nil {
 			err = os.WriteFile(path, append(text, '\n'), 0o644)
@@ -101,10 +105,10 @@ func (l *Lock) Close() error {
 		return l.lock.Close()
 	}
 	defer l.root.Close()
-	if text, err := l.root.ReadFile(ClaimFile); err != nil || !bytes.Equal(text, l.claim) {
+	if text, err := l.root.ReadFile(l.file); err != nil || !bytes.Equal(text, l.claim) {
 		return err // somebody removed it, as the hint of Busy says, and it is another's
 	}
-	return l.root.Remove(ClaimFile)
+	return l.root.Remove(l.file)
 }
 
 // self is this process.
@@ -117,9 +121,9 @@ func self(now time.Time) Busy {
 }
 
 // readBusy is the error of a folder with what its lock file says, if it can be read.
-func readBusy(folder string) Busy {
+func readBusy(folder, name string) Busy {
 	var busy Busy
-	text, err := regular.Read(filepath.Join(folder, LockFile), maxLockFile)
+	text, err := regular.Read(filepath.Join(folder, name), maxLockFile)
 	if err != nil || json.Unmarshal(text, &busy) != nil {
 		busy = Busy{}
 	}
@@ -128,11 +132,15 @@ func readBusy(folder string) Busy {
 }
 
 // checkUnlocked reports a process that holds the folder, without taking its lock.
-func checkUnlocked(folder string) error {
-	lock := flock.New(filepath.Join(folder, LockFile), flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK)) // never waits, as for a pipe
+func checkUnlocked(folder string) error { return CheckUnlocked(folder, LockFile) }
+
+// CheckUnlocked reports a process that holds a lock file of the folder, as [Busy], without
+// taking the lock.
+func CheckUnlocked(folder, name string) error {
+	lock := flock.New(filepath.Join(folder, name), flock.SetFlag(os.O_RDONLY|syscall.O_NONBLOCK)) // never waits, as for a pipe
 	if shared, err := lock.TryRLock(); err == nil && !shared {
-		return readBusy(folder)
+		return readBusy(folder, name)
 	}
 	_ = lock.Close()
-	return checkUnclaimed(folder)
+	return checkUnclaimed(folder, claimOf(name))
 }

@@ -11,7 +11,9 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
 	"epochal/dataset"
 	"epochal/dataset/regular"
@@ -211,8 +213,9 @@ func (r *Record) readLine(line []byte) error {
 		if err := json.Unmarshal(line, &stopped); err != nil {
 			return err
 		}
-		if stopped.Reason != experiments.StoppedByPatience && stopped.Reason != experiments.StoppedByTime {
-			return fmt.Errorf("reason: found %.40q, expected %s or %s", stopped.Reason, experiments.StoppedByPatience, experiments.StoppedByTime)
+		known := []string{experiments.StoppedByPatience, experiments.StoppedByTime, experiments.StoppedByRung}
+		if !slices.Contains(known, stopped.Reason) {
+			return fmt.Errorf("reason: found %.40q, expected one of %s", stopped.Reason, strings.Join(known, ", "))
 		}
 		found, r.Stopped = stopped.Epoch, stopped.Reason
 	default:

@@ -34,10 +34,16 @@ type work struct {
 	spent map[*task]float64 // cost of what was done of each
 }
 
-// cost is the work of a run in floating point operations of its matrix
+// cost is the work of a task, as Cost.
+func (t *task) cost() float64 { return Cost(t.Config) * float64(t.until()) / float64(t.Config.Epochs) }
+
+// until is how many epochs the run is to have.
+func (t *task) until() int { return cmp.Or(t.Until, t.Config.Epochs) }
+
+// Cost is the work of a run in floating point operations of its matrix
 // products, as if every dataset had MNIST's size. It orders runs and tells how
 // far they are.
-func cost(c experiments.Config) float64 {
+func Cost(c experiments.Config) float64 {
 	t := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
 	return float64(c.Epochs) * (60000*model.TrainFLOPs(t) + 70000*model.EvaluationFLOPs(t))
 }
@@ -45,10 +51,10 @@ func cost(c experiments.Config) float64 {
 // run starts the jobs and waits for them. The first error stops all of them.
 func (w *work) run(ctx context.Context) error {
 	// The longest first, so that the jobs end at about the same time.
-	slices.SortStableFunc(w.missing, func(a, b *task) int { return cmp.Compare(cost(b.Config), cost(a.Config)) })
+	slices.SortStableFunc(w.missing, func(a, b *task) int { return cmp.Compare(b.cost(), a.cost()) })
 	w.spent, w.queue = map[*task]float64{}, make(chan *task, len(w.missing))
 	for _, t := range w.missing {
-		w.total += cost(t.Config)
+		w.total += t.cost()
 		w.queue <- t
 	}
 	close(w.queue)
@@ -129,10 +135,15 @@ func (w *work) job(ctx context.Context, device *train.Device) error {
 
 // one runs one run until it ends or diverges.
 func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
-	folder := w.store.unfinished(t)
+	place := func() string {
+		w.mutex.Lock()
+		defer w.mutex.Unlock()
+		return w.store.place(t)
+	}
+	folder := place()
 	_, err := os.Lstat(folder)
 	o := train.Options{
-		Folder: folder, Resume: err == nil, Device: device, Now: w.options.Now, CheckpointEvery: 1,
+		Folder: folder, Resume: err == nil, Until: t.Until, Device: device, Now: w.options.Now, CheckpointEvery: 1,
 		Observer: func(e experiments.Event) { w.progress(t, e) },
 	}
 	c := t.Config
@@ -142,23 +153,26 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 	_, err = train.Run(ctx, c, o)
 	if o.Resume && errors.As(err, new(record.CannotResume)) {
 		w.observe(Other{experiments.Warning{Text: fmt.Sprintf("%v; the run starts over", err)}})
-		if err := os.RemoveAll(folder); err != nil {
-			return fmt.Errorf("results: %w", err)
+		w.mutex.Lock()
+		failed := w.store.forget(t)
+		w.mutex.Unlock()
+		if failed != nil {
+			return failed
 		}
-		o.Resume = false
+		o.Folder, o.Resume = place(), false
 		_, err = train.Run(ctx, t.Config, o)
 	}
 	var diverged experiments.Diverged
-	if err != nil && !errors.As(err, &diverged) {
+	if paused := errors.Is(err, train.ErrUntil); err != nil && !paused && !errors.As(err, &diverged) {
 		return fmt.Errorf("%s, seed %d: %w", t.Name, t.Config.Seed, err)
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	if err := w.store.complete(t); err != nil {
+	if err := w.store.complete(t, !errors.Is(err, train.ErrUntil)); err != nil {
 		return err
 	}
 	w.done++
-	w.spent[t] = cost(t.Config)
+	w.spent[t] = t.cost()
 	w.options.Observer(RunEnded{Run: t.Run, Record: t.result.Record, Done: w.done, Runs: w.runs})
 	return nil
 }
@@ -171,7 +185,7 @@ func (w *work) progress(t *task, e experiments.Event) {
 	case experiments.StepsDone:
 		w.mutex.Lock()
 		defer w.mutex.Unlock()
-		w.spent[t] = cost(t.Config) * float64(e.Images) / float64(t.Config.Epochs*e.Count)
+		w.spent[t] = t.cost() * float64(e.Images) / float64(t.until()*e.Count)
 		spent := 0.0
 		for _, one := range w.spent {
 			spent += one

@@ -28,6 +28,8 @@ type Options struct {
 	Parent string // without Folder: where a run folder named after the time is made; "" keeps no record
 	Resume bool   // Folder is that of a run that stopped, which continues
 
+	Until int // epochs after which it ends with [ErrUntil] in [Stopped], to be continued; 0: when all are done
+
 	MaxTime time.Duration // from the call of Run on, after which it ends with [ErrMaxTime] in [Stopped]; 0: none
 
 	Threads int // of XLA on the processor; 0: as suits the steps, see [model.Threads]; ignored with Device
@@ -68,7 +70,7 @@ func (o Options) problems() (problems experiments.Problems) {
 // Nothing is opened or written before c is known to be possible, and a new run
 // folder appears only when the first epoch begins. A run that diverges ends with
 // [experiments.Diverged], and one that is cancelled or fails later with [Stopped],
-// which wraps ctx's error, [ErrMaxTime] or the reason; both leave the metrics written so
+// which wraps ctx's error, [ErrMaxTime], [ErrUntil] or the reason; both leave the metrics written so
 // far. A stopped run continues with o.Resume, bit for bit as if nothing had happened: c is
 // then that of its folder, except for epochs, patience, backend, tf32, deterministic and
 // steps per call, which may change, and for the places of the data and the initial weights.
@@ -117,6 +119,9 @@ func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Resu
 	if err == nil {
 		ctx = training
 		err = r.epochs(ctx)
+	}
+	if err == nil && !r.record.Over() {
+		err = ErrUntil
 	}
 	if err == nil {
 		err = r.end()
@@ -187,7 +192,11 @@ func (r *run) begin() error {
 // client the evaluation runs beside the first call of the next epoch, after which it is
 // reported; what is observed and recorded has the same order.
 func (r *run) epochs(ctx context.Context) error {
-	for at := r.at(); at.Step > 0 || at.Epoch <= r.config.Epochs && !r.record.Over(); at = r.at() {
+	last := r.config.Epochs
+	if r.options.Until > 0 {
+		last = min(last, r.options.Until)
+	}
+	for at := r.at(); at.Step > 0 || at.Epoch <= last && !r.record.Over(); at = r.at() {
 		err := r.train(ctx)
 		if err == nil {
 			err = r.evaluate(ctx)

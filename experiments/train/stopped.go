@@ -16,6 +16,9 @@ import (
 // ErrMaxTime is the error of a run that took as long as Options.MaxTime.
 var ErrMaxTime = errors.New("the time is up")
 
+// ErrUntil is the error of a run that has as many epochs as Options.Until.
+var ErrUntil = errors.New("the run has the epochs that it was to have so far")
+
 // Stopped is the error of a run that ended early and that can be
 // resumed: it was cancelled, a file could not be written, a device failed.
 type Stopped struct {
@@ -38,10 +41,15 @@ func (r *run) stopped(ctx context.Context, err error) error {
 	if r.record.Folder == "" || !cancelled && !r.begun || errors.As(err, new(record.CannotResume)) || errors.Is(err, model.ErrNotFinite) {
 		return err // nothing was lost, or the same would happen again
 	}
-	if cancelled && r.begun {
-		failed := r.record.Save(r.network.Weights)
+	if cancelled && r.begun || err == ErrUntil {
+		var failed error
+		if err != ErrUntil || r.record.Saved != r.record.At {
+			failed = r.record.Save(r.network.Weights)
+		}
 		if failed == nil && timeUp {
 			failed = r.record.Stopped(experiments.StoppedByTime)
+		} else if failed == nil && err == ErrUntil {
+			failed = r.record.Stopped(experiments.StoppedByRung)
 		}
 		err = cmp.Or(failed, err)
 	}

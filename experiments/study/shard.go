@@ -1,0 +1,86 @@
+package study
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"epochal/experiments"
+	"epochal/experiments/record"
+)
+
+// MaxShards is the most parts that a study may be split into.
+const MaxShards = 100_000
+
+const shardForm = "i/N with i from 0 to N-1, such as 0/4"
+
+// Shard is one of Count parts of a study, from 0. A run belongs to one of them by its
+// identity alone: to the same one whatever other runs there are. The zero value is all of it.
+type Shard struct{ Index, Count int }
+
+// ParseShard reads a shard as "0/4". The error is an [experiments.Problem].
+func ParseShard(text string) (Shard, error) {
+	index, count, found := strings.Cut(text, "/")
+	i, err1 := strconv.Atoi(index)
+	n, err2 := strconv.Atoi(count)
+	if !found || err1 != nil || err2 != nil || i < 0 || i >= n || n > MaxShards {
+		return Shard{}, experiments.Problem{Field: "shard", Found: strconv.Quote(text), Expected: shardForm}
+	}
+	return Shard{i, n}, nil
+}
+
+// String is "0/4", and "" for all.
+func (s Shard) String() string {
+	if s.Count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%d", s.Index, s.Count)
+}
+
+// Has reports whether the run of an identity belongs to the shard.
+func (s Shard) Has(identity string) bool {
+	if s.Count <= 1 {
+		return true
+	}
+	first, _ := hex.DecodeString(identity[:16]) // it is ours
+	return binary.BigEndian.Uint64(first)%uint64(s.Count) == uint64(s.Index)
+}
+
+// shardLock begins the names of the lock files of shards: .lock-0-of-4.
+const shardLock = record.LockFile + "-"
+
+// lockFile is the lock file of the shard in the folder of a study.
+func (s Shard) lockFile() string {
+	if s.Count == 0 {
+		return record.LockFile
+	}
+	return fmt.Sprintf("%s%d-of-%d", shardLock, s.Index, s.Count)
+}
+
+// hold takes the lock of the shard. Different shards of one number have no run in common,
+// and are made at the same time; any others are not: of two, at least one fails with
+// [record.Busy], because each looks for the other once it holds its own lock.
+func (s Shard) hold(folder string, now time.Time) (*record.Lock, error) {
+	lock, err := record.LockPart(folder, s.lockFile(), now)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(folder)
+	for _, entry := range entries {
+		name := entry.Name()
+		of, shard := strings.CutPrefix(name, shardLock)
+		beside := shard && strings.HasSuffix(of, fmt.Sprintf("-of-%d", s.Count))
+		if err == nil && name != s.lockFile() && (shard || name == record.LockFile) && !beside {
+			err = record.CheckUnlocked(folder, name)
+		}
+	}
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	return lock, nil
+}
