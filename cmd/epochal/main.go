@@ -20,7 +20,7 @@ import (
 	"unicode"
 
 	"epochal/experiments"
-	"epochal/experiments/published"
+	"epochal/experiments/strict"
 	"epochal/model"
 	"epochal/model/backend"
 
@@ -165,7 +165,7 @@ type notMet struct{ error }
 // exitCode maps an error to the program's exit code.
 func exitCode(err error) int {
 	switch {
-	case errors.As(err, new(usageError)), errors.As(err, new(experiments.Problem)), errors.As(err, new(*published.Error)):
+	case errors.As(err, new(usageError)), errors.As(err, new(experiments.Problem)), errors.As(err, new(*strict.Error)):
 		return exitWrongUse
 	case errors.As(err, new(notMet)):
 		return exitNotMet

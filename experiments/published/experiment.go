@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"epochal/experiments"
+	"epochal/experiments/strict"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -103,16 +104,16 @@ func Known(files ...string) ([]Experiment, error) {
 	names := namesOf(known)
 	for i, e := range known {
 		if first := slices.Index(names, e.Name); first < i {
-			return nil, inFile(e.File, wrong(nodeAt(e.body, "$.name"),
+			return nil, strict.InFile(e.File, strict.Wrong(strict.At(e.body, "$.name"),
 				"name: found %s, which %s already has, expected a new name", e.Name, known[first].File))
 		}
 		for i, c := range e.Claims {
-			at := nodeAt(e.body, fmt.Sprintf("$.claims[%d].%s", i, c.Kind))
+			at := strict.At(e.body, fmt.Sprintf("$.claims[%d].%s", i, c.Kind))
 			switch {
 			case c.Reference == e.Name:
-				return nil, inFile(e.File, wrong(at, "found the experiment itself, expected another one"))
+				return nil, strict.InFile(e.File, strict.Wrong(at, "found the experiment itself, expected another one"))
 			case c.Reference != "" && !slices.Contains(names, c.Reference):
-				return nil, inFile(e.File, unknown(at, "found the unknown experiment %.40q", c.Reference, names))
+				return nil, strict.InFile(e.File, strict.Unknown(at, "found the unknown experiment %.40q", c.Reference, names))
 			}
 		}
 	}
@@ -136,7 +137,7 @@ func Choose(known []Experiment, names []string) ([]Experiment, error) {
 	all := namesOf(known)
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			return nil, unknown(nil, "experiment %.40q is unknown", name, all)
+			return nil, strict.Unknown(nil, "experiment %.40q is unknown", name, all)
 		}
 	}
 	chosen := map[string]bool{}

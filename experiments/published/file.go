@@ -3,17 +3,14 @@ package published
 import (
 	"cmp"
 	"errors"
-	"io"
-	"maps"
 	"math"
 	"regexp"
-	"slices"
 	"strings"
 	"unicode"
 
 	"epochal/dataset"
-	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/strict"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -62,48 +59,46 @@ type settings struct {
 type setting struct{ field any }
 
 // UnmarshalYAML sets the field.
-func (s setting) UnmarshalYAML(n ast.Node) error { return decode(n, s.field) }
+func (s setting) UnmarshalYAML(n ast.Node) error { return strict.Decode(n, s.field) }
 
 // load reads the experiment of a user's file.
 func load(path string) (Experiment, error) {
-	file, err := regular.Open(path)
-	if err != nil {
-		return Experiment{}, err
-	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, MaxFileBytes+1))
+	text, err := strict.Read(path)
 	if err != nil {
 		return Experiment{}, err
 	}
 	return Parse(path, text)
 }
 
-// Parse reads an experiment from the text of a YAML file of at most MaxFileBytes.
+// Error is what is wrong with an experiment's file or name.
+type Error = strict.Error
+
+// Parse reads an experiment from the text of a YAML file of at most [strict.MaxFileBytes].
 // What the settings leave out is as in [experiments.Defaults]. Names of other
 // experiments are checked by [Known], not here. Errors are an [*Error] for the
 // first problem.
 func Parse(file string, text []byte) (Experiment, error) {
 	e := Experiment{File: file}
 	if err := e.read(text); err != nil {
-		return Experiment{}, inFile(file, err)
+		return Experiment{}, strict.InFile(file, err)
 	}
 	return e, nil
 }
 
 // read reads the experiment from a text.
 func (e *Experiment) read(text []byte) (err error) {
-	if e.body, err = parseYAML(text); err != nil {
+	if e.body, err = strict.Parse(text, "an experiment with at least a name"); err != nil {
 		return err
 	}
 	var c content
-	if err := decode(e.body, &c); err != nil {
+	if err := strict.Decode(e.body, &c); err != nil {
 		return err
 	}
 	if c.Name == "" {
-		return wrong(e.body, "found no name, expected one")
+		return strict.Wrong(e.body, "found no name, expected one")
 	}
 	if len(c.Name) > maxName || !validName.MatchString(c.Name) {
-		return wrong(nodeAt(e.body, "$.name"),
+		return strict.Wrong(strict.At(e.body, "$.name"),
 			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", c.Name, maxName)
 	}
 	e.Name, e.Title, e.Why = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why)
@@ -137,31 +132,18 @@ func configOf(n ast.Node) (experiments.Config, error) {
 		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data},
 		setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
 	}
-	if err := decode(n, &into); err != nil {
+	if err := strict.Decode(n, &into); err != nil {
 		return c, err
 	}
 	if problems, found := errors.AsType[experiments.Problems](c.Validate()); found {
-		return c, wrong(nodeAt(n, "$."+problems[0].Field), "%v", problems[0])
+		return c, strict.Wrong(strict.At(n, "$."+problems[0].Field), "%v", problems[0])
 	}
 	if c.Data == dataset.MNIST {
 		if _, err := c.Architecture(mnistSide, mnistSide, mnistDigits); err != nil {
-			return c, wrong(nodeAt(n, "$.layer_sizes"), "%v", errors.Unwrap(err))
+			return c, strict.Wrong(strict.At(n, "$.layer_sizes"), "%v", errors.Unwrap(err))
 		}
 	}
 	return c, nil
-}
-
-// fields returns the values of a mapping by their keys, all of them known.
-func fields(n ast.Node, known ...string) (values map[string]ast.Node, err error) {
-	if err := decode(n, &values); err != nil {
-		return nil, err
-	}
-	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(known, key) {
-			return nil, unknown(values[key], "found the key %.40q", key, known)
-		}
-	}
-	return values, nil
 }
 
 // claimOf reads a claim on an experiment with the settings config: one kind, and
@@ -172,7 +154,7 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 	for _, row := range kinds {
 		known = append(known, string(row.name))
 	}
-	values, err := fields(n, known...)
+	values, err := strict.Fields(n, known...)
 	for _, key := range known {
 		value := values[key]
 		switch {
@@ -180,11 +162,11 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 			return claim, err
 		case value == nil:
 		case key == "source":
-			err = decode(value, &claim.Source)
+			err = strict.Decode(value, &claim.Source)
 		case key == "expected":
-			err = decode(value, &claim.Expected)
+			err = strict.Decode(value, &claim.Expected)
 		case claim.Kind != "":
-			err = wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, key)
+			err = strict.Wrong(n, "found %s and %s in one claim, expected one kind", claim.Kind, key)
 		default:
 			claim.Kind = Kind(key)
 			err = claim.readTerms(value)
@@ -192,7 +174,7 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 	}
 	claim.Source = oneLine(claim.Source)
 	if err == nil && claim.Kind == "" {
-		err = wrong(n, "found a claim of no kind, expected one of %s", strings.Join(known[2:], ", "))
+		err = strict.Wrong(n, "found a claim of no kind, expected one of %s", strings.Join(known[2:], ", "))
 	}
 	return claim, err
 }
@@ -201,9 +183,9 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 func (c *Claim) readTerms(n ast.Node) error {
 	row := c.Kind.row()
 	if row.fields == nil {
-		return decode(n, &c.Reference)
+		return strict.Decode(n, &c.Reference)
 	}
-	values, err := fields(n, row.fields...)
+	values, err := strict.Fields(n, row.fields...)
 	least, most := row.unit.bounds(c.Epochs)
 	classes := dataset.MaxClasses
 	if c.Digits {
@@ -215,13 +197,13 @@ func (c *Claim) readTerms(n ast.Node) error {
 		case err != nil:
 			return err
 		case value == nil:
-			return wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
+			return strict.Wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
 		case field == "experiment":
-			err = decode(value, &c.Reference)
+			err = strict.Decode(value, &c.Reference)
 		case field == "class":
 			err = decodeBetween(value, &c.Class, 0, classes-1)
 		case field == "over" && c.Epochs <= row.spare:
-			err = wrong(value, "found an experiment of %s, expected more for this kind of claim", plural(c.Epochs, "epoch"))
+			err = strict.Wrong(value, "found an experiment of %s, expected more for this kind of claim", plural(c.Epochs, "epoch"))
 		case field == "over":
 			err = decodeBetween(value, &c.Over, 1, c.Epochs-row.spare)
 		case field == "value" && row.unit == epoch:
@@ -239,13 +221,13 @@ func (c *Claim) readTerms(n ast.Node) error {
 
 // decodeBetween reads a number from least to most.
 func decodeBetween[T int | float64](n ast.Node, value *T, least, most T) error {
-	if err := decode(n, value); err != nil {
+	if err := strict.Decode(n, value); err != nil {
 		return err
 	}
 	if *value >= least && *value <= most {
 		return nil
 	}
-	err := wrong(n, "found %v, expected %v to %v", *value, least, most)
+	err := strict.Wrong(n, "found %v, expected %v to %v", *value, least, most)
 	if x := float64(*value); most == 1 && math.Abs(x) > 1 && math.Abs(x) <= 100 {
 		err.Advice = "accuracies are fractions: did you mean " + unit{scale: 0.01}.exact(x) + "?"
 	}

@@ -16,6 +16,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/experiments/strict"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -113,8 +114,8 @@ func TestBadFiles(t *testing.T) {
 		{"name: a: b\n", ":1:7: mapping value is not allowed in this context"},
 		{"name: a\n---\nname: b\n", ":3:1: found a second document, expected one"},
 		{"name: a\ntitle: \xff\n", ": found bytes that are not UTF-8, expected text"},
-		{"name: a\n#" + strings.Repeat("x", published.MaxFileBytes),
-			": found more than 65536 bytes, expected an experiment file of no more than that"},
+		{"name: a\n#" + strings.Repeat("x", strict.MaxFileBytes),
+			": found more than 65536 bytes, expected no more than that"},
 		{strings.Repeat("[", 60_000), ": found 60000 YAML tokens, expected at most 2048"},
 
 		// keys
@@ -241,7 +242,7 @@ func TestLoadRefusesWhatIsNoFile(t *testing.T) {
 		t.Skip(err)
 	}
 	for file, want := range map[string]string{
-		long:                             long + ": found more than 65536 bytes, expected an experiment file of no more than that",
+		long:                             long + ": found more than 65536 bytes, expected no more than that",
 		filepath.Join(folder, "no.yaml"): "open " + folder + "/no.yaml: no such file",
 		// Opening a pipe would wait for whoever writes to it, and a device never ends.
 		pipe:        pipe + ": found a pipe, expected a file",
@@ -268,7 +269,7 @@ func laughs(levels int) string {
 // which is bounded as well, and by the number of its tokens: goccy/go-yaml
 // takes time that grows with the square of the depth.
 func TestHostileFilesTakeLittle(t *testing.T) {
-	longest := func(part string) string { return strings.Repeat(part, published.MaxFileBytes/len(part)) }
+	longest := func(part string) string { return strings.Repeat(part, strict.MaxFileBytes/len(part)) }
 	texts := map[string]string{
 		"billion laughs":       laughs(10),
 		"laughs in a setting":  "name: a\nsettings: {layer_sizes: &a [1], activation: *a}\n",

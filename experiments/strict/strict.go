@@ -1,15 +1,22 @@
-package published
+// Package strict reads YAML files that people write, and refuses whatever could mean
+// something other than what its writer meant: numbers as text, values of another type,
+// unknown keys, tags and aliases. Errors name the file, the line and the column.
+package strict
 
 import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"epochal/dataset/regular"
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
@@ -19,8 +26,7 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// MaxFileBytes is the most that an experiment's file may hold; the longest of the
-// embedded ones has less than 2 KiB.
+// MaxFileBytes is the most that a file may hold; those of the post's experiments have less than 2 KiB.
 const MaxFileBytes = 64 << 10
 
 // maxTokens bounds the tokens of a file, its words and signs. The time that goccy/go-yaml
@@ -30,7 +36,7 @@ const maxTokens = 2048
 // maxLine is how many characters of a line of its file an error shows.
 const maxLine = 160
 
-// Error is what is wrong with an experiment's file or with a name: a wrong use,
+// Error is what is wrong with a file or with a name: a wrong use,
 // found before anything trains.
 type Error struct {
 	File   string // "" when the problem is in no file
@@ -59,8 +65,8 @@ func (e *Error) Error() string {
 // Hint returns the advice. The command prints it on a line of its own.
 func (e *Error) Hint() string { return e.Advice }
 
-// wrong is an error at a value.
-func wrong(n ast.Node, format string, values ...any) *Error {
+// Wrong is an error at a value, nil for none.
+func Wrong(n ast.Node, format string, values ...any) *Error {
 	e := &Error{Text: fmt.Sprintf(format, values...)}
 	if block, ok := n.(*ast.MappingNode); ok && !block.IsFlowStyle && len(block.Values) > 0 {
 		n = block.Values[0].Key // the token of such a mapping is its first colon
@@ -71,10 +77,10 @@ func wrong(n ast.Node, format string, values ...any) *Error {
 	return e
 }
 
-// unknown is an error at a name that is none of the known ones. Its advice is the
+// Unknown is an error at a name that is none of the known ones. found is a format for the name. Its advice is the
 // nearest of them, if one is near.
-func unknown(n ast.Node, found, name string, known []string) *Error {
-	err := wrong(n, found+", expected one of %s", name, strings.Join(known, ", "))
+func Unknown(n ast.Node, found, name string, known []string) *Error {
+	err := Wrong(n, found+", expected one of %s", name, strings.Join(known, ", "))
 	for edits := range min(len(name), max(2, len(name)/3)+1, 7) { // near takes 3 times as long for each
 		for _, candidate := range known {
 			if near(strings.ToLower(name), candidate, edits) {
@@ -102,9 +108,9 @@ func near(a, b string, edits int) bool {
 	}
 }
 
-// inFile turns any error into one that names the file, and the library's into one
+// InFile turns any error into one that names the file, and the library's into one
 // that shows the place.
-func inFile(file string, err error) *Error {
+func InFile(file string, err error) *Error {
 	var problem *Error
 	var library yaml.Error
 	var mismatch *yaml.TypeError
@@ -122,10 +128,21 @@ func inFile(file string, err error) *Error {
 	return problem
 }
 
-// parseYAML returns the only document of a file.
-func parseYAML(text []byte) (ast.Node, error) {
+// Read returns the text of a file of at most MaxFileBytes, or a bit more of a longer one,
+// which [Parse] refuses.
+func Read(path string) ([]byte, error) {
+	file, err := regular.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return io.ReadAll(io.LimitReader(file, MaxFileBytes+1))
+}
+
+// Parse returns the only document of a file; expected says what an empty one lacks.
+func Parse(text []byte, expected string) (ast.Node, error) {
 	if len(text) > MaxFileBytes {
-		return nil, &Error{Text: fmt.Sprintf("found more than %d bytes, expected an experiment file of no more than that", MaxFileBytes)}
+		return nil, &Error{Text: fmt.Sprintf("found more than %d bytes, expected no more than that", MaxFileBytes)}
 	}
 	if !utf8.Valid(text) {
 		return nil, &Error{Text: "found bytes that are not UTF-8, expected text"}
@@ -141,27 +158,27 @@ func parseYAML(text []byte) (ast.Node, error) {
 	documents := slices.DeleteFunc(tree.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
 	switch len(documents) {
 	case 0:
-		return nil, &Error{Text: "found an empty file, expected an experiment with at least a name"}
+		return nil, &Error{Text: "found an empty file, expected " + expected}
 	case 1:
 	default:
-		return nil, wrong(documents[1].Body, "found a second document, expected one")
+		return nil, Wrong(documents[1].Body, "found a second document, expected one")
 	}
 	body := documents[0].Body
 	// Aliases can blow up a file, tags change types, and the decoder would take a key
 	// without a value for the default.
 	for _, kind := range []ast.NodeType{ast.AnchorType, ast.AliasType, ast.MergeKeyType, ast.TagType} {
 		if found := ast.Filter(kind, body); len(found) > 0 {
-			return nil, wrong(found[0], "found an anchor, an alias or a tag, expected a plain value")
+			return nil, Wrong(found[0], "found an anchor, an alias or a tag, expected a plain value")
 		}
 	}
 	if found := ast.Filter(ast.NullType, body); len(found) > 0 {
-		return nil, wrong(found[0], "found nothing, expected a value")
+		return nil, Wrong(found[0], "found nothing, expected a value")
 	}
 	return body, nil
 }
 
-// nodeAt is the value at a path such as "$.settings.epochs", nil if there is none.
-func nodeAt(body ast.Node, path string) (n ast.Node) {
+// At is the value at a path such as "$.settings.epochs", nil if there is none.
+func At(body ast.Node, path string) (n ast.Node) {
 	if p, err := yaml.PathString(path); err == nil && body != nil {
 		n, _ = p.FilterNode(body)
 	}
@@ -173,25 +190,38 @@ func nodeAt(body ast.Node, path string) (n ast.Node) {
 // refused: readers disagree on them.
 var numeral = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
 
-// decode reads a value with the library, except for numbers: the library would take
+// Fields returns the values of a mapping by their keys, all of them known.
+func Fields(n ast.Node, known ...string) (values map[string]ast.Node, err error) {
+	if err := Decode(n, &values); err != nil {
+		return nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !slices.Contains(known, key) {
+			return nil, Unknown(values[key], "found the key %.40q", key, known)
+		}
+	}
+	return values, nil
+}
+
+// Decode reads a value with the library, except for numbers: the library would take
 // 3.5 for the whole number 3 and "64" for a number, and takes 1e-3 for text.
-func decode(n ast.Node, into any) error {
+func Decode(n ast.Node, into any) error {
 	var err error
 	switch into := into.(type) {
 	case *int:
 		if *into, err = strconv.Atoi(numeral.FindString(n.String())); err != nil {
-			return wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
+			return Wrong(n, "found %.40q, expected a whole number", n.GetToken().Value)
 		}
 	case *float64:
 		if *into, err = strconv.ParseFloat(numeral.FindString(n.String()), 64); err != nil {
-			return wrong(n, "found %.40q, expected a number", n.GetToken().Value)
+			return Wrong(n, "found %.40q, expected a number", n.GetToken().Value)
 		}
 	case *[]int:
 		var numbers []ast.Node
-		err = decode(n, &numbers)
+		err = Decode(n, &numbers)
 		*into = make([]int, len(numbers))
 		for i, number := range numbers {
-			err = cmp.Or(err, decode(number, &(*into)[i]))
+			err = cmp.Or(err, Decode(number, &(*into)[i]))
 		}
 	default:
 		err = yaml.NodeToValue(n, into, yaml.Strict())
