@@ -129,7 +129,7 @@ claim was not met; 130 interrupted.`,
 	width := cmp.Or(columns(t.out), 80)
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
 	root.AddCommand(newTrain(t), newEvaluate(t), newPredict(t), newServe(t), newShow(t), newRuns(t), newExport(t),
-		newData(t), newBackends(t), newReproduce(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
+		newData(t), newBackends(t), newReproduce(t), newSweep(t), newList(t), newBench(t), newBenchChild(t), newVersion(t))
 	return root
 }
 

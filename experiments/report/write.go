@@ -115,7 +115,7 @@ func removeStale(folder string, written []file, stale *regexp.Regexp) error {
 	return nil
 }
 
-//go:embed document.html runs.html parts.html
+//go:embed document.html runs.html sweep.html parts.html
 var pages embed.FS
 
 // newPage is the template of a page, with the parts that all pages have.

@@ -25,6 +25,7 @@ type Run struct {
 type Result struct {
 	Folder string // below that of the study; "" for a run that is not there, see Options.Shard and Options.ReadOnly
 	Record record.Record
+	Ours   bool // it is of the shard
 }
 
 // Options say where and on what runs are made.
@@ -192,6 +193,7 @@ func (s *Study) Do(ctx context.Context, runs []Run) ([]Result, error) {
 		if t.has() {
 			results[i] = t.result
 		}
+		results[i].Ours = s.options.Shard.Has(t.identity)
 	}
 	return results, nil
 }

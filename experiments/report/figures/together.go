@@ -17,8 +17,24 @@ const MostTogether = 20
 // up to MostTogether runs with different settings, a line for each. The axis of accuracies
 // starts at three times what the worst run misses at its end. Lines of runs that diverged
 // end with a cross.
-func Together(title string, runs []Run) Figure {
-	accuracy, loss := newPanel("", "test accuracy"), newPanel("epoch", "test loss")
+func Together(title string, runs []Run) Figure { return together(title, "test", runs) }
+
+// Validated draws the same of the validation set, which all epochs of the runs have.
+func Validated(title string, runs []Run) Figure {
+	shown := make([]Run, len(runs))
+	for i, run := range runs {
+		shown[i] = run
+		shown[i].Epochs = nil
+		for _, e := range run.Epochs {
+			shown[i].Epochs = append(shown[i].Epochs, Epoch{TestAccuracy: *e.ValidationAccuracy, TestLoss: *e.ValidationLoss})
+		}
+	}
+	return together(title, "validation", shown)
+}
+
+// together draws runs whose TestAccuracy and TestLoss are those of a set.
+func together(title, set string, runs []Run) Figure {
+	accuracy, loss := newPanel("", set+" accuracy"), newPanel("epoch", set+" loss")
 	missed, least, most := 0.0, 1.0, 0.0
 	for _, p := range []panel{accuracy, loss} {
 		p.Add(&plotter.Grid{Horizontal: gridLine})

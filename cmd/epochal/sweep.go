@@ -1,0 +1,424 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"epochal/dataset/regular"
+	"epochal/experiments"
+	"epochal/experiments/record"
+	"epochal/experiments/report"
+	"epochal/experiments/report/words"
+	"epochal/experiments/study"
+	"epochal/experiments/sweep"
+	"epochal/experiments/train"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// shownSettings is how many settings of a sweep are printed; the files have all.
+const shownSettings = 20
+
+// newSweep is `epochal sweep`.
+func newSweep(t *terminal) *cobra.Command {
+	defaults := sweep.Defaults()
+	o := sweep.Options{Options: study.Options{
+		Backend: defaults.Base.Backend, Deterministic: defaults.Base.Deterministic}}
+	var merge []string
+	var shard, export string
+	var dryRun bool
+	lists := settingLists{plan: defaults, values: map[string]*[]string{}}
+	command := &cobra.Command{
+		Use:   "sweep [plan.yaml]",
+		Short: "Try many settings with several seeds each, and rank them",
+		Long: `Run a plan of settings, each with several seeds, and rank them by a validation
+split. The plan is a file, or the flags of settings, each with several values.
+The test set is looked at once, at the end, for the best setting.
+
+The folder keeps every run, finished or interrupted, by its settings, data and
+seed: the same command continues, a larger plan runs only what is new, and a run
+that diverges is a result. results.json, results.csv, results.md, report.html
+and figures/ are written there when all runs are made.
+
+--shard i/N makes one of N parts of the runs, on any machine that has the
+folder; afterwards the same command without --shard makes what is missing, ranks
+and reports. --merge copies the runs of other folders first, where the machines
+share none.
+
+A plan file has these keys, all of them optional but grid or random:
+  name: widths                          # of the folder in sweeps/
+  settings: {epochs: 20, data: mnist}   # what all runs have in common
+  grid: {learning_rate: [0.01, 0.1], layer_sizes: [[128], [512, 512]]}
+  random: {count: 20, seed: 1, parameters: {batch_size: {choice: [32, 64]},
+           learning_rate: {log_uniform: [0.001, 1]}}}  # and uniform: [least, most]
+  seeds: 3                              # or a list
+  validation: 5000                      # training images to rank by
+  rank_by: validation_accuracy          # or validation_loss
+  stop: {rule: halving, at: [5, 10], eta: 2}  # or rule median, or off`,
+		Example: `  epochal sweep --learning-rate 0.001,0.01,0.1 --layer-sizes 128 --layer-sizes 512,512 --seeds 3
+  epochal sweep plan.yaml --dry-run
+  epochal sweep plan.yaml --export best.yaml
+  epochal sweep plan.yaml --shard 0/4`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			plan, err := lists.read(c.Flags(), args)
+			if err != nil {
+				return err
+			}
+			o.Folder = cmp.Or(o.Folder, filepath.Join("sweeps", plan.Name))
+			if err := readShard(c.Flags(), shard, &o.Options); err != nil {
+				return err
+			}
+			if export != "" {
+				if err := regular.CanWrite(export); err != nil {
+					return fmt.Errorf("export: %w", err)
+				}
+			}
+			o.Command = recordedCommand()
+			printer := &sweepPrinter{terminal: t, plan: plan}
+			o.Observer, o.WantCUDA = printer.observe, t.wantCUDA
+			if dryRun {
+				return printForecast(t, c, plan, o)
+			}
+			if _, err := plan.Check(); err != nil {
+				return err
+			}
+			if err := mergeStudies(t, o.Folder, merge); err != nil {
+				return err
+			}
+			results, err := sweep.Run(c.Context(), plan, o)
+			t.end()
+			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
+				return again{err, commandLine(os.Args[1:]...)}
+			} else if err != nil {
+				return err
+			}
+			if o.Shard.Count > 0 {
+				noteShard(t, o.Shard, results.Missing)
+				return nil
+			}
+			return finishSweep(t, results, o.Folder, export)
+		},
+	}
+	flags := command.Flags()
+	flags.SortFlags = false
+	lists.add(flags)
+	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel, each on the next GPU; 0: one per core, or one per GPU")
+	flags.StringVar(&o.Folder, "out", "", "`folder` of the sweep (default sweeps/<name of the plan>)")
+	flags.BoolVar(&dryRun, "dry-run", false, "print the settings, and how long the missing runs will take by a few seconds of measuring")
+	flags.StringVar(&export, "export", "", "write the best setting to `file` as an experiment for reproduce --experiment")
+	addShardFlags(flags, &shard, &merge)
+	flags.BoolVar(&o.ReadOnly, "report-only", false, "make no runs: rank and report those that are there, also while shards run")
+	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
+	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
+	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)
+	return command
+}
+
+// settingLists are the flags of a plan.
+type settingLists struct {
+	plan   sweep.Plan
+	values map[string]*[]string // by flag: what it was given
+	seeds  string
+}
+
+// add adds a flag for every field that settings can differ in, which takes several values,
+// and those of the rest of the plan.
+func (l *settingLists) add(flags *pflag.FlagSet) {
+	usual := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c := l.plan.Base
+	addConfigFlags(usual, &c)
+	for _, field := range sweep.Fields() {
+		flag := usual.Lookup(flagName(field))
+		if flag == nil {
+			continue
+		}
+		texts := new([]string)
+		l.values[flag.Name] = texts
+		what, usage := pflag.UnquoteUsage(flag)
+		usage = fmt.Sprintf("`%s`: %s (default %q)", cmp.Or(what, flag.Value.Type()), usage, flag.DefValue)
+		if field == "layer_sizes" {
+			flags.StringArrayVar(texts, flag.Name, nil, usage+"; may be repeated, for several networks")
+			continue
+		}
+		flags.StringSliceVar(texts, flag.Name, nil, usage+"; several values separated by commas")
+		if flag.Value.Type() == "bool" {
+			flags.Lookup(flag.Name).NoOptDefVal = "true"
+		}
+	}
+	p := &l.plan
+	flags.StringVar(&p.Base.Data, "data", p.Base.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
+	flags.StringVar(&l.seeds, "seeds", strconv.Itoa(len(p.Seeds)), "`number` of seeds per setting, or several seeds separated by commas")
+	flags.IntVar(&p.Base.Validation, "validation", p.Base.Validation, "training `images` to hold out and rank by")
+	flags.StringVar(&p.RankBy, "rank-by", p.RankBy, "`metric` to rank by: validation_loss or validation_accuracy")
+	flags.StringVar(&p.Stop.Rule, "stop", "", "`rule` by which bad settings stop early: median or halving (default none)")
+	flags.IntSliceVar(&p.Stop.At, "stop-at", nil, "`epochs` after which settings are compared to stop some, separated by commas")
+	flags.IntVar(&p.Stop.Eta, "stop-eta", p.Stop.Eta, "with --stop halving, one setting of so many goes on")
+}
+
+func flagName(field string) string { return strings.ReplaceAll(field, "_", "-") }
+
+// read is the plan of the file among the arguments, or else of the flags.
+func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, error) {
+	if len(args) > 1 {
+		return sweep.Plan{}, usageError{err: fmt.Errorf("sweep: found %d arguments, expected at most one plan file", len(args))}
+	}
+	if len(args) == 1 {
+		others := []string{"data", "seeds", "validation", "rank-by", "stop", "stop-at", "stop-eta"}
+		var err error
+		flags.Visit(func(flag *pflag.Flag) {
+			if l.values[flag.Name] != nil || slices.Contains(others, flag.Name) {
+				err = usageError{err: fmt.Errorf("--%s: found it beside the plan %s, expected it in the plan", flag.Name, args[0])}
+			}
+		})
+		if err != nil {
+			return sweep.Plan{}, err
+		}
+		return sweep.Load(args[0])
+	}
+	p := l.plan
+	if err := l.readSeeds(&p); err != nil {
+		return p, err
+	}
+	for _, field := range sweep.Fields() {
+		texts := l.values[flagName(field)]
+		if texts == nil || !flags.Changed(flagName(field)) {
+			continue
+		}
+		axis := sweep.Axis{Name: field}
+		for _, text := range *texts {
+			c := p.Base
+			parser := pflag.NewFlagSet("", pflag.ContinueOnError)
+			addConfigFlags(parser, &c)
+			if err := parser.Lookup(flagName(field)).Value.Set(text); err != nil {
+				return p, experiments.Problem{Field: field, Reason: fmt.Errorf("found %q: %w", text, err)}
+			}
+			axis.Values = append(axis.Values, sweep.Value(c, field))
+		}
+		if len(axis.Values) == 1 {
+			sweep.Set(&p.Base, field, axis.Values[0])
+		} else if len(axis.Values) > 1 {
+			p.Grid = append(p.Grid, axis)
+		}
+	}
+	if len(p.Grid) == 0 {
+		return p, usageError{err: errors.New("sweep: found no setting with several values, expected a plan file or flags such as --learning-rate 0.01,0.1"),
+			hint: "run 'epochal sweep --help' for both"}
+	}
+	return p, nil
+}
+
+func (l *settingLists) readSeeds(p *sweep.Plan) error {
+	texts := strings.Split(l.seeds, ",")
+	var seeds []uint64
+	for _, text := range texts {
+		seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
+		if err != nil {
+			return experiments.Problem{Field: "seeds", Found: strconv.Quote(l.seeds), Expected: "a number of seeds, or several seeds separated by commas"}
+		}
+		seeds = append(seeds, seed)
+	}
+	if len(seeds) == 1 {
+		if seeds[0] < 1 || seeds[0] > sweep.MaxSeeds {
+			return experiments.Problem{Field: "seeds", Found: l.seeds, Expected: fmt.Sprintf("1 to %d", sweep.MaxSeeds)}
+		}
+		seeds = sweep.FirstSeeds(int(seeds[0]))
+	}
+	p.Seeds = seeds
+	return nil
+}
+
+// addShardFlags adds the flags of studies that are made on several machines.
+func addShardFlags(flags *pflag.FlagSet, shard *string, merge *[]string) {
+	flags.StringVar(shard, "shard", "", "make only part `i/N` of the runs, such as 0/4; to be called for every i from 0 to N-1")
+	flags.StringArrayVar(merge, "merge", nil, "first copy the finished runs of another `folder` of the same kind; may be repeated")
+}
+
+// readShard reads --shard and reports what does not go with it.
+func readShard(flags *pflag.FlagSet, text string, o *study.Options) (err error) {
+	if flags.Changed("shard") {
+		for _, other := range []string{"merge", "report-only", "export", "dry-run"} {
+			if other != "dry-run" && flags.Changed(other) {
+				return usageError{err: fmt.Errorf("--shard and --%s: found both, expected one; a shard only makes runs", other)}
+			}
+		}
+		o.Shard, err = study.ParseShard(text)
+	}
+	return err
+}
+
+// mergeStudies copies the runs of other folders.
+func mergeStudies(t *terminal, folder string, from []string) error {
+	if len(from) == 0 {
+		return nil
+	}
+	copied, err := study.Merge(folder, from, time.Now)
+	if err != nil {
+		return err
+	}
+	t.note("copied %s from %s", words.Counted(copied, "run"), strings.Join(from, ", "))
+	return nil
+}
+
+// noteShard says what is left to do after a shard.
+func noteShard(t *terminal, s study.Shard, missing int) {
+	if missing == 0 {
+		t.note("shard %v is complete, and so are the others; the same command without --shard reports", s)
+		return
+	}
+	t.note("shard %v has nothing to do at present; %s of other shards missing; call it again or, when all are there, without --shard", s,
+		map[bool]string{true: "1 run is", false: words.Thousands(missing) + " runs are"}[missing == 1])
+}
+
+// finishSweep writes the report and prints the ranking.
+func finishSweep(t *terminal, r sweep.Results, folder, export string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	if err := report.WriteSweep(folder, r); err != nil {
+		return err
+	}
+	if export != "" {
+		text, err := r.Export()
+		if err == nil {
+			err = regular.Write(export, text)
+		}
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+	}
+	table := report.SweepTable(r, shownSettings)
+	for i, cell := range table[0] {
+		table[0][i] = strings.ToUpper(cell)
+	}
+	t.table("", 1+len(r.Swept), table...)
+	if hidden := len(r.Settings) - shownSettings; hidden > 0 {
+		t.printf("and %s more in %s\n", words.Thousands(hidden), filepath.Join(folder, report.TableFile))
+	}
+	t.printf("\n")
+	for _, sentence := range report.SweepFindings(r) {
+		t.printf("%s\n", fold(sentence, columns(t.out)))
+	}
+	return t.printf("\n%s\n", filepath.Join(folder, report.PageFile))
+}
+
+// printForecast prints what a sweep would do.
+func printForecast(t *terminal, c *cobra.Command, p sweep.Plan, o sweep.Options) error {
+	f, err := sweep.Estimate(c.Context(), p, o)
+	t.end()
+	if err != nil {
+		return err
+	}
+	swept := p.Swept()
+	rows := [][]string{append([]string{"SETTING"}, swept...)}
+	for _, s := range f.Settings {
+		row := []string{strconv.Itoa(s.Number)}
+		for _, name := range swept {
+			row = append(row, words.Printable(sweep.Format(sweep.Value(s.Config, name))))
+		}
+		rows = append(rows, row)
+	}
+	for i, cell := range rows[0] {
+		rows[0][i] = strings.ToUpper(cell)
+	}
+	t.table("", 1, rows...)
+	t.printf("\n%s x %s = %s, %s of them to be made", words.Counted(len(f.Settings), "setting"), words.Counted(len(p.Seeds), "seed"),
+		words.Counted(f.Runs, "run"), words.Thousands(f.Missing))
+	if f.Missing > 0 {
+		about := "about"
+		if p.Stop.Rule != "" {
+			about = "at most about"
+		}
+		t.printf(": %s %v, %d side by side", about, roughly(f.Time), f.Jobs)
+	}
+	t.printf("\n")
+	for _, m := range f.Measured {
+		t.printf("measured: setting %d, %.3g s an epoch, %.2g s to start a run\n", m.Setting.Number, m.EpochSeconds, m.StartSeconds)
+	}
+	return t.failed
+}
+
+// roughly rounds a time to what a forecast can tell.
+func roughly(d time.Duration) time.Duration {
+	switch {
+	case d < time.Minute:
+		return d.Round(time.Second)
+	case d < time.Hour:
+		return d.Round(10 * time.Second)
+	default:
+		return d.Round(time.Minute)
+	}
+}
+
+// sweepPrinter prints the progress of a sweep. It shows no number of the test set.
+type sweepPrinter struct {
+	*terminal
+	plan     sweep.Plan
+	planned  study.Planned
+	jobs     int
+	done     int
+	best     float64
+	bestName string
+}
+
+func (p *sweepPrinter) observe(event study.Event) {
+	switch e := event.(type) {
+	case study.Planned:
+		p.planned, p.done = e, e.Done
+		p.note("%d runs, %d of them already complete", e.Runs, e.Done)
+	case study.Working:
+		p.end()
+		p.jobs = e.Jobs
+		p.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
+	case study.Progress:
+		left := p.planned.Runs - p.done
+		running := min(p.jobs, left)
+		best := ""
+		if p.bestName != "" {
+			best = fmt.Sprintf("; best so far %s: %s", p.metric(p.best), p.bestName)
+		}
+		p.progress("%.0f%%, %v left; runs: %d done, %d running, %d left%s",
+			100*e.Share, e.Left.Round(time.Second), p.done, running, left-running, best)
+	case study.RunEnded:
+		p.done = e.Done
+		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, p.plan.Describe(e.Run.Config), e.Run.Config.Seed, p.outcome(e), e.Record.Seconds)
+	case study.Other:
+		p.observeStudy(e)
+	}
+}
+
+// outcome says how a run ended, and remembers the best.
+func (p *sweepPrinter) outcome(e study.RunEnded) string {
+	if d := e.Record.Diverged; d != nil {
+		return fmt.Sprintf("diverged in epoch %d", d.Epoch)
+	}
+	value, better := lastMetric(e.Record, p.plan.RankBy)
+	if p.bestName == "" || better(value, p.best) {
+		p.best, p.bestName = value, p.plan.Describe(e.Run.Config)
+	}
+	return "validation " + p.metric(value)
+}
+
+func (p *sweepPrinter) metric(value float64) string {
+	if p.plan.RankBy == sweep.ValidationLoss {
+		return fmt.Sprintf("loss %.4f", value)
+	}
+	return "accuracy " + words.Percent(value, 2)
+}
+
+// lastMetric is the metric of the last epoch, and what is better than what.
+func lastMetric(r record.Record, metric string) (float64, func(a, b float64) bool) {
+	last := r.Epochs[len(r.Epochs)-1]
+	if metric == sweep.ValidationLoss {
+		return *last.ValidationLoss, func(a, b float64) bool { return a < b }
+	}
+	return *last.ValidationAccuracy, func(a, b float64) bool { return a > b }
+}

@@ -1,0 +1,411 @@
+package report
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+
+	"epochal/experiments"
+	"epochal/experiments/published"
+	"epochal/experiments/record"
+	"epochal/experiments/report/figures"
+	"epochal/experiments/report/words"
+	"epochal/experiments/sweep"
+)
+
+// TableFile is the table of a sweep for spreadsheets: every setting, the best first.
+const TableFile = "results.csv"
+
+// mostRows is how many settings a page shows. [TableFile] has all of them.
+const mostRows = 100
+
+// WriteSweep writes the report of a sweep into its folder: results.json, results.csv,
+// results.md, report.html, and its figures. Everything else is as [Write] says.
+func WriteSweep(folder string, r sweep.Results) error {
+	d := &sweepDocument{Results: r}
+	d.plan()
+	err := draw(d.figures())
+	var table, markdown, page bytes.Buffer
+	numbers, failed := json.MarshalIndent(r, "", "  ")
+	if err := errors.Join(err, failed, writeSweepCSV(&table, r), sweepMarkdown.Execute(&markdown, d), sweepPage.Execute(&page, d)); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	err = writeFiles(folder, d.figures(), sweepFigureFile, file{ResultsFile, append(numbers, '\n')}, file{TableFile, table.Bytes()},
+		file{MarkdownFile, markdown.Bytes()}, file{PageFile, page.Bytes()})
+	if err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	return nil
+}
+
+var sweepPage = newPage("sweep.html")
+
+//go:embed sweep.md.tmpl
+var sweepMarkdownText string
+
+var sweepMarkdown = template.Must(template.New("sweep.md").
+	Funcs(template.FuncMap{"text": plainText, "code": codeBlock}).Parse(sweepMarkdownText))
+
+// sweepFigureFile is what the figures of all sweeps are called.
+var sweepFigureFile = regexp.MustCompile(`^(settings|curves|importance)\.(png|svg)$`)
+
+// sweepDocument is what a sweep's results say.
+type sweepDocument struct {
+	sweep.Results
+	Multiples, Curves, Shares *figure // nil without what they show
+}
+
+func (d *sweepDocument) figures() []*figure {
+	return slices.DeleteFunc([]*figure{d.Multiples, d.Curves, d.Shares}, func(f *figure) bool { return f == nil })
+}
+
+// ranked are the settings that have a rank and a value.
+func (d *sweepDocument) ranked() []sweep.SettingResult {
+	return slices.DeleteFunc(slices.Clone(d.Results.Settings), func(s sweep.SettingResult) bool {
+		return s.Rank == 0 || s.ValidationAccuracy.N == 0
+	})
+}
+
+// plan places the figures.
+func (d *sweepDocument) plan() {
+	ranked := d.ranked()
+	if len(ranked) == 0 || len(d.Swept) == 0 {
+		return
+	}
+	var fields []figures.Swept
+	for _, name := range d.Swept {
+		fields = append(fields, sweptOf(ranked, name))
+	}
+	d.Multiples = &figure{
+		Alt:     "The validation accuracy of every setting against each of the fields in which the settings differ. The numbers are in the table.",
+		Caption: "Validation accuracy of every setting, against each of the fields in which they differ.",
+		file:    "settings", drawing: figures.Sweep("Validation accuracy by setting", fields),
+	}
+	var runs []figures.Run
+	for i, records := range d.Best {
+		name := fmt.Sprintf("%d: %s", i+1, shortValues(d.Results.Settings[i], d.Swept))
+		if run := meanRun(records); len(run.Epochs) > 0 {
+			run.Name = name
+			runs = append(runs, run)
+		}
+	}
+	if len(runs) > 0 {
+		d.Curves = &figure{
+			Alt:     "Validation accuracy and loss of the best settings after each epoch, means of their seeds.",
+			Caption: "Validation accuracy and loss of the best settings after each epoch: the mean of the seeds that did not diverge.",
+			file:    "curves", drawing: figures.Validated("The best "+words.Counted(len(runs), "setting"), runs),
+		}
+	}
+	if len(d.Importance) > 0 {
+		var shares []figures.Influence
+		for _, one := range d.Importance {
+			shares = append(shares, figures.Influence{Name: one.Name, Share: one.EtaSquared, Chance: one.Chance})
+		}
+		d.Shares = &figure{
+			Alt:     "How much of the variance of the validation accuracy each field explains. The numbers are in the table.",
+			Caption: "How much of the variance of the validation accuracy each field explains by itself.",
+			file:    "importance", drawing: figures.Importance("What matters", shares),
+		}
+	}
+}
+
+// sweptOf is a field as a panel: numbers with many values on an axis, all else in categories.
+func sweptOf(settings []sweep.SettingResult, name string) figures.Swept {
+	const mostCategories = 8
+	f := figures.Swept{Name: strings.ReplaceAll(name, "_", " ")}
+	var values []any
+	for _, s := range settings {
+		if !slices.ContainsFunc(values, func(v any) bool { return sweep.Format(v) == sweep.Format(s.Values[name]) }) {
+			values = append(values, s.Values[name])
+			if len(values) > mostCategories {
+				break
+			}
+		}
+	}
+	_, whole := values[0].(int)
+	_, number := values[0].(float64)
+	if (whole || number) && len(values) > mostCategories {
+		least, most := math.Inf(1), math.Inf(-1)
+		for _, s := range settings {
+			at := sweep.Number(s.Values[name])
+			least, most = min(least, at), max(most, at)
+			f.Settings = append(f.Settings, figures.SweptSetting{At: at, Accuracy: s.ValidationAccuracy.Mean})
+		}
+		f.Log = least > 0 && most/least > 10
+		return f
+	}
+	values = nil
+	index := map[string]int{}
+	for _, s := range settings {
+		if key := sweep.Format(s.Values[name]); index[key] == 0 {
+			values = append(values, s.Values[name])
+			index[key] = len(values)
+		}
+	}
+	slices.SortStableFunc(values, compareValues)
+	for i, value := range values {
+		f.Categories = append(f.Categories, sweep.Format(value))
+		index[sweep.Format(value)] = i
+	}
+	for _, s := range settings {
+		f.Settings = append(f.Settings, figures.SweptSetting{
+			At: float64(index[sweep.Format(s.Values[name])]), Accuracy: s.ValidationAccuracy.Mean,
+		})
+	}
+	return f
+}
+
+// compareValues orders numbers by size, widths by their number of weights, texts by letters.
+func compareValues(a, b any) int {
+	size := func(value any) float64 {
+		if widths, ok := value.([]int); ok {
+			size, before := 0.0, 784.0
+			for _, width := range widths {
+				size, before = size+before*float64(width), float64(width)
+			}
+			return size
+		}
+		return sweep.Number(value)
+	}
+	if x, y := size(a), size(b); x != y {
+		if x < y {
+			return -1
+		}
+		return 1
+	}
+	return strings.Compare(sweep.Format(a), sweep.Format(b))
+}
+
+// meanRun is the mean of the runs of a setting that did not diverge, over the epochs that all
+// of them have.
+func meanRun(records []record.Record) figures.Run {
+	finished := slices.DeleteFunc(slices.Clone(records), func(r record.Record) bool { return r.Diverged != nil })
+	var run figures.Run
+	if len(finished) == 0 {
+		return run
+	}
+	epochs := len(slices.MinFunc(finished, func(a, b record.Record) int { return len(a.Epochs) - len(b.Epochs) }).Epochs)
+	for i := range epochs {
+		accuracy, loss := 0.0, 0.0
+		for _, r := range finished {
+			accuracy += *r.Epochs[i].ValidationAccuracy / float64(len(finished))
+			loss += *r.Epochs[i].ValidationLoss / float64(len(finished))
+		}
+		run.Epochs = append(run.Epochs, figures.Epoch{ValidationAccuracy: &accuracy, ValidationLoss: &loss})
+	}
+	return run
+}
+
+func shortValues(s sweep.SettingResult, swept []string) string {
+	var parts []string
+	for _, name := range swept {
+		parts = append(parts, strings.ReplaceAll(strings.Trim(sweep.Format(s.Values[name]), "[]"), ", ", "-"))
+	}
+	return strings.Join(parts, " ")
+}
+
+// SweepTable is the ranking: a head and at most so many settings, the best first.
+func SweepTable(r sweep.Results, most int) [][]string {
+	head := append([]string{"rank"}, r.Swept...)
+	head = append(head, "validation accuracy", "validation loss", "against the best", "diverged", "epochs", "parameters", "seconds", "state")
+	table := [][]string{head}
+	for _, s := range r.Settings[:min(len(r.Settings), most)] {
+		row := []string{rankText(s)}
+		for _, name := range r.Swept {
+			row = append(row, words.Printable(sweep.Format(s.Values[name])))
+		}
+		table = append(table, append(row, s.ValidationAccuracy.Percent(), lossText(s.ValidationLoss), againstBest(r, s),
+			fmt.Sprintf("%d of %d", s.Diverged, len(s.Runs)), strconv.Itoa(s.Epochs), words.Thousands(s.Parameters),
+			fmt.Sprintf("%.1f", s.Seconds), s.State))
+	}
+	return table
+}
+
+func rankText(s sweep.SettingResult) string {
+	if s.Rank == 0 {
+		return "–"
+	}
+	return strconv.Itoa(s.Rank)
+}
+
+// lossText is "0.1234 ± 0.0010".
+func lossText(i published.Interval) string {
+	switch {
+	case i.N == 0:
+		return "-"
+	case !i.Known():
+		return fmt.Sprintf("%.4f", i.Mean)
+	default:
+		return fmt.Sprintf("%.4f ± %.4f", i.Mean, i.High-i.Mean)
+	}
+}
+
+// againstBest is the difference to the best setting: in points, or of losses.
+func againstBest(r sweep.Results, s sweep.SettingResult) string {
+	switch {
+	case s.Rank == 1 || s.Difference.N == 0:
+		return "–"
+	case r.RankBy == sweep.ValidationAccuracy:
+		return pointsText(s.Difference)
+	case s.Difference.Known():
+		return fmt.Sprintf("%+.4f ± %.4f", s.Difference.Mean, s.Difference.High-s.Difference.Mean)
+	default:
+		return fmt.Sprintf("%+.4f", s.Difference.Mean)
+	}
+}
+
+// writeSweepCSV writes all settings for spreadsheets.
+func writeSweepCSV(to *bytes.Buffer, r sweep.Results) error {
+	w := csv.NewWriter(to)
+	head := append([]string{"rank", "number", "state", "epochs"}, r.Swept...)
+	w.Write(append(head, "parameters", "runs", "diverged",
+		"validation_accuracy", "validation_accuracy_low", "validation_accuracy_high",
+		"validation_loss", "validation_loss_low", "validation_loss_high",
+		"difference", "difference_low", "difference_high", "seconds"))
+	number := func(i published.Interval) []string {
+		if i.N == 0 {
+			return []string{"", "", ""}
+		}
+		text := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+		if !i.Known() {
+			return []string{text(i.Mean), "", ""}
+		}
+		return []string{text(i.Mean), text(i.Low), text(i.High)}
+	}
+	for _, s := range r.Settings {
+		rank := ""
+		if s.Rank > 0 {
+			rank = strconv.Itoa(s.Rank)
+		}
+		row := []string{rank, strconv.Itoa(s.Number), s.State, strconv.Itoa(s.Epochs)}
+		for _, name := range r.Swept {
+			row = append(row, sweep.Format(s.Values[name]))
+		}
+		row = append(row, strconv.Itoa(s.Parameters), strconv.Itoa(len(s.Runs)), strconv.Itoa(s.Diverged))
+		row = slices.Concat(row, number(s.ValidationAccuracy), number(s.ValidationLoss), number(s.Difference))
+		w.Write(append(row, strconv.FormatFloat(s.Seconds, 'f', 3, 64)))
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// Title is that of the page.
+func (d *sweepDocument) Title() string { return "Sweep: " + d.Name }
+
+// Table is the ranking as far as it is shown.
+func (d *sweepDocument) Table() [][]string { return SweepTable(d.Results, mostRows) }
+
+// Hidden says how many settings the table leaves out, "" for none.
+func (d *sweepDocument) Hidden() string {
+	if hidden := len(d.Results.Settings) - mostRows; hidden > 0 {
+		return fmt.Sprintf("%s more are in %s.", words.Counted(hidden, "setting"), TableFile)
+	}
+	return ""
+}
+
+// Findings are the sentences at the top.
+func (d *sweepDocument) Findings() []string { return SweepFindings(d.Results) }
+
+// SweepFindings are sentences on what a sweep found. They and the figures of the winner are
+// the only place where numbers of the test set are.
+func SweepFindings(r sweep.Results) []string {
+	text := fmt.Sprintf("%s with %s each, ranked by mean %s", words.Counted(len(r.Settings), "setting"),
+		words.Counted(len(r.Seeds), "seed"), strings.ReplaceAll(r.RankBy, "_", " "))
+	if r.Stop != nil {
+		text += fmt.Sprintf("; bad settings stopped early (%s, after epochs %s)", r.Stop.Rule, words.Widths(r.Stop.At, ", "))
+	}
+	if r.Diverged > 0 {
+		text += fmt.Sprintf("; %s diverged", words.Counted(r.Diverged, "run"))
+	}
+	sentences := []string{text + "."}
+	if r.Missing > 0 {
+		return append(sentences, fmt.Sprintf("%s missing: the ranking is of what is there, and the test set has not been looked at.",
+			map[bool]string{true: "1 run is", false: words.Thousands(r.Missing) + " runs are"}[r.Missing == 1]))
+	}
+	if r.Winner == nil {
+		return append(sentences, "Every run of the best setting diverged, so there is no winner.")
+	}
+	best := r.Settings[0]
+	var values []string
+	for _, name := range r.Swept {
+		values = append(values, name+" "+sweep.Format(best.Values[name]))
+	}
+	named := strings.Join(values, ", ")
+	if named == "" {
+		named = "the only setting"
+	}
+	sentences = append(sentences, fmt.Sprintf("Best: %s, with validation accuracy %s and %s parameters.",
+		words.Printable(named), best.ValidationAccuracy.Percent(), words.Thousands(best.Parameters)))
+	w := r.Winner
+	flattered := fmt.Sprintf("On the test set, at which nothing was chosen, it has %s: %s points of validation minus test accuracy",
+		w.TestAccuracy.Percent(), pointsText(w.Optimism))
+	switch {
+	case !w.Optimism.Known():
+		flattered += ", from too few seeds to tell whether choosing flattered it"
+	case w.Optimism.Low > 0:
+		flattered += ", so the validation accuracy by which it was chosen flatters it"
+	case w.Optimism.High < 0:
+		flattered += ", so the validation accuracy by which it was chosen does not flatter it"
+	default:
+		flattered += ", which may be none: the seeds do not show that choosing flattered it"
+	}
+	if w.Median > 0 && len(r.Settings) > 1 {
+		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s, %.2f points less than the best",
+			words.Percent(w.Median, 2), 100*(best.ValidationAccuracy.Mean-w.Median))
+	}
+	return append(sentences, flattered+".")
+}
+
+// ImportanceTable has a row for each field below a head.
+func (d *sweepDocument) ImportanceTable() [][]string {
+	table := [][]string{{"field", "explained", "by chance", "groups"}}
+	for _, one := range d.Importance {
+		table = append(table, []string{one.Name, words.Percent(one.EtaSquared, 1), words.Percent(one.Chance, 1), strconv.Itoa(one.Groups)})
+	}
+	return table
+}
+
+// ImportanceNote says how importance is measured.
+func (d *sweepDocument) ImportanceNote() string {
+	if len(d.Importance) == 0 {
+		return ""
+	}
+	one := d.Importance[0]
+	return fmt.Sprintf("Explained: the variance of the validation accuracy between the groups of settings with one value of the field, "+
+		"as a share of the variance of all %s (eta squared), by means over seeds after %s. "+
+		"By chance: what a field without any influence would have on average. What fields do together is in none of them. "+
+		"Numbers that were drawn at random are in five groups of equal size. Settings whose runs all diverged do not count.",
+		words.Counted(one.Settings, "setting"), words.Counted(one.Epochs, "epoch"))
+}
+
+// DifferenceNote explains the table.
+func (d *sweepDocument) DifferenceNote() string {
+	text := "Intervals are 95% intervals of the mean over seeds by Student’s t, from 3 seeds on. Differences to the best setting are paired: " +
+		"they are taken seed by seed, after the same epochs, "
+	if d.RankBy == sweep.ValidationAccuracy {
+		return text + "in points of validation accuracy."
+	}
+	return text + "of the validation loss."
+}
+
+// Common are the settings that all have in common and that are not the usual ones.
+func (d *sweepDocument) Common() string {
+	c, usual := d.Base, experiments.Defaults()
+	for _, name := range d.Swept {
+		sweep.Copy(&c, usual, name)
+	}
+	c.Seed = usual.Seed
+	return Deviations(c)
+}
+
+// ExportHint is the command that exports the winner.
+func (d *sweepDocument) ExportHint() string { return d.Command + " --export best.yaml" }

@@ -1,0 +1,196 @@
+package sweep
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"time"
+
+	"epochal/dataset"
+	"epochal/experiments"
+	"epochal/experiments/study"
+	"epochal/experiments/train"
+)
+
+// measureFor is how long each of the settings that are measured trains.
+const measureFor = 1500 * time.Millisecond
+
+// Forecast says what a sweep would do.
+type Forecast struct {
+	Settings []Setting
+	Runs     int           // of the plan
+	Missing  int           // those that would be made now, of the shard, if no setting stops early
+	Jobs     int           // side by side
+	Time     time.Duration // that they would take; an upper bound where bad settings stop early
+	Measured []Speed       // what that rests on; none if nothing is missing
+}
+
+// Speed is how fast a setting trains.
+type Speed struct {
+	Setting      Setting
+	EpochSeconds float64 // of training and evaluation
+	StartSeconds float64 // before the first step of a run: reading, compiling, copying
+}
+
+// Estimate finds out what is missing and trains up to three of the settings, the smallest,
+// the middle and the largest by their work, for a few seconds. It writes nothing.
+func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
+	settings, err := p.Check()
+	if err != nil {
+		return Forecast{}, err
+	}
+	if err := o.Validate(); err != nil {
+		return Forecast{}, err
+	}
+	if _, err := p.parameters(settings); err != nil {
+		return Forecast{}, err
+	}
+	f := Forecast{Settings: settings, Runs: len(settings) * len(p.Seeds)}
+	missing, err := p.missing(ctx, settings, o)
+	if err != nil {
+		return f, err
+	}
+	f.Missing = len(missing)
+	f.Jobs = max(1, min(cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)), f.Missing))
+	if f.Missing == 0 {
+		return f, nil
+	}
+	data, err := dataset.Open(p.Base.Data)
+	if err != nil {
+		return f, err
+	}
+	images := data.TrainCount - p.Base.Validation
+	data.Close()
+	device, _, err := train.OpenDevice(ctx, o.Backend, train.DeviceOptions{
+		TF32: o.TF32, Deterministic: o.Deterministic, Threads: max(1, runtime.GOMAXPROCS(0)/f.Jobs), WantCUDA: o.WantCUDA,
+	})
+	if err != nil {
+		return f, err
+	}
+	defer device.Close()
+	if o.Jobs == 0 && device.GPUs() > 0 {
+		f.Jobs = min(device.GPUs(), f.Missing)
+	}
+	ordered := slices.SortedStableFunc(slices.Values(missing), func(a, b Setting) int { return cmp.Compare(epochCost(a.Config), epochCost(b.Config)) })
+	for _, i := range slices.Compact([]int{0, len(ordered) / 2, len(ordered) - 1}) {
+		speed, err := measure(ctx, ordered[i], device, images, o)
+		if err != nil {
+			return f, err
+		}
+		f.Measured = append(f.Measured, speed)
+	}
+	seconds, longest := 0.0, 0.0
+	for _, s := range missing {
+		one := f.seconds(s.Config, images)
+		seconds, longest = seconds+one, max(longest, one)
+	}
+	f.Time = time.Duration(max(seconds/float64(f.Jobs), longest) * float64(time.Second))
+	return f, nil
+}
+
+// missing are the settings of all runs that are missing, each as often as it has such runs.
+func (p Plan) missing(ctx context.Context, settings []Setting, o Options) (missing []Setting, err error) {
+	o.ReadOnly, o.Keep, o.Observer = true, p.keep, nil
+	s, err := study.Open(o.Options)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	var runs []study.Run
+	for _, setting := range settings {
+		for _, seed := range p.Seeds {
+			setting.Config.Seed = seed
+			runs = append(runs, study.Run{Config: setting.Config})
+		}
+	}
+	results, err := s.Do(ctx, runs)
+	for i, r := range results {
+		if r.Folder == "" && r.Ours {
+			missing = append(missing, settings[i/len(p.Seeds)])
+		}
+	}
+	return missing, err
+}
+
+func epochCost(c experiments.Config) float64 { return study.Cost(c) / float64(c.Epochs) }
+
+// measure trains a setting for a while.
+func measure(ctx context.Context, s Setting, device *train.Device, images int, o Options) (Speed, error) {
+	c := s.Config
+	c.Backend, c.TF32, c.Deterministic = o.Backend, o.TF32, o.Deterministic
+	now := o.Now
+	if now == nil {
+		now = time.Now
+	}
+	begun, started := now(), now()
+	var trained, evaluated float64
+	done, epochs, first := 0, 0, 0.0
+	firstDone := 0
+	limited, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_, err := train.Run(limited, c, train.Options{Device: device, Now: now, Observer: func(e experiments.Event) {
+		switch e := e.(type) {
+		case experiments.RunStarted:
+			started = now()
+		case experiments.StepsDone:
+			trained, done = e.Trained.Seconds(), e.Images
+			if firstDone == 0 { // the first call has a single step, and what is done only once
+				first, firstDone = trained, done
+			}
+		case experiments.EpochDone:
+			evaluated, epochs = evaluated+e.Metrics.EvalSeconds, epochs+1
+		}
+		if now().Sub(started) > measureFor && done > firstDone {
+			cancel()
+		}
+	}})
+	if err != nil && ctx.Err() == nil && (errors.Is(err, context.Canceled) || errors.As(err, new(experiments.Diverged))) {
+		err = nil
+	}
+	speed := Speed{Setting: s, StartSeconds: started.Sub(begun).Seconds()}
+	if done > firstDone {
+		trained, done = trained-first, done-firstDone
+	}
+	if done > 0 {
+		speed.EpochSeconds = trained / float64(done) * float64(images)
+	}
+	if epochs > 0 {
+		speed.EpochSeconds += evaluated / float64(epochs)
+	} else {
+		speed.EpochSeconds *= 1 + 1.0/3 // a step's work is about three times that of an evaluation
+	}
+	return speed, err
+}
+
+// seconds is what a run of c takes: as the measured setting whose work is nearest, and in
+// proportion to the work of a step and the number of steps.
+func (f Forecast) seconds(c experiments.Config, images int) float64 {
+	steps := float64(dataset.BatchCount(images, c.BatchSize))
+	perStep := epochCost(c) / steps
+	// seconds of a step = a + b*work, through the smallest and the largest that was measured
+	point := func(s Speed) (work, seconds float64) {
+		n := float64(dataset.BatchCount(images, s.Setting.Config.BatchSize))
+		return epochCost(s.Setting.Config) / n, s.EpochSeconds / n
+	}
+	least, most := f.Measured[0], f.Measured[0]
+	start := f.Measured[0].StartSeconds
+	for _, s := range f.Measured {
+		work, _ := point(s)
+		if low, _ := point(least); work < low {
+			least = s
+		}
+		if high, _ := point(most); work > high {
+			most = s
+		}
+		start = min(start, s.StartSeconds)
+	}
+	low, lowSeconds := point(least)
+	high, highSeconds := point(most)
+	step := highSeconds * perStep / high
+	if high > low && highSeconds > lowSeconds {
+		step = max(lowSeconds+(highSeconds-lowSeconds)*(perStep-low)/(high-low), min(lowSeconds, lowSeconds*perStep/low))
+	}
+	return start + float64(c.Epochs)*steps*step
+}

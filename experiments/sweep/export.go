@@ -1,0 +1,36 @@
+package sweep
+
+import (
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"epochal/experiments"
+)
+
+// Export is the best setting as a file of an experiment, which package published can run.
+func (r Results) Export() ([]byte, error) {
+	if r.Winner == nil {
+		return nil, fmt.Errorf("sweep: found %d runs missing or all diverged, expected a best setting to export", r.Missing)
+	}
+	best := r.Settings[0]
+	var b strings.Builder
+	fmt.Fprintf(&b, "name: %s-best\ntitle: The best setting of the sweep %s\n", r.Name, r.Name)
+	fmt.Fprintf(&b, "why: >-\n  It ranks first of %d settings by %s, on average over %d seeds.\n  Its runs hold out %d training images; without validation they train on all.\n",
+		len(r.Settings), strings.ReplaceAll(r.RankBy, "_", " "), len(r.Seeds), best.Config.Validation)
+	b.WriteString("settings:\n")
+	usual := experiments.Defaults()
+	for _, name := range append(Fields(), "data", "validation") {
+		value := Value(best.Config, name)
+		if reflect.DeepEqual(value, Value(usual, name)) {
+			continue
+		}
+		text := Format(value)
+		if s, ok := value.(string); ok {
+			text = strconv.Quote(s) // as YAML reads it as well
+		}
+		fmt.Fprintf(&b, "  %s: %s\n", name, text)
+	}
+	return []byte(b.String()), nil
+}
