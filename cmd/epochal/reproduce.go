@@ -25,7 +25,8 @@ import (
 func newReproduce(t *terminal) *cobra.Command {
 	o := published.Options{Options: study.Options{
 		Backend: experiments.Defaults().Backend, Deterministic: experiments.Defaults().Deterministic}, Seeds: 5}
-	var files []string
+	var files, merge []string
+	var shard string
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
 		Short: "Run the post's experiments again and judge its claims",
@@ -37,6 +38,11 @@ The results folder keeps every run, finished or interrupted: the same command
 continues the interrupted ones, and returns immediately when nothing is left to
 run. results.json, results.md, report.html and figures/ are written there as
 well.
+
+--shard i/N makes one of N parts of the runs, on any machine that has the
+folder; afterwards the same command without --shard makes what is missing,
+judges and reports. --merge copies the runs of other folders first, where the
+machines share none.
 
 Exit code 3 means that a claim that was expected to hold does not.`,
 		Example: `  epochal reproduce attempt-1 best
@@ -75,12 +81,28 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			}
 			o.Command = recordedCommand()
 			o.Observer, o.WantCUDA = t.observeStudy, t.wantCUDA
-			results, err := published.Reproduce(c.Context(), chosen, o)
+			if err := readShard(c.Flags(), shard, &o.Options); err != nil {
+				return err
+			}
+			if err := mergeStudies(t, o.Folder, merge, o.Validate()); err != nil {
+				return err
+			}
+			var results published.Results
+			missing := 0
+			if o.Shard.Count > 0 {
+				missing, err = published.ReproduceShard(c.Context(), chosen, o)
+			} else {
+				results, err = published.Reproduce(c.Context(), chosen, o)
+			}
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
 				return again{err, commandLine(os.Args[1:]...)}
 			} else if err != nil {
 				return err
+			}
+			if o.Shard.Count > 0 {
+				noteShard(t, o.Shard, missing)
+				return nil
 			}
 			data, err := dataset.Read(chosen[0].Config.Data, chosen[0].Config.DataOptions())
 			if err != nil {
@@ -105,6 +127,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
 	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
+	addShardFlags(flags, &shard, &merge)
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)

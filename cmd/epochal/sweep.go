@@ -88,10 +88,8 @@ A plan file has these keys, all of them optional but grid or random:
 			if dryRun {
 				return printForecast(t, c, plan, o)
 			}
-			if _, err := plan.Check(); err != nil {
-				return err
-			}
-			if err := mergeStudies(t, o.Folder, merge); err != nil {
+			_, err = plan.Check()
+			if err := mergeStudies(t, o.Folder, merge, errors.Join(err, o.Validate())); err != nil {
 				return err
 			}
 			results, err := sweep.Run(c.Context(), plan, o)
@@ -245,8 +243,8 @@ func addShardFlags(flags *pflag.FlagSet, shard *string, merge *[]string) {
 // readShard reads --shard and reports what does not go with it.
 func readShard(flags *pflag.FlagSet, text string, o *study.Options) (err error) {
 	if flags.Changed("shard") {
-		for _, other := range []string{"merge", "report-only", "export", "dry-run"} {
-			if other != "dry-run" && flags.Changed(other) {
+		for _, other := range []string{"merge", "report-only", "export"} {
+			if flags.Changed(other) {
 				return usageError{err: fmt.Errorf("--shard and --%s: found both, expected one; a shard only makes runs", other)}
 			}
 		}
@@ -255,10 +253,10 @@ func readShard(flags *pflag.FlagSet, text string, o *study.Options) (err error) 
 	return err
 }
 
-// mergeStudies copies the runs of other folders.
-func mergeStudies(t *terminal, folder string, from []string) error {
-	if len(from) == 0 {
-		return nil
+// mergeStudies copies the runs of other folders, unless the command is wrong.
+func mergeStudies(t *terminal, folder string, from []string, wrong error) error {
+	if len(from) == 0 || wrong != nil {
+		return wrong
 	}
 	copied, err := study.Merge(folder, from, time.Now)
 	if err != nil {
@@ -271,11 +269,11 @@ func mergeStudies(t *terminal, folder string, from []string) error {
 // noteShard says what is left to do after a shard.
 func noteShard(t *terminal, s study.Shard, missing int) {
 	if missing == 0 {
-		t.note("shard %v is complete, and so are the others; the same command without --shard reports", s)
+		t.note("shard %v is done, and no run of another shard is missing; the same command without --shard reports", s)
 		return
 	}
-	t.note("shard %v has nothing to do at present; %s of other shards missing; call it again or, when all are there, without --shard", s,
-		map[bool]string{true: "1 run is", false: words.Thousands(missing) + " runs are"}[missing == 1])
+	t.note("shard %v has no run left to make now; %s of other shards %s missing; what comes next can be made when they are there", s,
+		words.Counted(missing, "run"), map[bool]string{true: "is", false: "are"}[missing == 1])
 }
 
 // finishSweep writes the report and prints the ranking.

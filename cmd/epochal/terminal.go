@@ -113,7 +113,9 @@ func (t *terminal) note(format string, values ...any) {
 func (t *terminal) warn(text string) {
 	t.mutex.Lock()
 	known := slices.Contains(t.warned, text)
-	t.warned = append(t.warned, text)
+	if !known {
+		t.warned = append(t.warned, text)
+	}
 	t.mutex.Unlock()
 	if !known {
 		t.note("warning: %s", harmless(text))

@@ -57,10 +57,7 @@ func (o Options) Validate() error {
 // is of another version, or if one of the two is a smoke test and the other is not.
 func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
 	if o.Quick {
-		o.Seeds, chosen = 1, slices.Clone(chosen)
-		for i := range chosen {
-			chosen[i].Config.Epochs, chosen[i].Claims = min(chosen[i].Config.Epochs, QuickEpochs), nil
-		}
+		o.Seeds, chosen = 1, quick(chosen)
 	}
 	if err := o.Validate(); err != nil {
 		return Results{}, err
@@ -73,14 +70,7 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	for seed := range o.Seeds {
 		r.Seeds = append(r.Seeds, uint64(seed))
 	}
-	var runs []study.Run
-	for _, e := range chosen {
-		for _, seed := range r.Seeds {
-			e.Config.Seed = seed
-			runs = append(runs, study.Run{Name: e.Name, Config: e.Config})
-		}
-	}
-	made, err := study.Do(ctx, runs, o.Options)
+	made, err := study.Do(ctx, runsOf(chosen, o.Seeds), o.Options)
 	if err != nil {
 		return Results{}, err
 	}
@@ -119,6 +109,44 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	}
 	r.finish()
 	return r, nil
+}
+
+// ReproduceShard makes those runs of the chosen experiments that are of o.Shard, and
+// returns how many runs of others are missing. It judges and writes nothing else.
+func ReproduceShard(ctx context.Context, chosen []Experiment, o Options) (missing int, err error) {
+	if o.Quick {
+		o.Seeds, chosen = 1, quick(chosen)
+	}
+	if err := o.Validate(); err != nil {
+		return 0, err
+	}
+	made, err := study.Do(ctx, runsOf(chosen, o.Seeds), o.Options)
+	for _, run := range made {
+		if run.Folder == "" {
+			missing++
+		}
+	}
+	return missing, err
+}
+
+// quick are experiments as a smoke test runs them.
+func quick(chosen []Experiment) []Experiment {
+	chosen = slices.Clone(chosen)
+	for i := range chosen {
+		chosen[i].Config.Epochs, chosen[i].Claims = min(chosen[i].Config.Epochs, QuickEpochs), nil
+	}
+	return chosen
+}
+
+// runsOf are the runs of experiments with so many seeds each.
+func runsOf(chosen []Experiment, seeds int) (runs []study.Run) {
+	for _, e := range chosen {
+		for seed := range seeds {
+			e.Config.Seed = uint64(seed)
+			runs = append(runs, study.Run{Name: e.Name, Config: e.Config})
+		}
+	}
+	return runs
 }
 
 // readResults reads the results that a folder holds already, none if it is new.

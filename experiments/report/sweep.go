@@ -205,10 +205,15 @@ func meanRun(records []record.Record) figures.Run {
 	return run
 }
 
+// shortValues names a setting in a figure.
 func shortValues(s sweep.SettingResult, swept []string) string {
 	var parts []string
 	for _, name := range swept {
-		parts = append(parts, strings.ReplaceAll(strings.Trim(sweep.Format(s.Values[name]), "[]"), ", ", "-"))
+		text := sweep.Format(s.Values[name])
+		if widths, ok := s.Values[name].([]int); ok && len(widths) > 0 {
+			text = words.Widths(widths, "-")
+		}
+		parts = append(parts, text)
 	}
 	return strings.Join(parts, " ")
 }
@@ -359,8 +364,12 @@ func SweepFindings(r sweep.Results) []string {
 		flattered += ", which may be none: the seeds do not show that choosing flattered it"
 	}
 	if w.Median > 0 && len(r.Settings) > 1 {
-		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s, %.2f points less than the best",
-			words.Percent(w.Median, 2), 100*(best.ValidationAccuracy.Mean-w.Median))
+		after := ""
+		if w.MedianEpochs < best.Epochs {
+			after = " after " + words.Counted(w.MedianEpochs, "epoch")
+		}
+		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s%s, %.2f points less than the best",
+			words.Percent(w.Median, 2), after, 100*(best.ValidationAccuracy.Mean-w.Median))
 	}
 	return append(sentences, flattered+".")
 }

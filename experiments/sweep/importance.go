@@ -1,8 +1,8 @@
 package sweep
 
 import (
+	"cmp"
 	"slices"
-	"sort"
 
 	"gonum.org/v1/gonum/stat"
 )
@@ -14,7 +14,7 @@ const mostGroups = 5
 // itself: eta squared, the sum of squares between the groups of settings with one value of
 // the field, over that of all settings. Settings count with the mean of their seeds, after
 // Epochs, which all of them have; those that diverged with all seeds do not count. Drawn
-// numbers are put in five groups of as many settings each.
+// numbers are put in five groups of as many numbers each.
 type Importance struct {
 	Name       string  `json:"name"`
 	EtaSquared float64 `json:"eta_squared"` // 0 to 1
@@ -70,45 +70,32 @@ func (p Plan) importance(all []*entrant) []Importance {
 		}
 		found = append(found, one)
 	}
-	slices.SortStableFunc(found, func(a, b Importance) int {
-		switch {
-		case a.EtaSquared > b.EtaSquared:
-			return -1
-		case a.EtaSquared < b.EtaSquared:
-			return 1
-		}
-		return 0
-	})
+	slices.SortStableFunc(found, func(a, b Importance) int { return cmp.Compare(b.EtaSquared, a.EtaSquared) })
 	return found
 }
 
 // groups are settings, by their position, with the same value of a field; of numbers that
 // were drawn, with values next to each other.
 func (p Plan) groups(all []*entrant, name string) [][]int {
-	drawn := slices.ContainsFunc(p.Random.Parameters, func(r Parameter) bool { return r.Name == name && len(r.Choices) == 0 })
-	var groups [][]int
-	if !drawn {
-		by := map[string]int{}
-		for i, e := range all {
-			key := Format(Value(e.Config, name))
-			group, known := by[key]
-			if !known {
-				group = len(groups)
-				by[key], groups = group, append(groups, nil)
-			}
-			groups[group] = append(groups[group], i)
+	by := map[string][]int{}
+	var values []any
+	for i, e := range all {
+		value := Value(e.Config, name)
+		key := Format(value)
+		if by[key] == nil {
+			values = append(values, value)
 		}
-		return groups
+		by[key] = append(by[key], i)
 	}
-	order := make([]int, len(all))
-	for i := range order {
-		order[i] = i
+	count := len(values)
+	if slices.ContainsFunc(p.Random.Parameters, func(r Parameter) bool { return r.Name == name && len(r.Choices) == 0 }) {
+		slices.SortStableFunc(values, func(a, b any) int { return cmp.Compare(Number(a), Number(b)) })
+		count = min(mostGroups, count)
 	}
-	number := func(i int) float64 { return Number(Value(all[i].Config, name)) }
-	sort.SliceStable(order, func(i, j int) bool { return number(order[i]) < number(order[j]) })
-	count := min(mostGroups, len(order))
-	for group := range count {
-		groups = append(groups, order[group*len(order)/count:(group+1)*len(order)/count])
+	groups := make([][]int, count)
+	for i, value := range values {
+		group := i * count / len(values)
+		groups[group] = append(groups[group], by[Format(value)]...)
 	}
 	return groups
 }

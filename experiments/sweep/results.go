@@ -84,7 +84,8 @@ type Winner struct {
 	// Optimism is validation minus test accuracy, seed by seed.
 	Optimism published.Interval `json:"optimism"`
 	// Median is the validation accuracy of the setting in the middle of the ranking.
-	Median float64 `json:"median_validation_accuracy"`
+	Median       float64 `json:"median_validation_accuracy"`
+	MedianEpochs int     `json:"median_epochs"` // after which it has that
 }
 
 // results ranks the settings.
@@ -212,6 +213,6 @@ func (r Results) winner() *Winner {
 	middle := r.Settings[len(r.Settings)/2]
 	return &Winner{
 		TestAccuracy: published.NewAccuracy(tests), Optimism: published.NewInterval(optimism, -1, 1),
-		Median: middle.ValidationAccuracy.Mean,
+		Median: middle.ValidationAccuracy.Mean, MedianEpochs: middle.Epochs,
 	}
 }

@@ -163,26 +163,19 @@ func Importance(title string, fields []Influence) Figure {
 	p := newPanel("share of the variance of the validation accuracy", "")
 	p.Add(&plotter.Grid{Vertical: gridLine})
 	bars, marks := make(plotter.Values, len(fields)), &plotter.Scatter{GlyphStyle: glyph(1, 4)}
-	labels := &plotter.Labels{Offset: vg.Point{X: 6}}
-	style := sans(textSize, color.Black)
-	style.YAlign = -0.42 // at which digits are in the middle
 	var names plot.ConstantTicks
 	for i, f := range fields {
 		row := len(fields) - 1 - i // from the bottom
 		bars[row] = f.Share
 		marks.XYs = append(marks.XYs, plotter.XY{X: f.Chance, Y: float64(row)})
-		labels.XYs = append(labels.XYs, plotter.XY{X: max(f.Share, f.Chance), Y: float64(row)})
-		labels.Labels = append(labels.Labels, words.Percent(f.Share, 0))
-		labels.TextStyle = append(labels.TextStyle, style)
-		names = append(names, plot.Tick{Value: float64(row), Label: strings.ReplaceAll(f.Name, "_", " ")})
+		names = append(names, plot.Tick{Value: float64(row), Label: strings.ReplaceAll(f.Name, "_", " ") + " " + words.Percent(f.Share, 0)})
 	}
 	chart := &plotter.BarChart{Values: bars, Width: 14, Color: pale(blue, 0.4), Horizontal: true}
-	p.Add(chart, marks, labels)
+	p.Add(chart, marks)
 	p.legend.Add("explained", &plotter.Polygon{Color: pale(blue, 0.4)})
 	p.legend.Add("by chance", marks)
 	p.X.Min, p.X.Max = 0, 1
 	tick(&p.X, 0.2, 100, "%")
-	p.X.Max = 1.1 // for the number at a long bar
 	p.Y.Min, p.Y.Max, p.Y.Tick.Marker = -0.6, float64(len(fields))-0.4, names
 	p.Y.Tick.Label.Color = color.Black
 	return newFigure(title, "", widest-2*margin, vg.Length(len(fields))*30+60, func(c draw.Canvas) { stacked(c, []panel{p}) })
