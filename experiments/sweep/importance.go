@@ -54,6 +54,9 @@ func (p Plan) importance(all []*entrant) []Importance {
 	total := stat.Variance(values, nil) * float64(len(values)-1)
 	for _, name := range p.Swept() {
 		groups := p.groups(counted, name)
+		if len(groups) < 2 {
+			continue
+		}
 		between, mean := 0.0, stat.Mean(values, nil)
 		for _, group := range groups {
 			var members []float64

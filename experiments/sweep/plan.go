@@ -310,7 +310,7 @@ func (p Plan) folderName(c experiments.Config) string {
 	const most = 100
 	name := strings.Map(func(r rune) rune {
 		switch {
-		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '+':
 			return r
 		case r == '[' || r == ']' || r == '"':
 			return -1
