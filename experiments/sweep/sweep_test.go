@@ -49,7 +49,7 @@ func options(folder string) sweep.Options {
 }
 
 func plan(text string) sweep.Plan {
-	p, err := sweep.Parse("plan.yaml", []byte("settings: {data: "+data+", epochs: 4, batch_size: 10}\nvalidation: 60\nname: p\n"+text))
+	p, err := sweep.Parse("plan.yaml", []byte("settings: {data: "+data+", epochs: 4, batch_size: 10, layer_sizes: [6]}\nvalidation: 60\nname: p\n"+text))
 	if err != nil {
 		panic(err)
 	}
