@@ -53,17 +53,23 @@ folder; afterwards the same command without --shard makes what is missing, ranks
 and reports. --merge copies the runs of other folders first, where the machines
 share none.
 
-A plan file has these keys, all of them optional but grid or random:
+A plan file is YAML; grid or random is needed, all else can be left out:
   name: widths                          # of the folder in sweeps/
   settings: {epochs: 20, data: mnist}   # what all runs have in common
-  grid: {learning_rate: [0.01, 0.1], layer_sizes: [[128], [512, 512]]}
-  random: {count: 20, seed: 1, parameters: {batch_size: {choice: [32, 64]},
-           learning_rate: {log_uniform: [0.001, 1]}}}  # and uniform: [least, most]
+  grid: {layer_sizes: [[128], [512, 512]], normalize: [true, false]}
+  random:                               # draws, each with all of the grid
+    count: 20
+    seed: 1
+    parameters:
+      learning_rate: {log_uniform: [0.001, 1]}
+      batch_size: {choice: [32, 64]}    # or uniform: [16, 128]
   seeds: 3                              # or a list
   validation: 5000                      # training images to rank by
   rank_by: validation_accuracy          # or validation_loss
-  stop: {rule: halving, at: [5, 10], eta: 2}  # or rule median, or off`,
-		Example: `  epochal sweep --learning-rate 0.001,0.01,0.1 --layer-sizes 128 --layer-sizes 512,512 --seeds 3
+  stop: {rule: halving, at: [5, 10], eta: 2}  # or median, or off
+The rules stop bad settings after the epochs in at: halving lets one in eta go
+on, median those that are no worse than the median of all settings.`,
+		Example: `  epochal sweep --learning-rate 0.01,0.1 --layer-sizes 128 --layer-sizes 512,512
   epochal sweep plan.yaml --dry-run
   epochal sweep plan.yaml --export best.yaml
   epochal sweep plan.yaml --shard 0/4`,
@@ -139,15 +145,23 @@ func (l *settingLists) add(flags *pflag.FlagSet) {
 		if flag == nil {
 			continue
 		}
+		if field == "init" {
+			flag.Usage = "safetensors `file` with the initial weights (default: drawn from the seed)"
+		}
 		texts := new([]string)
 		l.values[flag.Name] = texts
-		what, usage := pflag.UnquoteUsage(flag)
-		usage = fmt.Sprintf("`%s`: %s (default %q)", cmp.Or(what, flag.Value.Type()), usage, flag.DefValue)
 		if field == "layer_sizes" {
-			flags.StringArrayVar(texts, flag.Name, nil, usage+"; may be repeated, for several networks")
+			flags.StringArrayVar(texts, flag.Name, nil, flag.Usage+"; may be repeated, for several networks (default "+flag.DefValue+")")
 			continue
 		}
-		flags.StringSliceVar(texts, flag.Name, nil, usage+"; several values separated by commas")
+		several := "; several values are separated by commas"
+		if !strings.Contains(flag.Usage, "`") {
+			several = "; several `values` are separated by commas"
+		}
+		if flag.DefValue != "" {
+			several += " (default " + flag.DefValue + ")"
+		}
+		flags.StringSliceVar(texts, flag.Name, nil, flag.Usage+several)
 		if flag.Value.Type() == "bool" {
 			flags.Lookup(flag.Name).NoOptDefVal = "true"
 		}
