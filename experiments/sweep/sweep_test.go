@@ -302,7 +302,7 @@ func TestKilledShardsGoOn(t *testing.T) {
 		if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Duration(random.Int64N(int64(300 * time.Millisecond))))
+		time.Sleep(time.Duration(random.Int64N(int64(100 * time.Millisecond))))
 		child.Process.Kill()
 		if child.Wait() != nil {
 			killed++
