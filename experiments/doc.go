@@ -9,6 +9,7 @@
 //
 // It opens no file and no device. Its neighbours do: record keeps a run folder,
 // train trains one config, trained opens what came out, evaluate measures it, onnx
-// writes it for other programs and picture prepares what it is shown, published has the post's experiments and claims, bench
+// writes it for other programs and picture prepares what it is shown, published has the post's experiments and claims, sweep
+// looks for good settings, study makes the runs of both, strict reads their files, bench
 // measures, report draws and writes pages.
 package experiments

@@ -8,6 +8,9 @@
 // [WriteRuns] makes a page of single runs in the same way, which [ReadRuns] reads from
 // their folders.
 //
+// [WriteSweep] makes the report of a sweep in its folder: the ranking as a page, as Markdown
+// and for spreadsheets, and its figures.
+//
 // What a benchmark found is written by [BenchTable] for people, by [BenchJSON] for
 // programs, by [BenchGo] for benchstat, and drawn by [BenchFigure].
 //
@@ -22,7 +25,7 @@
 //
 // It knows nothing of terminals or flags, trains nothing, judges nothing, and checks no
 // results: they were made by this program or checked when they were read. Only [Write],
-// [ReadRuns] and [WriteRuns] touch files.
+// [WriteSweep], [ReadRuns] and [WriteRuns] touch files.
 //
 // # Neighbours
 //

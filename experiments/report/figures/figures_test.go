@@ -280,6 +280,23 @@ func TestFigures(t *testing.T) {
 			}, 0.0949),
 			title + "|confidence of the network|accuracy|1,234|66|confidence = accuracy|Expected calibration error 9.49%, of 1,300 images.|0%|100%",
 		},
+		{
+			"validated", figures.Validated(title, []figures.Run{validated(named(1)[0])}),
+			"validation accuracy|validation loss|run 0 96.0%",
+		},
+		{
+			"swept", figures.Sweep(title, []figures.Swept{
+				{Name: "layer sizes", Categories: []string{"[]", "[512, 512]"}, Settings: []figures.SweptSetting{{0, 0.97}, {1, 0.98}, {1, 0.1}, {1, 0.975}}},
+				{Name: "learning rate", Log: true, Settings: []figures.SweptSetting{{0.001, 0.97}, {0.01, 0.98}, {0.3, 0.1}, {1, 0.975}}},
+				{Name: "batch size", Settings: []figures.SweptSetting{{16, 0.97}, {32, 0.98}, {33, 0.1}, {64, 0.975}}},
+			}),
+			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|1 setting below 90.0%: off the axis.",
+		},
+		{"one setting", figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1}}}}), "rate|100"},
+		{
+			"importance", figures.Importance(title, []figures.Influence{{"learning_rate", 0.75, 0.1}, {"batch_size", 0.01, 0.2}}),
+			"learning rate 75%|batch size 1%|by chance|100%",
+		},
 		{"one width", figures.Throughput("", "", settings(1, 1, 64)), "64|backend-0"},
 		{"21 backends", figures.Throughput("", "", settings(7, 21, 33, 34, 4096)), "batch 1024, 2 hidden layers|backend-20|4096"},
 	} {
