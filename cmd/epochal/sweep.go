@@ -375,6 +375,7 @@ type sweepPrinter struct {
 	*terminal
 	plan     sweep.Plan
 	planned  study.Planned
+	rung     int // how many times it was planned
 	jobs     int
 	done     int
 	best     float64
@@ -385,7 +386,12 @@ func (p *sweepPrinter) observe(event study.Event) {
 	switch e := event.(type) {
 	case study.Planned:
 		p.planned, p.done = e, e.Done
-		p.note("%d runs, %d of them already complete", e.Runs, e.Done)
+		rung := ""
+		if p.rung < len(p.plan.Stop.At) {
+			rung = fmt.Sprintf("up to epoch %d: ", p.plan.Stop.At[p.rung])
+		}
+		p.rung++
+		p.note("%s%d runs, %d of them already complete", rung, e.Runs, e.Done)
 	case study.Working:
 		p.end()
 		p.jobs = e.Jobs

@@ -389,11 +389,15 @@ func (d *sweepDocument) ImportanceNote() string {
 		return ""
 	}
 	one := d.Importance[0]
+	after := "at the end of each"
+	if one.Epochs > 0 {
+		after = "after " + words.Counted(one.Epochs, "epoch")
+	}
 	return fmt.Sprintf("Explained: the variance of the validation accuracy between the groups of settings with one value of the field, "+
-		"as a share of the variance of all %s (eta squared), by means over seeds after %s. "+
+		"as a share of the variance of all %s (eta squared), by means over seeds %s. "+
 		"By chance: what a field without any influence would have on average. What fields do together is in none of them. "+
-		"Numbers that were drawn at random are in five groups of equal size. Settings whose runs all diverged do not count.",
-		words.Counted(one.Settings, "setting"), words.Counted(one.Epochs, "epoch"))
+		"Numbers that were drawn at random are in five groups of neighbours. Settings whose runs all diverged do not count.",
+		words.Counted(one.Settings, "setting"), after)
 }
 
 // DifferenceNote explains the table.

@@ -17,8 +17,8 @@
 // [Merge] copies the runs of other folders, where they share none.
 //
 // What a run of n epochs with a checkpoint after each costs the file system: 6 files in the
-// end, 3n+9 times fsync, n+5 files that are written under another name and renamed, and a
-// line appended to metrics.jsonl for every 100 steps and every epoch. What
+// end, 3n+9 times fsync, n+4 files that are written under another name and renamed, as is
+// the folder, and a line appended to metrics.jsonl for every 100 steps and every epoch. What
 // is there already costs a reading of its environment.json, config.json, metrics.jsonl and
 // evaluation.json.
 //

@@ -21,7 +21,7 @@ type Importance struct {
 	Chance     float64 `json:"chance"`      // that a field without any influence would have on average
 	Groups     int     `json:"groups"`
 	Settings   int     `json:"settings"` // that count
-	Epochs     int     `json:"epochs"`
+	Epochs     int     `json:"epochs"`   // 0: at the end of each, where they differ
 }
 
 // importance is that of every field that is swept, the largest first.
@@ -30,6 +30,8 @@ func (p Plan) importance(all []*entrant) []Importance {
 	epochs := p.Base.Epochs
 	if len(p.Stop.At) > 0 {
 		epochs = p.Stop.At[0]
+	} else if slices.Contains(p.Swept(), "epochs") {
+		epochs = 0
 	}
 	var counted []*entrant
 	var values []float64
@@ -37,12 +39,8 @@ func (p Plan) importance(all []*entrant) []Importance {
 		if !e.there() || len(e.runs) == 0 {
 			continue
 		}
-		at := epochs
-		if slices.Contains(p.Swept(), "epochs") {
-			at = e.Config.Epochs
-		}
 		copied := *e
-		p.measure(&copied, at)
+		p.measure(&copied, cmp.Or(epochs, e.Config.Epochs))
 		if copied.lost < len(e.runs) {
 			counted, values = append(counted, e), append(values, copied.value)
 		}
