@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"epochal/dataset"
@@ -53,7 +54,7 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 		return f, err
 	}
 	f.Missing = len(missing)
-	f.Jobs = max(1, min(cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)), f.Missing))
+	f.Jobs = min(cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)), f.Missing)
 	if f.Missing == 0 {
 		return f, nil
 	}
@@ -63,19 +64,16 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 	}
 	images := data.TrainCount - p.Base.Validation
 	data.Close()
-	device, _, err := train.OpenDevice(ctx, o.Backend, train.DeviceOptions{
-		TF32: o.TF32, Deterministic: o.Deterministic, Threads: max(1, runtime.GOMAXPROCS(0)/f.Jobs), WantCUDA: o.WantCUDA,
-	})
+	devices, err := f.open(ctx, o)
+	for _, device := range devices {
+		defer device.Close()
+	}
 	if err != nil {
 		return f, err
 	}
-	defer device.Close()
-	if o.Jobs == 0 && device.GPUs() > 0 {
-		f.Jobs = min(device.GPUs(), f.Missing)
-	}
 	ordered := slices.SortedStableFunc(slices.Values(missing), func(a, b Setting) int { return cmp.Compare(epochCost(a.Config), epochCost(b.Config)) })
 	for _, i := range slices.Compact([]int{0, len(ordered) / 2, len(ordered) - 1}) {
-		speed, err := measure(ctx, ordered[i], device, images, o)
+		speed, err := measureAll(ctx, ordered[i], uint64(len(f.Measured)), devices, images, o)
 		if err != nil {
 			return f, err
 		}
@@ -115,6 +113,41 @@ func (p Plan) missing(ctx context.Context, settings []Setting, o Options) (missi
 }
 
 func epochCost(c experiments.Config) float64 { return study.Cost(c) / float64(c.Epochs) }
+
+// open opens a device for every job, as a study does.
+func (f *Forecast) open(ctx context.Context, o Options) (devices []*train.Device, err error) {
+	for gpus := 1; len(devices) < f.Jobs; {
+		device, _, err := train.OpenDevice(ctx, o.Backend, train.DeviceOptions{
+			TF32: o.TF32, Deterministic: o.Deterministic,
+			Threads: max(1, runtime.GOMAXPROCS(0)/f.Jobs), GPU: len(devices) % gpus, WantCUDA: o.WantCUDA,
+		})
+		if err != nil {
+			return devices, err
+		}
+		devices = append(devices, device)
+		if gpus = max(1, device.GPUs()); o.Jobs == 0 && device.GPUs() > 0 {
+			f.Jobs = min(gpus, f.Missing)
+		}
+	}
+	return devices, nil
+}
+
+// measureAll measures a setting on all devices at the same time, which slow each other down.
+func measureAll(ctx context.Context, s Setting, seed uint64, devices []*train.Device, images int, o Options) (Speed, error) {
+	s.Config.Seed = seed // another split of the images, so that they are copied again
+	speeds, errs := make([]Speed, len(devices)), make([]error, len(devices))
+	var group sync.WaitGroup
+	for i, device := range devices {
+		group.Go(func() { speeds[i], errs[i] = measure(ctx, s, device, images, o) })
+	}
+	group.Wait()
+	mean := Speed{Setting: s}
+	for _, speed := range speeds {
+		mean.EpochSeconds += speed.EpochSeconds / float64(len(devices))
+		mean.StartSeconds += speed.StartSeconds / float64(len(devices))
+	}
+	return mean, errors.Join(errs...)
+}
 
 // measure trains a setting for a while.
 func measure(ctx context.Context, s Setting, device *train.Device, images int, o Options) (Speed, error) {
@@ -175,7 +208,7 @@ func (f Forecast) seconds(c experiments.Config, images int) float64 {
 		return epochCost(s.Setting.Config) / n, s.EpochSeconds / n
 	}
 	least, most := f.Measured[0], f.Measured[0]
-	start := f.Measured[0].StartSeconds
+	start := f.Measured[len(f.Measured)/2].StartSeconds // the first one also opens files for the first time
 	for _, s := range f.Measured {
 		work, _ := point(s)
 		if low, _ := point(least); work < low {
@@ -184,7 +217,6 @@ func (f Forecast) seconds(c experiments.Config, images int) float64 {
 		if high, _ := point(most); work > high {
 			most = s
 		}
-		start = min(start, s.StartSeconds)
 	}
 	low, lowSeconds := point(least)
 	high, highSeconds := point(most)
