@@ -222,8 +222,10 @@ func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, er
 		}
 	}
 	if len(p.Grid) == 0 {
-		return p, usageError{err: errors.New("sweep: found no setting with several values, expected a plan file or flags such as --learning-rate 0.01,0.1"),
-			hint: "run 'epochal sweep --help' for both"}
+		return p, usageError{
+			err:  errors.New("sweep: found no setting with several values, expected a plan file or flags such as --learning-rate 0.01,0.1"),
+			hint: "run 'epochal sweep --help' for both",
+		}
 	}
 	return p, nil
 }
@@ -234,7 +236,8 @@ func (l *settingLists) readSeeds(p *sweep.Plan) error {
 	for _, text := range texts {
 		seed, err := strconv.ParseUint(strings.TrimSpace(text), 10, 64)
 		if err != nil {
-			return experiments.Problem{Field: "seeds", Found: strconv.Quote(l.seeds), Expected: "a number of seeds, or several seeds separated by commas"}
+			return experiments.Problem{Field: "seeds", Found: strconv.Quote(l.seeds),
+				Expected: "a number of seeds, or several seeds separated by commas"}
 		}
 		seeds = append(seeds, seed)
 	}

@@ -36,7 +36,8 @@ func WriteSweep(folder string, r sweep.Results) error {
 	err := draw(d.figures())
 	var table, markdown, page bytes.Buffer
 	numbers, failed := json.MarshalIndent(r, "", "  ")
-	if err := errors.Join(err, failed, writeSweepCSV(&table, r), sweepMarkdown.Execute(&markdown, d), sweepPage.Execute(&page, d)); err != nil {
+	err = errors.Join(err, failed, writeSweepCSV(&table, r), sweepMarkdown.Execute(&markdown, d), sweepPage.Execute(&page, d))
+	if err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	err = writeFiles(folder, d.figures(), sweepFigureFile, file{ResultsFile, append(numbers, '\n')}, file{TableFile, table.Bytes()},
@@ -86,7 +87,8 @@ func (d *sweepDocument) plan() {
 		fields = append(fields, sweptOf(ranked, name))
 	}
 	d.Multiples = &figure{
-		Alt:     "The validation accuracy of every setting against each of the fields in which the settings differ. The numbers are in the table.",
+		Alt: "The validation accuracy of every setting against each of the fields in which the settings differ. " +
+			"The numbers are in the table.",
 		Caption: "Validation accuracy of every setting, against each of the fields in which they differ.",
 		file:    "settings", drawing: figures.Sweep("Validation accuracy by setting", fields),
 	}
@@ -402,8 +404,8 @@ func (d *sweepDocument) ImportanceNote() string {
 
 // DifferenceNote explains the table.
 func (d *sweepDocument) DifferenceNote() string {
-	text := "Intervals are 95% intervals of the mean over seeds by Student’s t, from 3 seeds on. Differences to the best setting are paired: " +
-		"they are taken seed by seed, after the same epochs, "
+	text := "Intervals are 95% intervals of the mean over seeds by Student’s t, from 3 seeds on. " +
+		"Differences to the best setting are paired: they are taken seed by seed, after the same epochs, "
 	if d.RankBy == sweep.ValidationAccuracy {
 		return text + "in points of validation accuracy."
 	}

@@ -21,7 +21,8 @@ import (
 func swept(rates ...float64) sweep.Results {
 	r := sweep.Results{
 		Schema: sweep.Schema, Name: "rates", Command: "epochal sweep <b>plan</b>.yaml", RankBy: sweep.ValidationAccuracy,
-		Swept: []string{"layer_sizes", "learning_rate"}, Base: experiments.Defaults(), Seeds: sweep.FirstSeeds(3), Runs: 3 * len(rates), Diverged: 3,
+		Swept: []string{"layer_sizes", "learning_rate"}, Base: experiments.Defaults(),
+		Seeds: sweep.FirstSeeds(3), Runs: 3 * len(rates), Diverged: 3,
 	}
 	for i, rate := range rates {
 		s := sweep.SettingResult{
@@ -67,7 +68,8 @@ func TestWriteSweep(t *testing.T) {
 	}
 	page := text(report.PageFile)
 	for _, want := range []string{
-		"97.72% ± 0.02: &#43;0.30\u00a0±\u00a00.25 points of validation minus test accuracy, so the validation accuracy by which it was chosen flatters it",
+		"97.72% ± 0.02: &#43;0.30\u00a0±\u00a00.25 points of validation minus test accuracy, " +
+			"so the validation accuracy by which it was chosen flatters it",
 		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%",
 	} {
 		if !strings.Contains(page, want) {

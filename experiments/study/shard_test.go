@@ -99,7 +99,10 @@ func TestShardsExcludeEachOther(t *testing.T) {
 	for _, c := range []struct {
 		shard study.Shard
 		busy  bool
-	}{{study.Shard{}, true}, {study.Shard{Index: 1, Count: 3}, true}, {study.Shard{Index: 0, Count: 2}, true}, {study.Shard{Index: 2, Count: 3}, false}} {
+	}{
+		{study.Shard{}, true}, {study.Shard{Index: 1, Count: 3}, true},
+		{study.Shard{Index: 0, Count: 2}, true}, {study.Shard{Index: 2, Count: 3}, false},
+	} {
 		o.Shard = c.shard
 		other, err := study.Open(o)
 		if errors.As(err, new(record.Busy)) != c.busy {
@@ -139,11 +142,11 @@ func TestRunsStopForNow(t *testing.T) {
 	}
 	for _, c := range []struct{ until, done, epochs int }{{1, 0, 1}, {1, 3, 1}, {3, 1, 3}, {2, 3, 3}} { // the wild one diverges at once
 		results, planned := do(t, until(c.until), o)
-		r := results[0].Record
-		if planned.Done != c.done || len(r.Epochs) != c.epochs || r.Stopped != experiments.StoppedByRung {
+		if r := results[0].Record; planned.Done != c.done || len(r.Epochs) != c.epochs || r.Stopped != experiments.StoppedByRung {
 			t.Errorf("until %d: found %d done, %d epochs and reason %q, expected %+v", c.until, planned.Done, len(r.Epochs), r.Stopped, c)
 		}
-		if r, err := record.ReadSoFar(filepath.Join(o.Folder, results[1].Folder)); !errors.Is(err, record.ErrUnfinished) || r.Stopped != experiments.StoppedByRung {
+		r, err := record.ReadSoFar(filepath.Join(o.Folder, results[1].Folder))
+		if !errors.Is(err, record.ErrUnfinished) || r.Stopped != experiments.StoppedByRung {
 			t.Errorf("found the reason %q and error %v", r.Stopped, err)
 		}
 	}

@@ -71,7 +71,9 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 	if err != nil {
 		return f, err
 	}
-	ordered := slices.SortedStableFunc(slices.Values(missing), func(a, b Setting) int { return cmp.Compare(epochCost(a.Config), epochCost(b.Config)) })
+	ordered := slices.SortedStableFunc(slices.Values(missing), func(a, b Setting) int {
+		return cmp.Compare(epochCost(a.Config), epochCost(b.Config))
+	})
 	for _, i := range slices.Compact([]int{0, len(ordered) / 2, len(ordered) - 1}) {
 		speed, err := measureAll(ctx, ordered[i], uint64(len(f.Measured)), devices, images, o)
 		if err != nil {

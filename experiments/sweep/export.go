@@ -17,8 +17,9 @@ func (r Results) Export() ([]byte, error) {
 	best := r.Settings[0]
 	var b strings.Builder
 	fmt.Fprintf(&b, "name: %s-best\ntitle: The best setting of the sweep %s\n", r.Name, r.Name)
-	fmt.Fprintf(&b, "why: >-\n  It ranks first of %d settings by %s, on average over %d seeds.\n  Its runs hold out %d training images; without validation they train on all.\n",
-		len(r.Settings), strings.ReplaceAll(r.RankBy, "_", " "), len(r.Seeds), best.Config.Validation)
+	fmt.Fprintf(&b, "why: >-\n  It ranks first of %d settings by %s, on average over %d seeds.\n",
+		len(r.Settings), strings.ReplaceAll(r.RankBy, "_", " "), len(r.Seeds))
+	fmt.Fprintf(&b, "  Its runs hold out %d training images; without validation they train on all.\n", best.Config.Validation)
 	b.WriteString("settings:\n")
 	usual := experiments.Defaults()
 	for _, name := range append(Fields(), "data", "validation") {

@@ -103,7 +103,8 @@ func (p *Plan) readName(n ast.Node) error {
 		return err
 	}
 	if len(p.Name) > maxName || !validName.MatchString(p.Name) {
-		return strict.Wrong(n, "name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", p.Name, maxName)
+		return strict.Wrong(n, "name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them",
+			p.Name, maxName)
 	}
 	return nil
 }
@@ -349,7 +350,8 @@ func (p *Plan) readStop(n ast.Node) error {
 	}
 	if problems := p.Stop.problems(*p); len(problems) > 0 {
 		at := map[string]ast.Node{"stop": values["rule"], "stop_at": values["at"], "stop_eta": values["eta"]}[problems[0].Field]
-		return strict.Wrong(at, "%s: found %s, expected %s", strings.TrimPrefix(problems[0].Field, "stop_"), problems[0].Found, problems[0].Expected)
+		first := problems[0]
+		return strict.Wrong(at, "%s: found %s, expected %s", strings.TrimPrefix(first.Field, "stop_"), first.Found, first.Expected)
 	}
 	return nil
 }

@@ -102,8 +102,10 @@ func TestParseRefuses(t *testing.T) {
 		{"random: {count: 2, parameters: {batch_size: {uniform: [9, 1]}}}", "p.yaml:1:55: uniform: found 9.0 to 1.0"},
 		{"random: {count: 2, parameters: {activation: {uniform: [relu, tanh]}}}", "p.yaml:1:55: activation: found uniform, expected choice"},
 		{"random: {count: 2, parameters: {batch_size: {uniform: [1, 2], choice: [1]}}}", "p.yaml:1:45: batch_size: found 2 ways to draw it"},
-		{"grid: {batch_size: [1]}\nrandom: {count: 2, parameters: {batch_size: {choice: [1]}}}", "p.yaml:2:45: batch_size: found it in grid and in random"},
-		{"random: {count: 900000, parameters: {learning_rate: {uniform: [0.1, 1]}}}", "p.yaml:1:1: runs: found 2700000, expected at most 1000000"},
+		{"grid: {batch_size: [1]}\nrandom: {count: 2, parameters: {batch_size: {choice: [1]}}}",
+			"p.yaml:2:45: batch_size: found it in grid and in random"},
+		{"random: {count: 900000, parameters: {learning_rate: {uniform: [0.1, 1]}}}",
+			"p.yaml:1:1: runs: found 2700000, expected at most 1000000"},
 	} {
 		_, err := sweep.Parse("p.yaml", []byte(c.text))
 		var problem *strict.Error

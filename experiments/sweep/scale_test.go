@@ -95,7 +95,8 @@ func madeUp(b *testing.B, folder string, p sweep.Plan, settings []sweep.Setting)
 				}
 				accuracy := 0.9 + 0.001*float64(one%90)
 				loss := 1 - accuracy
-				line(experiments.EpochMetrics{Event: "epoch", Epoch: epoch, TrainLoss: loss, TrainAccuracy: accuracy, TestLoss: loss, TestAccuracy: accuracy,
+				line(experiments.EpochMetrics{Event: "epoch", Epoch: epoch,
+					TrainLoss: loss, TrainAccuracy: accuracy, TestLoss: loss, TestAccuracy: accuracy,
 					ValidationLoss: &loss, ValidationAccuracy: &accuracy, TrainSeconds: 1.5, EvalSeconds: 0.2})
 			}
 			one++

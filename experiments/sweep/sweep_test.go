@@ -49,7 +49,8 @@ func options(folder string) sweep.Options {
 }
 
 func plan(text string) sweep.Plan {
-	p, err := sweep.Parse("plan.yaml", []byte("settings: {data: "+data+", epochs: 4, batch_size: 10, layer_sizes: [6]}\nvalidation: 60\nname: p\n"+text))
+	const settings = "settings: {data: " + data + ", epochs: 4, batch_size: 10, layer_sizes: [6]}\nvalidation: 60\nname: p\n"
+	p, err := sweep.Parse("plan.yaml", []byte(settings+text))
 	if err != nil {
 		panic(err)
 	}
@@ -192,7 +193,8 @@ func TestShardsStayWhenThePlanGrows(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for range 20 {
 		text := func(draws, seeds int, rates string) sweep.Plan {
-			return plan(fmt.Sprintf("grid: {batch_size: [%s]}\nrandom: {count: %d, parameters: {learning_rate: {uniform: [0.1, 1]}}}\nseeds: %d", rates, draws, seeds))
+			const text = "grid: {batch_size: [%s]}\nrandom: {count: %d, parameters: {learning_rate: {uniform: [0.1, 1]}}}\nseeds: %d"
+			return plan(fmt.Sprintf(text, rates, draws, seeds))
 		}
 		draws, seeds, count := 1+random.IntN(5), 1+random.IntN(3), 1+random.IntN(40)
 		before := owners(text(draws, seeds, "10, 20"), count)
@@ -346,12 +348,13 @@ func TestRunRefuses(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "s")
 	p := plan("grid: {learning_rate: [0.1, 0.2]}")
 	p.Base.Validation = 300
-	if _, err := sweep.Run(context.Background(), p, options(folder)); err == nil || err.Error() != "validation: found 300, expected fewer than the 300 training images" {
+	want := "validation: found 300, expected fewer than the 300 training images"
+	if _, err := sweep.Run(context.Background(), p, options(folder)); err == nil || err.Error() != want {
 		t.Errorf("found error %v", err)
 	}
 	p.RankBy, p.Seeds = "test_accuracy", nil
 	_, err := sweep.Run(context.Background(), p, options(folder))
-	want := "seeds: found 0, expected 1 to 1000\nrank_by: found \"test_accuracy\", expected validation_loss or validation_accuracy"
+	want = "seeds: found 0, expected 1 to 1000\nrank_by: found \"test_accuracy\", expected validation_loss or validation_accuracy"
 	if err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}

@@ -286,7 +286,8 @@ func TestFigures(t *testing.T) {
 		},
 		{
 			"swept", figures.Sweep(title, []figures.Swept{
-				{Name: "layer sizes", Categories: []string{"[]", "[512, 512]"}, Settings: []figures.SweptSetting{{0, 0.97}, {1, 0.98}, {1, 0.1}, {1, 0.975}}},
+				{Name: "layer sizes", Categories: []string{"[]", "[512, 512]"},
+					Settings: []figures.SweptSetting{{0, 0.97}, {1, 0.98}, {1, 0.1}, {1, 0.975}}},
 				{Name: "learning rate", Log: true, Settings: []figures.SweptSetting{{0.001, 0.97}, {0.01, 0.98}, {0.3, 0.1}, {1, 0.975}}},
 				{Name: "batch size", Settings: []figures.SweptSetting{{16, 0.97}, {32, 0.98}, {33, 0.1}, {64, 0.975}}},
 			}),
