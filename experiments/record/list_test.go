@@ -71,7 +71,7 @@ ended: ended, 2 epochs, <nil>
 	}
 	for name, want := range map[string]string{
 		"more":   ":4: found a line after the run diverged or stopped, expected the end",
-		"reason": ":3: reason: found \"lunch\", expected patience or max_time",
+		"reason": ":3: reason: found \"lunch\", expected one of patience, max_time, rung",
 	} {
 		s := record.Summarize(filepath.Join(parent, name))
 		if s.State != record.StateDamaged || s.Err == nil || !strings.HasSuffix(s.Err.Error(), want) {

@@ -423,4 +423,9 @@ func (d *sweepDocument) Common() string {
 }
 
 // ExportHint is the command that exports the winner.
-func (d *sweepDocument) ExportHint() string { return d.Command + " --export best.yaml" }
+func (d *sweepDocument) ExportHint() string {
+	if strings.Contains(d.Command, " --export") {
+		return d.Command
+	}
+	return d.Command + " --export best.yaml"
+}

@@ -34,8 +34,10 @@ type work struct {
 	spent map[*task]float64 // cost of what was done of each
 }
 
-// cost is the work of a task, as Cost.
-func (t *task) cost() float64 { return Cost(t.Config) * float64(t.until()) / float64(t.Config.Epochs) }
+// cost is the work of the epochs that a task lacks, as Cost.
+func (t *task) cost() float64 {
+	return Cost(t.Config) * float64(t.until()-t.epochs) / float64(t.Config.Epochs)
+}
 
 // until is how many epochs the run is to have.
 func (t *task) until() int { return cmp.Or(t.Until, t.Config.Epochs) }
@@ -168,11 +170,11 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 	}
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
+	w.spent[t] = t.cost() // before the task knows that it has its epochs
 	if err := w.store.complete(t, !errors.Is(err, train.ErrUntil)); err != nil {
 		return err
 	}
 	w.done++
-	w.spent[t] = t.cost()
 	w.options.Observer(RunEnded{Run: t.Run, Record: t.result.Record, Done: w.done, Runs: w.runs})
 	return nil
 }
@@ -185,10 +187,13 @@ func (w *work) progress(t *task, e experiments.Event) {
 	case experiments.StepsDone:
 		w.mutex.Lock()
 		defer w.mutex.Unlock()
-		w.spent[t] = t.cost() * float64(e.Images) / float64(t.until()*e.Count)
+		w.spent[t] = t.cost() * (float64(e.Images)/float64(e.Count) - float64(t.epochs)) / float64(t.until()-t.epochs)
 		spent := 0.0
 		for _, one := range w.spent {
 			spent += one
+		}
+		if spent <= 0 { // a run does again what a damaged checkpoint had
+			return
 		}
 		share, elapsed := spent/w.total, w.options.Now().Sub(w.started)
 		w.options.Observer(Progress{
