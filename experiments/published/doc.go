@@ -9,7 +9,8 @@
 //     seeds ([Claim.Judge]): holds, does not hold, undecided. A kind of claim is a
 //     row of the table kinds: its fields, unit, words and measure;
 //   - [Reproduce] runs what is missing and returns [Results], results.json, with
-//     what earlier commands left in the folder.
+//     what earlier commands left in the folder; [ReproduceShard] only makes one part
+//     of the runs, for machines side by side.
 //
 // A claim is judged by the 95% confidence interval of the seeds' mean, never by
 // one run: fewer than [MinSeeds] decide only if they lie far off.

@@ -53,7 +53,7 @@ type Axis struct {
 }
 
 // Random is a number of random draws. A draw depends on the seed, the name of the field and
-// its own number alone: a larger Count keeps the earlier draws.
+// its own number alone: a larger Count keeps the earlier draws. Equal draws are one setting.
 type Random struct {
 	Count      int // 0: none
 	Seed       uint64
