@@ -80,6 +80,9 @@ type EpochDone struct{ Metrics EpochMetrics }
 // RunEnded comes last, when the run folder is complete.
 type RunEnded struct{ Result Result }
 
+// RunStopped comes last instead, when a run diverged, was cancelled or failed.
+type RunStopped struct{ Err error } // what Run returns
+
 func (PluginProgress) event() {}
 func (DataProgress) event()   {}
 func (Warning) event()        {}
@@ -89,3 +92,4 @@ func (EpochStarted) event()   {}
 func (StepsDone) event()      {}
 func (EpochDone) event()      {}
 func (RunEnded) event()       {}
+func (RunStopped) event()     {}

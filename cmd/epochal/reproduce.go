@@ -27,6 +27,7 @@ func newReproduce(t *terminal) *cobra.Command {
 		Backend: experiments.Defaults().Backend, Deterministic: experiments.Defaults().Deterministic}, Seeds: 5}
 	var files, merge []string
 	var shard string
+	var board bool
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
 		Short: "Run the post's experiments again and judge its claims",
@@ -81,6 +82,9 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			}
 			o.Command = recordedCommand()
 			o.Observer, o.WantCUDA = t.observeStudy, t.wantCUDA
+			if board {
+				o.RunObserver = t.tensorBoard
+			}
 			if err := readShard(c.Flags(), shard, &o.Options); err != nil {
 				return err
 			}
@@ -131,6 +135,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)
+	flags.BoolVar(&board, "tensorboard", false, tensorBoardUsage)
 	return command
 }
 

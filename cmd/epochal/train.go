@@ -27,7 +27,7 @@ func newTrain(t *terminal) *cobra.Command {
 	options := train.Options{Parent: "runs", CheckpointEvery: 1, Keep: record.KeepLast}
 	var resume string
 	var required float64
-	var quiet bool
+	var quiet, board bool
 	command := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network and evaluate it after every epoch",
@@ -76,6 +76,9 @@ were moved.`,
 			if quiet {
 				options.Observer = printer.observeQuietly
 			}
+			if board {
+				options.Observer = both(options.Observer, t.tensorBoard())
+			}
 			result, err := train.Run(c.Context(), config, options)
 			t.end()
 			if stopped, ok := errors.AsType[train.Stopped](err); ok {
@@ -121,6 +124,7 @@ were moved.`,
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	flags.BoolVar(&quiet, "quiet", false, "print a line for each epoch and one for the run folder, and nothing else but warnings and errors")
+	flags.BoolVar(&board, "tensorboard", false, tensorBoardUsage)
 	command.MarkFlagDirname("resume")
 	command.RegisterFlagCompletionFunc("keep",
 		cobra.FixedCompletions([]string{record.KeepLast, record.KeepBest}, cobra.ShellCompDirectiveNoFileComp))
@@ -183,7 +187,7 @@ func moved(flags *pflag.FlagSet, flag, folder, name string) string {
 // does not record are repeated.
 func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 	args := []string{"train", "--resume", folder}
-	for _, name := range []string{"threads", "device", "max-time", "checkpoint-every", "keep", "require-accuracy", "quiet"} {
+	for _, name := range []string{"threads", "device", "max-time", "checkpoint-every", "keep", "require-accuracy", "quiet", "tensorboard"} {
 		switch flag := flags.Lookup(name); {
 		case !flag.Changed:
 		case flag.Value.Type() != "bool":

@@ -30,17 +30,18 @@ type Result struct {
 
 // Options say where and on what runs are made.
 type Options struct {
-	Folder        string                     // of the study, made if need be
-	Jobs          int                        // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one per GPU
-	Backend       string                     // as in experiments.Config
-	TF32          bool                       // the same
-	Deterministic bool                       // the same
-	Observer      func(Event)                // may be nil
-	Shard         Shard                      // the runs that are made, among those that are missing; others are only looked for
-	ReadOnly      bool                       // no run is made, and no lock taken
-	Keep          func(*record.Record)       // takes away what need not be held in memory of a record; may be nil
-	Now           func() time.Time           // time.Now when nil
-	WantCUDA      func(context.Context) bool // see [epochal/experiments/train.DeviceOptions]
+	Folder        string                      // of the study, made if need be
+	Jobs          int                         // runs side by side, 0 to MaxJobs; 0 for one per core on the processor and one per GPU
+	Backend       string                      // as in experiments.Config
+	TF32          bool                        // the same
+	Deterministic bool                        // the same
+	Observer      func(Event)                 // may be nil
+	RunObserver   func() experiments.Observer // makes one more observer for each run that is made; may be nil
+	Shard         Shard                       // the runs that are made, among those that are missing; others are only looked for
+	ReadOnly      bool                        // no run is made, and no lock taken
+	Keep          func(*record.Record)        // takes away what need not be held in memory of a record; may be nil
+	Now           func() time.Time            // time.Now when nil
+	WantCUDA      func(context.Context) bool  // see [epochal/experiments/train.DeviceOptions]
 }
 
 // Validate reports impossible options as [experiments.Problems].

@@ -148,6 +148,10 @@ func (w *work) one(ctx context.Context, t *task, device *train.Device) error {
 		Folder: folder, Resume: err == nil, Until: t.Until, Device: device, Now: w.options.Now, CheckpointEvery: 1,
 		Observer: func(e experiments.Event) { w.progress(t, e) },
 	}
+	if w.options.RunObserver != nil {
+		progress, other := o.Observer, w.options.RunObserver()
+		o.Observer = func(e experiments.Event) { progress(e); other(e) }
+	}
 	c := t.Config
 	if o.Resume {
 		c.Data, c.Init = record.Named(folder, c.Data), record.Named(folder, c.Init)

@@ -127,7 +127,9 @@ func Run(ctx context.Context, c experiments.Config, o Options) (experiments.Resu
 		err = r.end()
 	}
 	if err != nil {
-		return experiments.Result{}, r.stopped(ctx, err)
+		err = r.stopped(ctx, err)
+		r.observe(experiments.RunStopped{Err: err})
+		return experiments.Result{}, err
 	}
 	r.observe(experiments.RunEnded{Result: r.result})
 	return r.result, nil
