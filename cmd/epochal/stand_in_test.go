@@ -34,7 +34,7 @@ func standIn() {
 	t := newTerminal(os.Stdout, os.Stderr, "")
 	var flags clusterFlags
 	var out, shard, backend string
-	var only bool
+	var only, quick bool
 	sweep := &cobra.Command{Use: "sweep", RunE: func(c *cobra.Command, args []string) error {
 		exists := func(run int) bool {
 			_, err := os.Stat(filepath.Join(out, "runs", fmt.Sprint(run)))
@@ -79,7 +79,9 @@ func standIn() {
 				continue
 			}
 			if !exists(run) {
-				time.Sleep(300 * time.Millisecond)
+				if !quick {
+					time.Sleep(300 * time.Millisecond)
+				}
 				if err := os.WriteFile(filepath.Join(out, "runs", fmt.Sprint(run)), nil, 0o644); err != nil {
 					return err
 				}
@@ -96,10 +98,12 @@ func standIn() {
 	sweep.Flags().StringVar(&out, "out", "", "")
 	sweep.Flags().StringVar(&shard, "shard", "", "")
 	sweep.Flags().BoolVar(&only, "report-only", false, "")
+	sweep.Flags().BoolVar(&quick, "quick", false, "")
 	sweep.Flags().StringVar(&backend, "backend", "", "")
-	root := &cobra.Command{Use: "epochal"}
+	root := &cobra.Command{Use: "epochal", SilenceErrors: true, SilenceUsage: true}
 	root.AddCommand(sweep)
-	if root.Execute() != nil {
-		os.Exit(exitFailed)
+	if err := root.Execute(); err != nil {
+		printError(os.Stderr, err)
+		os.Exit(exitCode(err))
 	}
 }
