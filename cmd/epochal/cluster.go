@@ -13,6 +13,7 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/cluster"
 	"epochal/experiments/report/words"
+	"epochal/experiments/study"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -52,10 +53,22 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 
 // clusterWork is what a command gives to a cluster.
 type clusterWork struct {
-	folder  string                                // of its records
-	missing func(shards int) ([]int, error)       // which shards, in ascending order, have missing runs
-	count   func() (complete, all int, err error) // counts runs
-	report  []string                              // further arguments of the command that reports
+	folder string                        // of its records
+	look   func(func(study.Event)) error // plans its runs and makes none
+	report []string                      // further arguments of the command that reports
+}
+
+// planned is how many runs there are and which are missing.
+func (w clusterWork) planned() (p study.Planned, missing study.Missing, err error) {
+	err = w.look(func(e study.Event) {
+		switch e := e.(type) { // in a race, the last are those of the rung that is under way
+		case study.Planned:
+			p = e
+		case study.Missing:
+			missing = e
+		}
+	})
+	return p, missing, err
 }
 
 // run does what the flags ask for. It returns false where nothing is left for a cluster:
@@ -85,10 +98,16 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 	s.Folder, s.Parallel = w.folder, f.parallel
 	s.Command = append([]string{program}, args...)
 	s.Report = slices.Concat(s.Command, w.report)
-	shards, err := w.missing(s.Shards)
-	if err != nil || len(shards) == 0 {
+	planned, missing, err := w.planned()
+	if err != nil || len(missing) == 0 {
 		return err != nil, err
 	}
+	var shards []int
+	for _, identity := range missing {
+		shards = append(shards, study.ShardOf(identity, s.Shards))
+	}
+	slices.Sort(shards)
+	shards = slices.Compact(shards)
 	if f.show {
 		script, err := s.Script(c.Context(), shards)
 		if err != nil {
@@ -109,22 +128,22 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 	if !f.follow || t.failed != nil {
 		return true, t.failed
 	}
-	complete, all, last := 0, 0, -1
+	last := -1
 	err = s.Follow(c.Context(), followEvery, func(q cluster.Queue) (err error) {
-		if complete, all, err = w.count(); err != nil {
+		if planned, missing, err = w.planned(); err != nil {
 			return err
 		}
-		if complete != last && !t.redraws {
-			t.note("%d of %d runs complete", complete, all)
+		if planned.Done != last && !t.redraws {
+			t.note("%d of %d runs complete", planned.Done, planned.Runs)
 		}
-		last = complete
-		t.progress("%d of %d runs complete; shards: %d running, %d waiting", complete, all, q.Running, len(q.Shards)-q.Running)
+		last = planned.Done
+		t.progress("%d of %d runs complete; shards: %d running, %d waiting", last, planned.Runs, q.Running, len(q.Shards)-q.Running)
 		return nil
 	})
 	t.end()
-	if err == nil && complete < all {
+	if err == nil && len(missing) > 0 {
 		err = again{fmt.Errorf("slurm: found %d of %d runs when all jobs had ended, expected all; %s says why",
-			complete, all, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...)}
+			last, planned.Runs, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...)}
 	}
 	return err != nil, err
 }

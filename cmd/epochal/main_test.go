@@ -24,7 +24,7 @@ import (
 // TestMain lets the scripts, and the tests that need a process of their own, run
 // this binary as epochal.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"epochal": main, "stand-in": standIn})
+	testscript.Main(m, map[string]func(){"epochal": main})
 }
 
 // TestScripts runs testdata/script/*.txtar. Besides testscript's own commands

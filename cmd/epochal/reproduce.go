@@ -28,6 +28,7 @@ func newReproduce(t *terminal) *cobra.Command {
 	var files, merge []string
 	var shard string
 	var board bool
+	var onCluster clusterFlags
 	command := &cobra.Command{
 		Use:   "reproduce [experiment...]",
 		Short: "Run the post's experiments again and judge its claims",
@@ -91,6 +92,15 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			if err := mergeStudies(t, o.Folder, merge, o.Validate()); err != nil {
 				return err
 			}
+			handled, err := onCluster.run(c, t, clusterWork{folder: o.Folder, look: func(observe func(study.Event)) error {
+				look := o
+				look.ReadOnly, look.Observer = true, observe
+				_, err := published.ReproduceShard(c.Context(), chosen, look)
+				return err
+			}})
+			if handled || err != nil {
+				return err
+			}
 			var results published.Results
 			missing := 0
 			if o.Shard.Count > 0 {
@@ -132,6 +142,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
 	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
 	addShardFlags(flags, &shard, &merge)
+	onCluster.add(flags)
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)

@@ -33,7 +33,10 @@ func TestSweepOnSlurm(t *testing.T) {
 	if os.Getenv("EPOCHAL_SLURM") != "1" {
 		t.Skip("EPOCHAL_SLURM is not 1")
 	}
-	program := sweepProgram(t)
+	program, err := exec.LookPath("epochal")
+	if err != nil {
+		t.Fatal(err)
+	}
 	script, err := filepath.Abs("../../experiments/cluster/testdata/slurm.sh")
 	if err != nil {
 		t.Fatal(err)

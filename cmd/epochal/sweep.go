@@ -34,7 +34,8 @@ func newSweep(t *terminal) *cobra.Command {
 		Backend: defaults.Base.Backend, Deterministic: defaults.Base.Deterministic}}
 	var merge []string
 	var shard, export string
-	var dryRun bool
+	var dryRun, board bool
+	var onCluster clusterFlags
 	lists := settingLists{plan: defaults, values: map[string]*[]string{}}
 	command := &cobra.Command{
 		Use:   "sweep [plan.yaml]",
@@ -98,6 +99,21 @@ on, median those that are no worse than the median of all settings.`,
 			if err := mergeStudies(t, o.Folder, merge, errors.Join(err, o.Validate())); err != nil {
 				return err
 			}
+			handled, err := onCluster.run(c, t, clusterWork{
+				folder: o.Folder, report: []string{"--report-only"},
+				look: func(observe func(study.Event)) error {
+					look := o
+					look.ReadOnly, look.Observer = true, observe
+					_, err := sweep.Run(c.Context(), plan, look)
+					return err
+				},
+			})
+			if handled || err != nil {
+				return err
+			}
+			if board {
+				o.RunObserver = t.tensorBoard
+			}
 			results, err := sweep.Run(c.Context(), plan, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
@@ -120,6 +136,8 @@ on, median those that are no worse than the median of all settings.`,
 	flags.BoolVar(&dryRun, "dry-run", false, "print the settings, and how long the missing runs will take by a few seconds of measuring")
 	flags.StringVar(&export, "export", "", "write the best setting to `file` as an experiment for reproduce --experiment")
 	addShardFlags(flags, &shard, &merge)
+	onCluster.add(flags)
+	flags.BoolVar(&board, "tensorboard", false, tensorBoardUsage)
 	flags.BoolVar(&o.ReadOnly, "report-only", false, "make no runs: rank and report those that are there, also while shards run")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")

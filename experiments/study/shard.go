@@ -43,11 +43,13 @@ func (s Shard) String() string {
 
 // Has reports whether the run of an identity belongs to the shard.
 func (s Shard) Has(identity string) bool {
-	if s.Count <= 1 {
-		return true
-	}
+	return s.Count <= 1 || ShardOf(identity, s.Count) == s.Index
+}
+
+// ShardOf is which of so many shards the run of an identity belongs to.
+func ShardOf(identity string, count int) int {
 	first, _ := hex.DecodeString(identity[:16]) // it is ours
-	return binary.BigEndian.Uint64(first)%uint64(s.Count) == uint64(s.Index)
+	return int(binary.BigEndian.Uint64(first) % uint64(count))
 }
 
 // shardLock begins the names of the lock files of shards: .lock-0-of-4.

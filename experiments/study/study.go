@@ -69,6 +69,10 @@ type Event interface{ event() }
 // were complete already.
 type Planned struct{ Runs, Done int }
 
+// Missing comes after Planned with Options.ReadOnly: the identities of the runs that
+// are not there.
+type Missing []string
+
 // Working says what the runs use, and how many of them go side by side.
 type Working struct {
 	Backend backend.Info
@@ -95,6 +99,7 @@ type RunEnded struct {
 type Other struct{ Event experiments.Event }
 
 func (Planned) event()  {}
+func (Missing) event()  {}
 func (Working) event()  {}
 func (Progress) event() {}
 func (RunEnded) event() {}
@@ -184,7 +189,13 @@ func (s *Study) Do(ctx context.Context, runs []Run) ([]Result, error) {
 	}
 	w.done = w.runs - len(w.missing)
 	s.options.Observer(Planned{Runs: w.runs, Done: w.done})
-	if len(w.missing) > 0 && !s.options.ReadOnly {
+	if s.options.ReadOnly {
+		var missing Missing
+		for _, t := range w.missing {
+			missing = append(missing, t.identity)
+		}
+		s.options.Observer(missing)
+	} else if len(w.missing) > 0 {
 		if err := w.run(ctx); err != nil {
 			return nil, err
 		}
