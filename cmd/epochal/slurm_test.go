@@ -116,8 +116,9 @@ func TestSweepOnSlurm(t *testing.T) {
 	if runs() == 24 {
 		t.Error("found all runs although a task was cancelled")
 	}
-	if jobs := strings.Fields(sweep("--out", "many", "--slurm", "6", "--follow")); len(jobs) != 2 {
-		t.Errorf("found the jobs %q, expected an array of what is missing and a report", jobs)
+	followed := sweep("--out", "many", "--slurm", "6", "--follow")
+	if !regexp.MustCompile(`^[0-9]+\n[0-9]+\nRANK `).MatchString(followed) {
+		t.Errorf("found\n%s\nexpected an array of what is missing, a report and the ranking", followed)
 	}
 	if found := runs(); found != 24 {
 		t.Errorf("found %d runs, expected 24", found)

@@ -39,9 +39,6 @@ const defaultArray = 1001
 // by its checksum.
 func (s Slurm) name() (string, error) {
 	folder, err := filepath.Abs(s.Folder)
-	if resolved, err := filepath.EvalSymlinks(folder); err == nil {
-		folder = resolved
-	}
 	return fmt.Sprintf("epochal-%.4x-", sha256.Sum256([]byte(folder))), err
 }
 
