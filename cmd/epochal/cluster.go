@@ -44,8 +44,8 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.kubernetes.Image, "image", "", "container `image` that has epochal, for --kubernetes")
 	flags.StringVar(&f.kubernetes.Claim, "claim", "",
 		"`name` of the volume claim for --kubernetes; relative paths are those of its volume, which all nodes must be able to write")
-	flags.StringVar(&f.kubernetes.CPU, "cpu", "2", "`cores` that each pod requests")
-	flags.StringVar(&f.kubernetes.Memory, "memory", "2Gi", "`memory` that each pod requests")
+	flags.StringVar(&f.kubernetes.CPU, "cpu", "2", "`cores` of each pod")
+	flags.StringVar(&f.kubernetes.Memory, "memory", "2Gi", "`memory` of each pod")
 	flags.IntVar(&f.kubernetes.GPUs, "gpu", 0, "`number` of NVIDIA GPUs of each pod")
 	flags.StringVar(&f.kubernetes.Queue, "queue", "", "`queue` of Kueue that starts the job")
 	flags.IntVar(&f.parallel, "parallel", 0, "most `shards` at one time, with --slurm or --kubernetes; 0: all")
@@ -171,8 +171,8 @@ func (f *clusterFlags) validate(flags *pflag.FlagSet, slurm, kubernetes bool) er
 		}
 	}
 	for field, shards := range map[string]int{"slurm": f.slurm.Shards, "kubernetes": f.kubernetes.Shards} {
-		check(!flags.Changed(field) || shards >= 1 && shards <= cluster.MaxShards, field, fmt.Sprint(shards),
-			fmt.Sprintf("1 to %d shards", cluster.MaxShards))
+		check(!flags.Changed(field) || shards >= 1 && shards <= study.MaxShards, field, fmt.Sprint(shards),
+			fmt.Sprintf("1 to %d shards", study.MaxShards))
 	}
 	check(f.parallel >= 0, "parallel", fmt.Sprint(f.parallel), "0 (all) or more shards")
 	check(f.kubernetes.GPUs >= 0, "gpu", fmt.Sprint(f.kubernetes.GPUs), "0 or more")

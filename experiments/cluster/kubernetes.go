@@ -13,11 +13,11 @@ import (
 type Kubernetes struct {
 	Name     string   // of the job: at most 50 lower-case letters, digits and hyphens
 	Command  []string // that makes all runs, without --shard, as it is called in the image; relative paths in it are those of the volume
-	Shards   int      // 1 to MaxShards
+	Shards   int      // 1 or more
 	Parallel int      // pods at one time, 0 for all
 	Image    string
 	Claim    string // name of the claim of the volume that holds the plan and the records, and that all nodes can write
-	CPU      string // that a pod requests, as Kubernetes writes it: 2, 500m
+	CPU      string // that a pod requests and is limited to, as Kubernetes writes it: 2, 500m
 	Memory   string // likewise: 2Gi
 	GPUs     int    // NVIDIA GPUs of a pod
 	Queue    string // of Kueue, "" for none

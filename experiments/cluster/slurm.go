@@ -16,15 +16,12 @@ import (
 	"epochal/experiments/report/words"
 )
 
-// MaxShards is the most shards of a command.
-const MaxShards = 100_000
-
 // Slurm is a command whose shards are tasks of an array job.
 type Slurm struct {
 	Command   []string // that makes all runs, without --shard; relative paths in it are those of the working folder
 	Report    []string // that reports afterwards; empty for none
 	Folder    string   // where the records are, shared by all nodes; logs go to LogsFolder in it
-	Shards    int      // 1 to MaxShards
+	Shards    int      // 1 or more
 	Parallel  int      // tasks of an array at one time, 0 for as many as Slurm allows
 	Arguments []string // of sbatch, passed on to it: --partition=gpu
 }
