@@ -37,7 +37,8 @@ var (
 
 func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.slurm.Shards, "slurm", 0, "submit the runs to Slurm as an array job of this many `shards`, and a job that reports")
-	flags.StringArrayVar(&f.slurm.Arguments, "sbatch-arg", nil, "`argument` that is passed on to sbatch, such as --partition=gpu; may be repeated")
+	flags.StringArrayVar(&f.slurm.Arguments, "sbatch-arg", nil,
+		"`argument` that is passed on to sbatch, such as --partition=gpu; may be repeated")
 	flags.BoolVar(&f.show, "print", false, "with --slurm, only print the shell script that would submit the jobs")
 	flags.BoolVar(&f.follow, "follow", false, "with --slurm, wait until all jobs have ended")
 	flags.IntVar(&f.kubernetes.Shards, "kubernetes", 0, "print a Kubernetes job of this many `shards`, for kubectl apply -f -")

@@ -140,8 +140,9 @@ esac`)
 	}
 	s.Shards = 3
 	_, err = s.Submit(t.Context(), []int{2})
-	if want := "slurm: found tasks of 4 shards waiting or running for ., expected none but of 3; wait for them or cancel them"; err == nil || err.Error() != want {
-		t.Errorf("found the error %v, expected %s", err, want)
+	const refusal = "slurm: found tasks of 4 shards waiting or running for ., expected none but of 3; wait for them or cancel them"
+	if err == nil || err.Error() != refusal {
+		t.Errorf("found the error %v, expected %s", err, refusal)
 	}
 }
 
@@ -151,7 +152,8 @@ func TestTroubleWithSlurm(t *testing.T) {
 		t.Setenv("PATH", t.TempDir())
 		_, err := s.Submit(t.Context(), []int{0, 1})
 		var hinted interface{ Hint() string }
-		if want := "slurm: found no squeue, expected Slurm's commands on this machine"; err == nil || err.Error() != want || !errors.As(err, &hinted) {
+		want := "slurm: found no squeue, expected Slurm's commands on this machine"
+		if err == nil || err.Error() != want || !errors.As(err, &hinted) {
 			t.Errorf("found the error %v, expected %s", err, want)
 		}
 	})

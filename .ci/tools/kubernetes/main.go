@@ -27,7 +27,7 @@ func check(manifest io.Reader) error {
 	if err := yaml.UnmarshalStrict(text, &job); err != nil {
 		return err
 	}
-	if job.APIVersion != "batch/v1" || job.Kind != "Job" || job.Spec.CompletionMode == nil || *job.Spec.CompletionMode != batch.IndexedCompletion {
+	if mode := job.Spec.CompletionMode; job.APIVersion != "batch/v1" || job.Kind != "Job" || mode == nil || *mode != batch.IndexedCompletion {
 		return fmt.Errorf("found %s %s, expected an Indexed Job of batch/v1", job.APIVersion, job.Kind)
 	}
 	for _, container := range job.Spec.Template.Spec.Containers {
