@@ -79,7 +79,7 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 	if err := f.validate(c.Flags(), slurm, kubernetes); err != nil || !slurm && !kubernetes {
 		return false, err
 	}
-	args := without(c.Flags(), os.Args[1:], allClusterFlags...)
+	args := withoutFlags(c.Flags(), os.Args[1:], allClusterFlags...)
 	if kubernetes {
 		k := f.kubernetes
 		k.Name, k.Parallel = fmt.Sprintf("epochal-%.4x", sha256.Sum256([]byte(w.folder))), f.parallel
@@ -213,8 +213,8 @@ func thisProgram() (string, error) {
 	return path, err
 }
 
-// without are the arguments of a command without some of its flags and their values.
-func without(flags *pflag.FlagSet, args []string, names ...string) (rest []string) {
+// withoutFlags are the arguments of a command without some of its flags and their values.
+func withoutFlags(flags *pflag.FlagSet, args []string, names ...string) (rest []string) {
 	for i := 0; i < len(args); {
 		count := 1
 		text, isFlag := strings.CutPrefix(args[i], "--")

@@ -38,8 +38,12 @@ func TestWithoutServices(t *testing.T) {
 		t.Fatal(alone.stderr.String())
 	}
 	mine := "name: mine\nsettings: {data: d, layer_sizes: [4], epochs: 2}\n"
-	if err := os.WriteFile(filepath.Join(folder, "mine.yaml"), []byte(mine), 0o644); err != nil {
-		t.Fatal(err)
+	plan := "settings: {data: d, layer_sizes: [4], epochs: 2}\ngrid: {learning_rate: [0.1, 0.2]}\nseeds: 2\nvalidation: 70\n" +
+		"stop: {rule: median, at: [1]}\n"
+	for file, text := range map[string]string{"mine.yaml": mine, "plan.yaml": plan} {
+		if err := os.WriteFile(filepath.Join(folder, file), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	noSync, noRename := "epochal: warning: "+regular.NoSync+"\n", "epochal: warning: "+regular.NoRename+"\n"
 	all := regulartest.Lacking{"flock": syscall.ENOSYS, "fsync": syscall.ENOSYS, "statfs": syscall.ENOSYS,
@@ -76,9 +80,14 @@ func TestWithoutServices(t *testing.T) {
 			if name == "sandbox" { // its figures take time
 				expect("reproduce", "reproduce", "--experiment", "mine.yaml", "--quick", "--backend", "go", "--out", "results")
 			}
-			for _, out := range []string{name, "results"} {
-				if _, err := os.Lstat(filepath.Join(folder, out, record.ClaimFile)); err == nil {
-					t.Errorf("found a claim in %s after the process ended", out)
+			if name == "nfs" || name == "sandbox" {
+				sweep := []string{"sweep", "plan.yaml", "--backend", "go", "--jobs", "2", "--out", "swept-" + name}
+				expect("sweep --shard", append(sweep, "--shard", "1/2")...)
+				expect("sweep", sweep...)
+			}
+			for _, out := range []string{name, "results", "swept-" + name} {
+				if claims, _ := filepath.Glob(filepath.Join(folder, out, record.ClaimFile+"*")); len(claims) > 0 {
+					t.Errorf("found %q after the process ended", claims)
 				}
 			}
 		})

@@ -185,7 +185,7 @@ func (l *settingLists) add(flags *pflag.FlagSet) {
 		}
 	}
 	p := &l.plan
-	flags.StringVar(&p.Base.Data, "data", p.Base.Data, "mnist (built in), or a `folder` with four IDX files, plain or .gz")
+	addDataFlags(flags, dataFlags{&p.Base.Data, &p.Base.Split, &p.Base.Transpose, &p.Base.TestShare}, dataUsage)
 	flags.StringVar(&l.seeds, "seeds", strconv.Itoa(len(p.Seeds)), "`number` of seeds per setting, or several seeds separated by commas")
 	flags.IntVar(&p.Base.Validation, "validation", p.Base.Validation, "training `images` to hold out and rank by")
 	flags.StringVar(&p.RankBy, "rank-by", p.RankBy, "`metric` to rank by: validation_loss or validation_accuracy")
@@ -202,7 +202,7 @@ func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, er
 		return sweep.Plan{}, usageError{err: fmt.Errorf("sweep: found %d arguments, expected at most one plan file", len(args))}
 	}
 	if len(args) == 1 {
-		others := []string{"data", "seeds", "validation", "rank-by", "stop", "stop-at", "stop-eta"}
+		others := append([]string{"seeds", "validation", "rank-by", "stop", "stop-at", "stop-eta"}, dataFlagNames...)
 		var err error
 		flags.Visit(func(flag *pflag.Flag) {
 			if l.values[flag.Name] != nil || slices.Contains(others, flag.Name) {
@@ -228,8 +228,8 @@ func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, er
 			c := p.Base
 			parser := pflag.NewFlagSet("", pflag.ContinueOnError)
 			addConfigFlags(parser, &c)
-			if err := parser.Lookup(flagName(field)).Value.Set(text); err != nil {
-				return p, experiments.Problem{Field: field, Reason: fmt.Errorf("found %q: %w", text, err)}
+			if err := parser.Set(flagName(field), text); err != nil {
+				return p, usageError{err: flagError(err, configLimit), hint: "run 'epochal sweep --help' for the flags"}
 			}
 			axis.Values = append(axis.Values, sweep.Value(c, field))
 		}

@@ -11,7 +11,7 @@ const tensorBoardUsage = "also write event files for TensorBoard into the folder
 
 // tensorBoard is an observer that writes one run for TensorBoard.
 func (t *terminal) tensorBoard() experiments.Observer {
-	return tensorboard.Observer(time.Now, func(text string) { t.note("warning: %s", text) })
+	return tensorboard.Observer(time.Now, t.warn)
 }
 
 // both tells two observers every event, one after the other.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"epochal/experiments"
 	"epochal/experiments/study"
 	"epochal/experiments/train"
+	"epochal/model/backend"
 )
 
 // measureFor is how long each of the settings that are measured trains.
@@ -54,11 +54,11 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 		return f, err
 	}
 	f.Missing = len(missing)
-	f.Jobs = min(cmp.Or(o.Jobs, runtime.GOMAXPROCS(0)), f.Missing)
+	f.Jobs = min(cmp.Or(o.Jobs, backend.Cores()), f.Missing)
 	if f.Missing == 0 {
 		return f, nil
 	}
-	data, err := dataset.Open(p.Base.Data)
+	data, err := dataset.Open(p.Base.Data, p.Base.DataOptions())
 	if err != nil {
 		return f, err
 	}
@@ -121,7 +121,7 @@ func (f *Forecast) open(ctx context.Context, o Options) (devices []*train.Device
 	for gpus := 1; len(devices) < f.Jobs; {
 		device, _, err := train.OpenDevice(ctx, o.Backend, train.DeviceOptions{
 			TF32: o.TF32, Deterministic: o.Deterministic,
-			Threads: max(1, runtime.GOMAXPROCS(0)/f.Jobs), GPU: len(devices) % gpus, WantCUDA: o.WantCUDA,
+			Threads: max(1, backend.Cores()/f.Jobs), GPU: len(devices) % gpus, WantCUDA: o.WantCUDA,
 		})
 		if err != nil {
 			return devices, err

@@ -3,6 +3,7 @@ package sweep
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ func (r Results) Export() ([]byte, error) {
 	fmt.Fprintf(&b, "  Its runs hold out %d training images; without validation they train on all.\n", best.Config.Validation)
 	b.WriteString("settings:\n")
 	usual := experiments.Defaults()
-	for _, name := range append(Fields(), "data", "validation") {
+	for _, name := range slices.Concat(Fields(), dataFields, []string{"validation"}) {
 		value := Value(best.Config, name)
 		if reflect.DeepEqual(value, Value(usual, name)) {
 			continue

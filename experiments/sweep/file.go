@@ -130,7 +130,7 @@ func (p *Plan) checkValue(n ast.Node, name string, value any) error {
 }
 
 func (p *Plan) readSettings(n ast.Node) error {
-	known := append(Fields(), "data")
+	known := append(Fields(), dataFields...)
 	values, err := strict.Fields(n, known...)
 	if err != nil {
 		return err

@@ -87,12 +87,15 @@ func Defaults() Plan {
 // different epochs, which have no mean.
 var chosenElsewhere = []string{"seed", "validation", "patience", "backend", "tf32", "deterministic", "steps_per_call"}
 
+// dataFields are those that say what data all runs have.
+var dataFields = []string{"data", "split", "transpose", "test_share"}
+
 // Fields are the names of the fields that settings can differ in, in the order of
 // config.json.
 func Fields() []string {
 	var names []string
 	for i := range reflect.TypeFor[experiments.Config]().NumField() {
-		if name := fieldName(i); !slices.Contains(chosenElsewhere, name) && name != "data" {
+		if name := fieldName(i); !slices.Contains(chosenElsewhere, name) && !slices.Contains(dataFields, name) {
 			names = append(names, name)
 		}
 	}

@@ -124,7 +124,7 @@ func (p Plan) keep(r *record.Record) {
 
 // parameters are the parameters of each setting, in numbers.
 func (p Plan) parameters(settings []Setting) ([]int, error) {
-	data, err := dataset.Open(p.Base.Data)
+	data, err := dataset.Open(p.Base.Data, p.Base.DataOptions())
 	if err != nil {
 		return nil, fmt.Errorf("data: %w", err)
 	}

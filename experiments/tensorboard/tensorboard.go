@@ -170,7 +170,7 @@ func (b *board) ended(r experiments.Result) error {
 	if err != nil {
 		return err
 	}
-	data, err := dataset.Read(run.Environment.Locate(run.Config.Data))
+	data, err := dataset.Read(run.Environment.Locate(run.Config.Data), run.Config.DataOptions())
 	if err != nil {
 		return err
 	}
@@ -178,9 +178,9 @@ func (b *board) ended(r experiments.Result) error {
 	for _, m := range run.Test.Mistakes {
 		mistakes = append(mistakes, figures.Mistake(m))
 	}
-	err = b.figure(ConfusionTag, r.Final.Epoch, figures.Confusion("Confusion matrix", run.Test.Confusion, 1))
+	err = b.figure(ConfusionTag, r.Final.Epoch, figures.Confusion("Confusion matrix", run.Test.Confusion, run.Test.ClassNames, 1))
 	if err == nil && len(mistakes) > 0 {
-		err = b.figure(MistakesTag, r.Final.Epoch, figures.Mistakes("Most confident mistakes", data.Test, mistakes))
+		err = b.figure(MistakesTag, r.Final.Epoch, figures.Mistakes("Most confident mistakes", data.Test, run.Test.ClassNames, mistakes))
 	}
 	return errors.Join(err, b.end(statusSuccess))
 }
