@@ -43,7 +43,7 @@ func claimPart(folder, name string, now time.Time) (*Lock, error) {
 	for {
 		err := makeClaim(root, name, text)
 		if err == nil {
-			return &Lock{Warning: fmt.Sprintf(noLocks, name), root: root, file: name, claim: text}, nil
+			return &Lock{Warning: noLocks, root: root, file: name, claim: text}, nil
 		}
 		if errors.Is(err, fs.ErrExist) {
 			err = takeOver(root, folder, name)

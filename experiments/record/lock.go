@@ -50,8 +50,10 @@ func (b Busy) Hint() string {
 	return hint
 }
 
-// noLocks is the warning of a folder that only a claim, a file of that name, protects.
-const noLocks = "the file system has no locks: only the file %s keeps a second process from writing into the folder at the same time"
+// noLocks is the warning of a folder that only a claim protects, or of a part of it, so
+// that whoever is warned of both is told once.
+const noLocks = "the file system has no locks: only the file " + ClaimFile +
+	" keeps a second process from writing into the folder at the same time"
 
 // Lock is a folder that this process holds.
 type Lock struct {
