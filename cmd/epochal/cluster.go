@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -40,7 +41,7 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.slurm.Arguments, "sbatch-arg", nil,
 		"`argument` that is passed on to sbatch, such as --partition=gpu; may be repeated")
 	flags.BoolVar(&f.show, "print", false, "with --slurm, only print the shell script that would submit the jobs")
-	flags.BoolVar(&f.follow, "follow", false, "with --slurm, wait until all jobs have ended")
+	flags.BoolVar(&f.follow, "follow", false, "with --slurm, wait until all jobs have ended, and report; with --stop, submit those that go on each time")
 	flags.IntVar(&f.kubernetes.Shards, "kubernetes", 0, "print a Kubernetes job of this many `shards`, for kubectl apply -f -")
 	flags.StringVar(&f.kubernetes.Image, "image", "", "container `image` that has epochal, for --kubernetes")
 	flags.StringVar(&f.kubernetes.Claim, "claim", "",
@@ -54,23 +55,13 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 
 // clusterWork is what a command gives to a cluster.
 type clusterWork struct {
-	folder string                        // of its records
-	look   func(func(study.Event)) error // plans its runs and makes none
-	report []string                      // further arguments of the command that reports
+	folder string                       // of its records
+	watch  func() (*study.Watch, error) // looks for its runs
+	rungs  []int                        // epochs after which shards wait for each other
 }
 
-// planned is how many runs there are and which are missing.
-func (w clusterWork) planned() (p study.Planned, missing study.Missing, err error) {
-	err = w.look(func(e study.Event) {
-		switch e := e.(type) { // in a race, the last are those of the rung that is under way
-		case study.Planned:
-			p = e
-		case study.Missing:
-			missing = e
-		}
-	})
-	return p, missing, err
-}
+// reportOnly is the flag of the command that reports what its shards made.
+const reportOnly = "report-only"
 
 // run does what the flags ask for. It returns false where nothing is left for a cluster:
 // then the command does its work itself.
@@ -88,6 +79,9 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 		if err != nil {
 			return true, err
 		}
+		for _, rung := range w.rungs {
+			t.note("the runs wait for each other after epoch %d: when the job has ended there, delete it and apply it again", rung)
+		}
 		t.commands("when the job has ended, this reports, in the folder of the volume:", "epochal "+words.Shell(args...))
 		return true, t.printf("%s", manifest)
 	}
@@ -98,55 +92,86 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 	s := f.slurm
 	s.Folder, s.Parallel = w.folder, f.parallel
 	s.Command = append([]string{program}, args...)
-	s.Report = slices.Concat(s.Command, w.report)
-	planned, missing, err := w.planned()
-	if err != nil || len(missing) == 0 {
-		return err != nil, err
-	}
-	var shards []int
-	for _, identity := range missing {
-		shards = append(shards, study.ShardOf(identity, s.Shards))
-	}
-	slices.Sort(shards)
-	shards = slices.Compact(shards)
-	if f.show {
-		script, err := s.Script(c.Context(), shards)
-		if err != nil {
-			return true, err
-		}
-		return true, t.printf("%s", script)
-	}
-	jobs, err := s.Submit(c.Context(), shards)
+	s.Report = append(slices.Clone(s.Command), "--"+reportOnly)
+	watch, err := w.watch()
 	if err != nil {
 		return true, err
 	}
-	if len(jobs) == 0 {
-		t.note("Slurm has all shards with missing runs already")
+	look, err := watch.Look()
+	for err == nil && len(look.Missing) > 0 {
+		shards := shardsOf(look, s.Shards)
+		if f.show {
+			script, err := s.Script(c.Context(), shards)
+			if err != nil {
+				return true, err
+			}
+			return true, t.printf("%s", script)
+		}
+		jobs, err := s.Submit(c.Context(), shards)
+		if err != nil {
+			return true, err
+		}
+		if len(jobs) == 0 {
+			t.note("Slurm has all shards with missing runs already")
+		}
+		for _, job := range jobs {
+			t.printf("%s\n", job)
+		}
+		if t.failed != nil {
+			return true, t.failed
+		}
+		if !f.follow {
+			w.next(t, look)
+			return true, nil
+		}
+		before := look.Round
+		if look, err = follow(c.Context(), t, s, watch); err != nil {
+			return true, err
+		}
+		if len(look.Missing) > 0 && look.Round == before {
+			return true, again{fmt.Errorf("slurm: found %d of %d runs when all jobs had ended, expected all; %s says why",
+				look.Done(), look.Runs, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...)}
+		}
 	}
-	for _, job := range jobs {
-		t.printf("%s\n", job)
+	return err != nil, err
+}
+
+// shardsOf are the shards with missing runs, in ascending order.
+func shardsOf(look study.Look, count int) []int {
+	var shards []int
+	for _, identity := range look.Missing {
+		shards = append(shards, study.ShardOf(identity, count))
 	}
-	if !f.follow || t.failed != nil {
-		return true, t.failed
+	slices.Sort(shards)
+	return slices.Compact(shards)
+}
+
+// next says what to do when the jobs that were submitted have ended.
+func (w clusterWork) next(t *terminal, look study.Look) {
+	what := "submits what is still missing then, or reports"
+	if look.Round < len(w.rungs) {
+		t.note("the jobs make the runs up to epoch %d, after which it is decided which of them go on", w.rungs[look.Round])
+		what = "submits those then; --follow does so by itself"
 	}
-	last := -1
-	err = s.Follow(c.Context(), followEvery, func(q cluster.Queue) (err error) {
-		if planned, missing, err = w.planned(); err != nil {
+	t.commands(fmt.Sprintf("when the jobs have ended, the same command %s:", what), commandLine(os.Args[1:]...))
+}
+
+// follow prints how far the runs are until Slurm has none of the shards any more.
+func follow(ctx context.Context, t *terminal, s cluster.Slurm, watch *study.Watch) (look study.Look, err error) {
+	printed := study.Look{Round: -1}
+	err = s.Follow(ctx, followEvery, func(q cluster.Queue) (err error) {
+		if look, err = watch.Look(); err != nil {
 			return err
 		}
-		if planned.Done != last && !t.redraws {
-			t.note("%d of %d runs complete", planned.Done, planned.Runs)
+		if !t.redraws && (look.Done() != printed.Done() || look.Round != printed.Round) {
+			t.note("%d of %d runs complete", look.Done(), look.Runs)
 		}
-		last = planned.Done
-		t.progress("%d of %d runs complete; shards: %d running, %d waiting", last, planned.Runs, q.Running, len(q.Shards)-q.Running)
+		printed = look
+		t.progress("%d of %d runs complete; shards: %d running, %d waiting", look.Done(), look.Runs, q.Running, len(q.Shards)-q.Running)
 		return nil
 	})
 	t.end()
-	if err == nil && len(missing) > 0 {
-		err = again{fmt.Errorf("slurm: found %d of %d runs when all jobs had ended, expected all; %s says why",
-			last, planned.Runs, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...)}
-	}
-	return err != nil, err
+	return look, err
 }
 
 // followEvery is how long --follow waits between two looks.

@@ -92,12 +92,10 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			if err := mergeStudies(t, o.Folder, merge, o.Validate()); err != nil {
 				return err
 			}
-			handled, err := onCluster.run(c, t, clusterWork{folder: o.Folder, look: func(observe func(study.Event)) error {
-				look := o
-				look.ReadOnly, look.Observer = true, observe
-				_, err := published.ReproduceShard(c.Context(), chosen, look)
-				return err
-			}})
+			handled, err := onCluster.run(c, t, clusterWork{
+				folder: o.Folder,
+				watch:  func() (*study.Watch, error) { return published.Watch(c.Context(), chosen, o) },
+			})
 			if handled || err != nil {
 				return err
 			}
@@ -146,6 +144,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)
+	flags.BoolVar(&o.ReadOnly, reportOnly, false, "make no runs: judge and report experiments whose runs are there, also while shards run")
 	flags.BoolVar(&board, "tensorboard", false, tensorBoardUsage)
 	return command
 }

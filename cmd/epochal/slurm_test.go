@@ -23,6 +23,14 @@ validation: 70
 rank_by: validation_loss
 `
 
+// racePlan stops settings after two of the epochs.
+const racePlan = `settings: {data: d, layer_sizes: [8], epochs: 4}
+grid: {learning_rate: [0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 1.1]}
+seeds: 2
+validation: 70
+stop: {rule: halving, at: [1, 2]}
+`
+
 // sweepTimes are the numbers of results.json that differ from run to run.
 var sweepTimes = regexp.MustCompile(`"[a-z_]*(seconds|started|command)": ?("[^"]*"|[0-9.e+-]+)`)
 
@@ -57,9 +65,13 @@ func TestSweepOnSlurm(t *testing.T) {
 		t.Logf("%s %s: %s%s", filepath.Base(name), strings.Join(args, " "), output, stderr.Bytes())
 		return string(output)
 	}
+	sweepOf := func(plan string, args ...string) string {
+		t.Helper()
+		return shell(program, append([]string{"sweep", plan, "--backend", "go"}, args...)...)
+	}
 	sweep := func(args ...string) string {
 		t.Helper()
-		return shell(program, append([]string{"sweep", "plan.yaml", "--backend", "go"}, args...)...)
+		return sweepOf("plan.yaml", args...)
 	}
 	eventually := func(what string, is func() bool) {
 		t.Helper()
@@ -76,12 +88,16 @@ func TestSweepOnSlurm(t *testing.T) {
 	}
 
 	sweep("--out", "one")
+	if err := os.WriteFile("race.yaml", []byte(racePlan), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	sweepOf("race.yaml", "--out", "race-one")
 	folder := t.TempDir() // of Slurm; a socket's path has to be short
 	shell(script, "start", folder)
 	t.Cleanup(func() { exec.Command(script, "stop", folder).Run() })
 	t.Setenv("SLURM_CONF", filepath.Join(folder, "slurm.conf"))
 
-	if printed := sweep("--out", "many", "--slurm", "6", "--print"); !strings.Contains(printed, "--array=0-5 ") || runs() > 0 {
+	if printed := sweep("--out", "many", "--slurm", "6", "--print"); !regexp.MustCompile(`--array=[0-5,-]+ `).MatchString(printed) || runs() > 0 {
 		t.Fatalf("found the script\n%s", printed)
 	}
 	jobs := strings.Fields(sweep("--out", "many", "--slurm", "6"))
@@ -132,5 +148,14 @@ func TestSweepOnSlurm(t *testing.T) {
 	}
 	if one, many := results("one"), results("many"); one != many {
 		t.Errorf("found other results than on one machine:\n%s\n%s", many, one)
+	}
+
+	// A race goes on from rung to rung.
+	followed = sweepOf("race.yaml", "--out", "race-many", "--slurm", "3", "--follow")
+	if !regexp.MustCompile(`^([0-9]+\n){4,}RANK `).MatchString(followed) {
+		t.Errorf("found\n%s\nexpected several arrays and the ranking", followed)
+	}
+	if one, many := results("race-one"), results("race-many"); one != many {
+		t.Errorf("found other results of the race than on one machine:\n%s\n%s", many, one)
 	}
 }

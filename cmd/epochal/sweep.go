@@ -69,7 +69,9 @@ A plan file is YAML; grid or random is needed, all else can be left out:
   rank_by: validation_accuracy          # or validation_loss
   stop: {rule: halving, at: [5, 10], eta: 2}  # or median, or off
 The rules stop bad settings after the epochs in at: halving lets one in eta go
-on, median those that are no worse than the median of all settings.`,
+on, median those that are no worse than the median of all settings. Shards wait
+for each other there: each ends, and all are called again, once for each epoch
+in at. --slurm N --follow does that by itself.`,
 		Example: `  epochal sweep --learning-rate 0.01,0.1 --layer-sizes 128 --layer-sizes 512,512
   epochal sweep plan.yaml --dry-run
   epochal sweep plan.yaml --export best.yaml
@@ -100,13 +102,8 @@ on, median those that are no worse than the median of all settings.`,
 				return err
 			}
 			handled, err := onCluster.run(c, t, clusterWork{
-				folder: o.Folder, report: []string{"--report-only"},
-				look: func(observe func(study.Event)) error {
-					look := o
-					look.ReadOnly, look.Observer = true, observe
-					_, err := sweep.Run(c.Context(), plan, look)
-					return err
-				},
+				folder: o.Folder, rungs: plan.Stop.At,
+				watch: func() (*study.Watch, error) { return sweep.Watch(c.Context(), plan, o) },
 			})
 			if handled || err != nil {
 				return err
@@ -138,7 +135,7 @@ on, median those that are no worse than the median of all settings.`,
 	addShardFlags(flags, &shard, &merge)
 	onCluster.add(flags)
 	flags.BoolVar(&board, "tensorboard", false, tensorBoardUsage)
-	flags.BoolVar(&o.ReadOnly, "report-only", false, "make no runs: rank and report those that are there, also while shards run")
+	flags.BoolVar(&o.ReadOnly, reportOnly, false, "make no runs: rank and report those that are there, also while shards run")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&o.TF32, "tf32", o.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&o.Deterministic, "deterministic", o.Deterministic, deterministicUsage)

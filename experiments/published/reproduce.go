@@ -55,6 +55,9 @@ func (o Options) Validate() error {
 // of the results as well, with their own seeds and as they were judged. One whose
 // runs are gone is left out, and the observer is told so. Nothing runs if that file
 // is of another version, or if one of the two is a smoke test and the other is not.
+//
+// With o.ReadOnly, nothing is run: chosen experiments whose runs are missing, or those of
+// an experiment that their claims refer to, are treated as if they were not chosen.
 func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
 	if o.Quick {
 		o.Seeds, chosen = 1, quick(chosen)
@@ -71,6 +74,9 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 		r.Seeds = append(r.Seeds, uint64(seed))
 	}
 	made, err := study.Do(ctx, runsOf(chosen, o.Seeds), o.Options)
+	if err == nil && o.ReadOnly {
+		chosen, made, err = complete(chosen, made, o)
+	}
 	if err != nil {
 		return Results{}, err
 	}
@@ -111,6 +117,33 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	return r, nil
 }
 
+// complete are the experiments whose runs are all there, with those of the experiments that
+// their claims refer to, and these runs. The observer is told which are not.
+func complete(chosen []Experiment, made []study.Result, o Options) (there []Experiment, runs []study.Result, err error) {
+	missing := map[string]int{}
+	for i, run := range made {
+		if run.Folder == "" {
+			missing[chosen[i/o.Seeds].Name]++
+		}
+	}
+	for i, e := range chosen {
+		lacking := missing[e.Name]
+		for _, claim := range e.Claims {
+			lacking = max(lacking, missing[claim.Reference])
+		}
+		if lacking == 0 {
+			there, runs = append(there, e), append(runs, made[i*o.Seeds:(i+1)*o.Seeds]...)
+		} else if o.Observer != nil {
+			o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf("%s is left out: %d of the runs that it needs %s missing",
+				e.Name, lacking, map[bool]string{true: "is", false: "are"}[lacking == 1])}})
+		}
+	}
+	if len(there) == 0 {
+		err = fmt.Errorf("results: %s: found no experiment with all of its runs, expected at least one to report", o.Folder)
+	}
+	return there, runs, err
+}
+
 // ReproduceShard makes those runs of the chosen experiments that are of o.Shard, and
 // returns how many runs of others are missing. It judges and writes nothing else.
 func ReproduceShard(ctx context.Context, chosen []Experiment, o Options) (missing int, err error) {
@@ -127,6 +160,21 @@ func ReproduceShard(ctx context.Context, chosen []Experiment, o Options) (missin
 		}
 	}
 	return missing, err
+}
+
+// Watch looks for the runs of the chosen experiments that other processes make.
+func Watch(ctx context.Context, chosen []Experiment, o Options) (*study.Watch, error) {
+	if o.Quick {
+		o.Seeds, chosen = 1, quick(chosen)
+	}
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	runs := runsOf(chosen, o.Seeds)
+	return study.NewWatch(o.Options, func(s *study.Study) error {
+		_, err := s.Do(ctx, runs)
+		return err
+	})
 }
 
 // quick are experiments as a smoke test runs them.

@@ -16,8 +16,11 @@ import (
 	"epochal/experiments/record"
 )
 
-// merging begins the name of a run that is being copied.
-const merging = ".merging-"
+// The beginnings of hidden names.
+const (
+	merging  = ".merging-"  // of a run that is being copied
+	replaced = ".replaced-" // of a run that one that goes further is taking the place of
+)
 
 // Conflict is the error of two records of one run that disagree.
 type Conflict struct{ Here, There, What string }
@@ -143,7 +146,7 @@ func difference(a, b record.Record, ended bool) string {
 }
 
 // take copies the record of a run at path to where the run is here, or is to be. What is
-// there is removed only when the copy is complete.
+// there is put aside, and removed only when the copy is in its place.
 func (s *store) take(identity, path string) error {
 	whole, _, err := readWhole(identity, path)
 	if err != nil {
@@ -164,10 +167,12 @@ func (s *store) take(identity, path string) error {
 		return errors.Join(err, os.RemoveAll(temporary))
 	}
 	if here, found := s.folders[identity]; found {
-		if err := os.RemoveAll(filepath.Join(s.folder, here)); err != nil {
-			return err
+		aside := filepath.Join(s.folder, runsFolder, replaced+filepath.Base(here))
+		err := regular.Move(filepath.Join(s.folder, here), aside)
+		if err == nil {
+			err = regular.Move(temporary, filepath.Join(s.folder, here))
 		}
-		return regular.Move(temporary, filepath.Join(s.folder, here))
+		return errors.Join(err, s.restore())
 	}
 	name := filepath.Base(path)
 	if suffix := "-" + identity[:digits]; !strings.HasSuffix(name, suffix) {
@@ -180,6 +185,25 @@ func (s *store) take(identity, path string) error {
 	}
 	s.folders[identity] = filepath.Join(runsFolder, name)
 	return nil
+}
+
+// restore puts back what was put aside for a copy that did not come, as when the process
+// was killed, and removes it where the copy is there.
+func (s *store) restore() error {
+	runs := filepath.Join(s.folder, runsFolder)
+	entries, err := os.ReadDir(runs)
+	for _, entry := range entries {
+		name, aside := strings.CutPrefix(entry.Name(), replaced)
+		if err != nil || !aside {
+			continue
+		}
+		if _, missing := os.Lstat(filepath.Join(runs, name)); errors.Is(missing, fs.ErrNotExist) {
+			err = regular.Move(filepath.Join(runs, entry.Name()), filepath.Join(runs, name))
+		} else {
+			err = os.RemoveAll(filepath.Join(runs, entry.Name()))
+		}
+	}
+	return err
 }
 
 // copyFolder copies the regular files of a folder and of those below it, and has them on

@@ -162,6 +162,46 @@ func TestRunsStopForNow(t *testing.T) {
 	}
 }
 
+// A watch counts runs rung by rung, and reads those that were there once only.
+func TestWatch(t *testing.T) {
+	o := options(t.TempDir())
+	first, all := runs(data, 2), runs(data, 2)
+	for i := range first {
+		first[i].Until = 2
+	}
+	w, err := study.NewWatch(o, func(s *study.Study) error {
+		results, err := s.Do(t.Context(), first)
+		if err == nil && !slices.ContainsFunc(results, func(r study.Result) bool { return r.Folder == "" }) {
+			_, err = s.Do(t.Context(), all)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	look := func(done, missing, round int) {
+		t.Helper()
+		l, err := w.Look()
+		if err != nil || l.Done() != done || len(l.Missing) != missing || l.Round != round {
+			t.Errorf("found %d runs done, %+v and error %v, expected %d done, %d missing in round %d", l.Done(), l, err, done, missing, round)
+		}
+	}
+	look(0, 6, 0)
+	results, _ := do(t, first[:2], o)
+	look(2, 4, 0)
+	metrics := filepath.Join(o.Folder, results[0].Folder, record.MetricsFile)
+	text := read(t, metrics)
+	write(t, metrics, []byte("{"))
+	look(2, 4, 0)
+	write(t, metrics, text)
+	do(t, first, o)
+	look(2, 4, 1) // two ended before
+	do(t, all[3:], o)
+	look(4, 2, 1)
+	do(t, all, o)
+	look(6, 0, 1)
+}
+
 // Records of other folders are copied whole, and only if no two disagree.
 func TestMerge(t *testing.T) {
 	a, b := options(t.TempDir()), options(t.TempDir())
@@ -182,6 +222,21 @@ func TestMerge(t *testing.T) {
 	got, planned := do(t, runs(data, 2), target)
 	if planned.Done != 6 || bits(t, target.Folder, got) != bits(t, a.Folder, want) {
 		t.Errorf("found the plan %+v and other results, expected those of the first folder", planned)
+	}
+
+	// A process was killed when it had put a run aside for a copy, and after the copy had come.
+	run := filepath.Join(target.Folder, got[0].Folder)
+	aside := filepath.Join(filepath.Dir(run), ".replaced-"+filepath.Base(run))
+	for _, make := range []func() error{func() error { return os.Rename(run, aside) }, func() error { return os.Mkdir(aside, 0o755) }} {
+		if err := make(); err != nil {
+			t.Fatal(err)
+		}
+		if _, planned := do(t, runs(data, 2), target); planned.Done != 6 {
+			t.Errorf("found %d runs, expected 6", planned.Done)
+		}
+		if _, err := os.Lstat(aside); err == nil {
+			t.Error("found the run that was put aside")
+		}
 	}
 
 	// Another number in one record: nothing is copied.

@@ -44,6 +44,11 @@ func openStore(o Options) (*store, error) {
 	if err == nil {
 		s.lock, err = o.Shard.hold(o.Folder, o.Now())
 	}
+	if err == nil && o.Shard.Count == 0 {
+		if err = s.restore(); err != nil {
+			s.lock.Close()
+		}
+	}
 	if err != nil {
 		return nil, record.Unwritable(fmt.Errorf("results: %w", err))
 	}

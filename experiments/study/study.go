@@ -69,10 +69,6 @@ type Event interface{ event() }
 // were complete already.
 type Planned struct{ Runs, Done int }
 
-// Missing comes after Planned with Options.ReadOnly: the identities of the runs that
-// are not there.
-type Missing []string
-
 // Working says what the runs use, and how many of them go side by side.
 type Working struct {
 	Backend backend.Info
@@ -99,7 +95,6 @@ type RunEnded struct {
 type Other struct{ Event experiments.Event }
 
 func (Planned) event()  {}
-func (Missing) event()  {}
 func (Working) event()  {}
 func (Progress) event() {}
 func (RunEnded) event() {}
@@ -125,6 +120,10 @@ type Study struct {
 	store   *store
 	files   contents
 	tasks   map[string]*task // all that were ever asked for, by their identity
+
+	// Of the last call of Do, for a Watch.
+	runs, rounds int // of the shard; calls so far
+	missing      []*task
 }
 
 // Open makes the folder of a study if need be, and takes the lock of the shard. It fails
@@ -189,13 +188,8 @@ func (s *Study) Do(ctx context.Context, runs []Run) ([]Result, error) {
 	}
 	w.done = w.runs - len(w.missing)
 	s.options.Observer(Planned{Runs: w.runs, Done: w.done})
-	if s.options.ReadOnly {
-		var missing Missing
-		for _, t := range w.missing {
-			missing = append(missing, t.identity)
-		}
-		s.options.Observer(missing)
-	} else if len(w.missing) > 0 {
+	s.runs, s.rounds, s.missing = w.runs, s.rounds+1, w.missing
+	if len(w.missing) > 0 && !s.options.ReadOnly {
 		if err := w.run(ctx); err != nil {
 			return nil, err
 		}

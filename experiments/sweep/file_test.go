@@ -83,7 +83,7 @@ func TestParseRefuses(t *testing.T) {
 		{"grid: {learning_rate: [0.1, -1]}", "p.yaml:1:29: learning_rate: found -1.0, expected a finite number above 0"},
 		{"grid: {learning_rate: [0.1, 1e-1]}", "p.yaml:1:29: learning_rate: found 0.1 twice"},
 		{"grid: {batch_size: [1.5]}", "p.yaml:1:21: found \"1.5\", expected a whole number"},
-		{"grid: {layer_sizes: [[0]]}", "p.yaml:1:22: layer_sizes: found 0, expected 1 to"},
+		{"grid: {layer_sizes: [[0]]}", "p.yaml:1:22: layer_sizes: found 0 neurons in layer 1, expected 1 to"},
 		{"grid: {seed: [1, 2]}", "p.yaml:1:14: found the key \"seed\""},
 		{"grid: {data: [a, b]}", "p.yaml:1:14: found the key \"data\""},
 		{"grid: {batch_size: [1]}\nrank_by: test_accuracy", "p.yaml:2:10: rank_by: found \"test_accuracy\""},

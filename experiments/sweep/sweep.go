@@ -42,15 +42,33 @@ func Run(ctx context.Context, p Plan, o Options) (Results, error) {
 		return Results{}, err
 	}
 	defer s.Close()
-	all := make([]*entrant, len(settings))
-	for i, setting := range settings {
-		all[i] = &entrant{Setting: setting}
-	}
+	all := entrants(settings)
 	missing, err := p.race(ctx, s, all)
 	if err != nil {
 		return Results{}, err
 	}
 	return p.results(o, all, parameters, missing)
+}
+
+// Watch looks for the runs of a plan that other processes make; its rounds are the rungs.
+func Watch(ctx context.Context, p Plan, o Options) (*study.Watch, error) {
+	settings, err := p.Check()
+	if err != nil {
+		return nil, err
+	}
+	o.Keep = p.keep
+	return study.NewWatch(o.Options, func(s *study.Study) error {
+		_, err := p.race(ctx, s, entrants(settings))
+		return err
+	})
+}
+
+func entrants(settings []Setting) []*entrant {
+	all := make([]*entrant, len(settings))
+	for i, setting := range settings {
+		all[i] = &entrant{Setting: setting}
+	}
+	return all
 }
 
 // race makes the runs of all settings, rung after rung, and returns how many are missing.
