@@ -121,7 +121,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 				return fmt.Errorf("data: %w", err)
 			}
 			if err := report.Write(o.Folder, results, data); err != nil {
-				return err
+				return record.Unwritable(err)
 			}
 			if err := printVerdicts(t, results, o.Folder); err != nil {
 				return err

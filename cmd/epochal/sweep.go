@@ -88,7 +88,7 @@ in at. --slurm N --follow does that by itself.`,
 			}
 			if export != "" {
 				if err := regular.CanWrite(export); err != nil {
-					return fmt.Errorf("export: %w", err)
+					return fmt.Errorf("--export: %w", record.Unwritable(err))
 				}
 			}
 			o.Command = recordedCommand()
@@ -292,7 +292,7 @@ func mergeStudies(t *terminal, folder string, from []string, wrong error) error 
 	}
 	copied, err := study.Merge(folder, from, time.Now)
 	if err != nil {
-		return err
+		return record.Unwritable(err)
 	}
 	t.note("copied %s from %s", words.Counted(copied, "run"), strings.Join(from, ", "))
 	return nil
@@ -311,10 +311,10 @@ func noteShard(t *terminal, s study.Shard, missing int) {
 // finishSweep writes the report and prints the ranking.
 func finishSweep(t *terminal, r sweep.Results, folder, export string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return record.Unwritable(err)
 	}
 	if err := report.WriteSweep(folder, r); err != nil {
-		return err
+		return record.Unwritable(err)
 	}
 	if export != "" {
 		text, err := r.Export()
@@ -322,7 +322,7 @@ func finishSweep(t *terminal, r sweep.Results, folder, export string) error {
 			err = regular.Write(export, text)
 		}
 		if err != nil {
-			return fmt.Errorf("export: %w", err)
+			return fmt.Errorf("--export: %w", record.Unwritable(err))
 		}
 	}
 	table := report.SweepTable(r, shownSettings)
