@@ -170,4 +170,23 @@ func TestClaims(t *testing.T) {
 	if _, err := os.Lstat(claim); err == nil {
 		t.Error("found the claim after the end")
 	}
+
+	// A shard of a sweep has its own, and all of the sweep waits for it.
+	sweep := []string{"sweep", "--data", "d", "--validation", "70", "--layer-sizes", "4", "--batch-size", "8,16", "--epochs", "100000",
+		"--backend", "go", "--out", "s"}
+	shard := without(t, lacking, folder, append(sweep, "--shard", "0/2")...)
+	waitFor(t, func() bool {
+		_, err := os.Stat(filepath.Join(folder, "s", record.ClaimFile+"-0-of-2"))
+		return err == nil
+	})
+	for _, whole := range []*process{without(t, lacking, folder, sweep...), start(t, folder, append([]string{program(t)}, sweep...)...)} {
+		code, text := whole.code(t), whole.stderr.String()
+		if want := "if it is gone, as after its machine failed, remove s/.claim-0-of-2\n"; code != 1 || !strings.Contains(text, want) {
+			t.Errorf("found exit code %d and %q, expected %q", code, text, want)
+		}
+	}
+	shard.Process.Signal(os.Interrupt)
+	if code := shard.code(t); code != exitInterrupted {
+		t.Errorf("found exit code %d: %s", code, shard.stderr.String())
+	}
 }
