@@ -41,7 +41,8 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.slurm.Arguments, "sbatch-arg", nil,
 		"`argument` that is passed on to sbatch, such as --partition=gpu; may be repeated")
 	flags.BoolVar(&f.show, "print", false, "with --slurm, only print the shell script that would submit the jobs")
-	flags.BoolVar(&f.follow, "follow", false, "with --slurm, wait until all jobs have ended, and report; with --stop, submit those that go on each time")
+	flags.BoolVar(&f.follow, "follow", false,
+		"with --slurm, wait until all jobs have ended, and report; with --stop, submit those that go on each time")
 	flags.IntVar(&f.kubernetes.Shards, "kubernetes", 0, "print a Kubernetes job of this many `shards`, for kubectl apply -f -")
 	flags.StringVar(&f.kubernetes.Image, "image", "", "container `image` that has epochal, for --kubernetes")
 	flags.StringVar(&f.kubernetes.Claim, "claim", "",

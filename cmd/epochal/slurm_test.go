@@ -97,7 +97,8 @@ func TestSweepOnSlurm(t *testing.T) {
 	t.Cleanup(func() { exec.Command(script, "stop", folder).Run() })
 	t.Setenv("SLURM_CONF", filepath.Join(folder, "slurm.conf"))
 
-	if printed := sweep("--out", "many", "--slurm", "6", "--print"); !regexp.MustCompile(`--array=[0-5,-]+ `).MatchString(printed) || runs() > 0 {
+	printed := sweep("--out", "many", "--slurm", "6", "--print")
+	if !regexp.MustCompile(`--array=[0-5,-]+ `).MatchString(printed) || runs() > 0 {
 		t.Fatalf("found the script\n%s", printed)
 	}
 	jobs := strings.Fields(sweep("--out", "many", "--slurm", "6"))

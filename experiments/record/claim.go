@@ -29,8 +29,9 @@ type claim struct {
 // claimOf is the name of the claim that stands in for a lock file of a folder.
 func claimOf(name string) string { return ClaimFile + strings.TrimPrefix(name, LockFile) }
 
-// claimPart is LockPart on a file system without locks; name is that of the claim. A claim of a process on
-// this machine that is gone is taken over; what became of one elsewhere cannot be known.
+// claimPart is LockPart on a file system without locks; name is that of the claim. A claim
+// of a process on this machine that is gone is taken over; what became of one elsewhere
+// cannot be known.
 func claimPart(folder, name string, now time.Time) (*Lock, error) {
 	text, err := json.Marshal(claim{self(now), machine(), startOf(os.Getpid())})
 	if err != nil {
