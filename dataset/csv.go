@@ -43,9 +43,10 @@ func openCSV(train, test string, o Options) (f form, err error) {
 	if test == "" {
 		return f, err
 	}
-	f.kind = "two CSV files"
 	var testErr error
-	if f.test, testErr = readCSV(test, f.train.count, o.Progress); testErr == nil && f.test.labels == nil {
+	if f.test, testErr = readCSV(test, f.train.count, o.Progress); f.test.labels != nil {
+		f.kind = "two CSV files"
+	} else if testErr == nil {
 		f.warnings = []string{test + ": found no labels, so that its images are no test set"}
 	}
 	return f, errors.Join(err, testErr)
@@ -60,6 +61,7 @@ func readCSV(name string, before int, report func(done, total int)) (p part, err
 		return part{}, err
 	}
 	defer s.Close()
+	defer func() { err = instead(name, err) }()
 	lines := bufio.NewScanner(s.data)
 	lines.Buffer(nil, maxLine)
 	var layout csvLayout

@@ -90,7 +90,9 @@ func TestOpenCSV(t *testing.T) {
 			"p0,p1,p2,p3\n0,1,2,3\n",
 			"train.csv: columns: found no label, expected a column that is named label, or the label before the pixels",
 		},
-		"empty":            {"", "train.csv: images: found 0, expected 1 to 2000000"},
+		"empty":            {"", "train.csv: is empty"},
+		"HTML":             {"<!DOCTYPE html>\n<title>404</title>\n", "train.csv: is an HTML page: download it again, from the link to the file itself"},
+		"a pointer":        {"version https://git-lfs.github.com/spec/v1\n", "train.csv: is a Git LFS pointer: run git lfs pull"},
 		"empty lines only": {"\n\r\n", "train.csv: images: found 0, expected 1 to 2000000"},
 		"header only":      {header, "train.csv: images: found 0, expected 1 to 2000000"},
 		"UTF-16":           {"\xff\xfel\x00a\x00", "train.csv: found text in UTF-16, expected UTF-8: save it in that encoding"},
@@ -132,6 +134,9 @@ func TestOpenCSVPairs(t *testing.T) {
 		f, err := openCSV(filepath.Join(folder, "train.csv"), filepath.Join(folder, "test.csv"), Options{})
 		if found := describeForm(f, err, folder); found != c.want {
 			t.Errorf("%s:\n   found %s\nexpected %s", name, found, c.want)
+		}
+		if two := f.test.count > 0; err == nil && two != (f.kind == "two CSV files") {
+			t.Errorf("%s: found the kind %s", name, f.kind)
 		}
 	}
 	_, err := openCSV("none/train.csv", "none/test.csv", Options{})

@@ -3,6 +3,7 @@ package dataset
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 )
@@ -57,6 +58,15 @@ type Dataset struct {
 	Files []File // what the data is: train images and labels, test images and labels
 
 	keepStatistics bool // Mean and Deviation are published values, which a split does not change
+}
+
+// Blank is a warning that all training pixels of the data of a name are equal, by the Dataset's
+// Mean and Deviation; "" where they are not.
+func Blank(name string, mean, deviation float64) string {
+	if deviation < 1 {
+		return ""
+	}
+	return fmt.Sprintf("%s: all training pixels are %.0f: there is nothing to tell the images apart", name, mean*255)
 }
 
 // ClassName is the name of a class, 0 to Classes-1: its number where it has no other.

@@ -284,7 +284,7 @@ func checkSplit(name, split string, splits []string, needed bool) error {
 	switch {
 	case split == "" && needed:
 		return hinted{fmt.Errorf("%s: found the splits %s, expected one of them to be chosen", name, strings.Join(splits, ", ")),
-			"choose one: --split " + splits[len(splits)-1]}
+			"choose one, for example --split " + splits[0]}
 	case split == "" || slices.Contains(splits, strings.ToLower(split)):
 		return nil
 	case len(splits) == 0:
@@ -378,7 +378,7 @@ func openSource(fsys fs.FS, folder, name string) (*source, error) {
 	}
 	if err != nil {
 		s.Close()
-		return nil, err
+		return nil, instead(path, err)
 	}
 	return s, nil
 }
@@ -472,12 +472,37 @@ func (h hinted) Unwrap() error { return h.error }
 
 // unknownFolder is the error of a folder in which no dataset was recognized.
 func unknownFolder(name string, entries []fs.DirEntry) error {
+	files, folders := visible(entries)
 	err := fmt.Errorf("%s: found %s, expected a dataset: IDX files, an .npz, CSV or parquet files, or a folder of images for each class",
 		name, listed(entries))
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "data_batch_1") || entry.Name() == "train.bin" && len(entries) < 10 {
-			return hinted{err, "these are CIFAR's files, whose images have three colours; export them as image files, in a folder for each class"}
+			return unknown{hinted{err, "these are CIFAR's files, whose images have three colours; export them as image files, in a folder for each class"}}
 		}
 	}
-	return hinted{err, "README.md says which names the files have to have; epochal data --data FOLDER tells whether a folder is understood"}
+	return unknown{hinted{err, adviceFor(name, files, folders)}}
+}
+
+// unknown is the error of a folder in which no dataset was recognized.
+type unknown struct{ hinted }
+
+// adviceFor says what to do with files and folders that are no dataset.
+func adviceFor(name string, files, folders []string) string {
+	if slices.ContainsFunc(files, isImage) {
+		return "put the images into a folder for each class, which is named like it"
+	}
+	for _, folder := range append([]string{"."}, folders[:min(len(folders), fewEntries)]...) {
+		for _, file := range fewOf(filepath.Join(name, folder)) {
+			if slices.Contains(otherImages, strings.ToLower(filepath.Ext(file))) {
+				return fmt.Sprintf("%s cannot be read: convert the images to PNG, JPEG, GIF, BMP or WebP", filepath.Join(folder, file))
+			}
+		}
+	}
+	for _, file := range files[:min(len(files), fewEntries)] {
+		is, advice, _ := strings.Cut(recognizeFile(filepath.Join(name, file)), ": ")
+		if advice = strings.TrimPrefix(strings.TrimPrefix(advice, "expected IDX data"), "; "); advice != "" {
+			return fmt.Sprintf("%s is %s: %s", file, is, advice)
+		}
+	}
+	return "README.md says in its section Data which files are understood, and how they have to be named"
 }

@@ -201,7 +201,7 @@ func TestLoadRefuses(t *testing.T) {
 			},
 			"small/train-images-idx3-ubyte: images: found 7, expected 2, the number of labels in small/train-labels-idx1-ubyte\n" +
 				"small/t10k-images-idx3-ubyte: images: found 1, expected 2, the number of labels in small/t10k-labels-idx1-ubyte\n" +
-				"small/t10k-images-idx3-ubyte: image size: found 1x1, expected 3x5 as in small/train-images-idx3-ubyte",
+				"small/t10k-images-idx3-ubyte: image size: found 1x1, and 3x5 in small/train-images-idx3-ubyte, expected one size for all images",
 		},
 		"four bad headers": {
 			map[string][]byte{
@@ -210,10 +210,10 @@ func TestLoadRefuses(t *testing.T) {
 				testImages:  nil, testImages + ".gz": pack(small()[testImages])[:2],
 				testLabels: {},
 			},
-			"small/train-images-idx3-ubyte: header bytes: found 0, expected 16\n" +
+			"small/train-images-idx3-ubyte: is empty\n" +
 				"small/train-labels-idx1-ubyte: labels: found 0, expected 1 to 2000000\n" +
 				"small/t10k-images-idx3-ubyte.gz: decompress: unexpected EOF\n" +
-				"small/t10k-labels-idx1-ubyte: header bytes: found 0, expected 8",
+				"small/t10k-labels-idx1-ubyte: is empty",
 		},
 		"images and labels exchanged": {
 			map[string][]byte{testImages: small()[testLabels], testLabels: small()[testImages]},

@@ -207,6 +207,8 @@ func TestOpenRefusesFormats(t *testing.T) {
 			npzMember{"KMNIST/train-images-idx3-ubyte", nil})}, "",
 			"X/raw.zip: found MNIST/train-images-idx3-ubyte and KMNIST/train-images-idx3-ubyte, expected one file of that name: " +
 				"unpack the archive, and give one of its folders"},
+		"another size in the test set": {map[string][]byte{"train/a/x.png": one, "train/a/y.png": greyPNG(2, 1, 0, 0), "test/a/x.png": greyPNG(2, 1, 0, 0)}, "",
+			"X/test: image size: found 2x1, and 1x1 in X/train, expected one size for all images"},
 		"labels in a table of their own": {map[string][]byte{"train.csv": []byte("id,label\nx,1\n"), "train/x.png": one}, "",
 			"X/train.csv: columns: found 2, expected a label and a square number of pixels, as 785 are"},
 	} {

@@ -155,7 +155,7 @@ func TestLoadRefusesAFile(t *testing.T) {
 		want    string
 	}
 	for part, files := range map[string]map[string]file{trainImages: {
-		"empty":                   {[]byte{}, "header bytes: found 0, expected 16"},
+		"empty":                   {[]byte{}, "is empty"},
 		"cut in the magic number": {good[:3], "header bytes: found 3, expected 16"},
 		"cut after the header":    {good[:16], "pixel bytes: found 0, expected 105"},
 		"cut in the body":         {good[:120], "pixel bytes: found 104, expected 105"},

@@ -30,6 +30,9 @@ import (
 // How the names of image files end, in small letters.
 var imageEndings = []string{".png", ".jpg", ".jpeg", ".gif", ".bmp", ".webp"}
 
+// otherImages are those of images that cannot be read.
+var otherImages = []string{".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".svg", ".pgm", ".ppm", ".tga", ".psd"}
+
 // The names of the folders of both sets, in small letters. Of several that are there,
 // the first of the list is taken.
 var (
@@ -38,6 +41,8 @@ var (
 )
 
 const (
+	imageFolder = "an image folder" // the kind of a form
+
 	maxImageFile   = 256 << 20 // bytes of one image file
 	maxImageErrors = 3         // files at fault that an error names; the others are counted
 
@@ -54,7 +59,7 @@ const (
 //
 // Images are decoded by pixels, and must then all have the size of the first.
 func openImageFolder(folder string, _ Options) (form, error) {
-	f := form{kind: "an image folder"}
+	f := form{kind: imageFolder}
 	folder, names, err := innermost(folder)
 	if err != nil {
 		return f, err
@@ -82,6 +87,9 @@ func openImageFolder(folder string, _ Options) (form, error) {
 			f.warnings = append(f.warnings, test.folder+": found no folders of images named by their class: left out")
 		} else {
 			f.warnings = append(f.warnings, test.warnings...)
+		}
+		if strings.HasPrefix(strings.ToLower(testFolder), "val") && test.count > 0 {
+			f.warnings = append(f.warnings, fmt.Sprintf("%s: found no folder named test: the images in %s are the test set", folder, testFolder))
 		}
 		for _, name := range names {
 			if name != testFolder && firstFolder([]string{name}, testFolders) != "" {
@@ -356,7 +364,8 @@ func (g *greyImages) decode(i int, content []byte, err error) {
 		size := rows * columns
 		err = decodeGrey(g.pixels[i*size:(i+1)*size], content, rows, columns)
 		if other, ok := errors.AsType[otherSize](err); ok {
-			err = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s", g.name(i), other.rows, other.columns, rows, columns, g.name(0))
+			err = scaleFirst(rows, columns, fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s",
+				g.name(i), other.rows, other.columns, rows, columns, g.name(0)))
 		} else if err != nil {
 			err = fmt.Errorf("%s: %w", g.name(i), err)
 		}
@@ -399,6 +408,12 @@ func imageSize(content []byte) (rows, columns int, err error) {
 	return rows, columns, err
 }
 
+// scaleFirst adds to an error how to bring image files to one size.
+func scaleFirst(rows, columns int, err error) error {
+	return hinted{err, fmt.Sprintf("all images must have one size: scale copies of them first, with ImageMagick for example: "+
+		"mogrify -resize '%dx%d!' FOLDER/*/*.png", columns, rows)}
+}
+
 // otherSize is the size of an image that has not the one that is expected.
 type otherSize struct{ rows, columns int }
 
@@ -406,8 +421,9 @@ func (o otherSize) Error() string { return fmt.Sprintf("image size: found %dx%d"
 
 // decodeGrey decodes a PNG, JPEG, GIF, BMP or WebP image of a known size to grey values,
 // [rows*columns]: of a colour its luma, rounded as torchvision's Grayscale and Pillow's
-// convert("L") round it, and of 16 bits the upper eight. As there, transparency, the later
-// images of a GIF and a photograph's orientation make no difference.
+// convert("L") round it, and of 16 bits the upper eight. As there, the later images of a GIF and
+// a photograph's orientation make no difference. But what is transparent is drawn on white, since
+// drawing programs export black ink on black that is transparent.
 func decodeGrey(grey, content []byte, rows, columns int) error {
 	foundRows, foundColumns, err := imageSize(content)
 	if err != nil {
@@ -424,9 +440,6 @@ func decodeGrey(grey, content []byte, rows, columns int) error {
 	if bounds.Dy() != rows || bounds.Dx() != columns { // of a GIF that fills only a part of its canvas
 		return otherSize{bounds.Dy(), bounds.Dx()}
 	}
-	if transparent, ok := decoded.(*image.NYCbCrA); ok {
-		decoded = &transparent.YCbCr
-	}
 	for y := range rows {
 		if plain, ok := decoded.(*image.Gray); ok { // the most, and fast
 			copy(grey[y*columns:(y+1)*columns], plain.Pix[y*plain.Stride:])
@@ -439,13 +452,11 @@ func decodeGrey(grey, content []byte, rows, columns int) error {
 	return nil
 }
 
-// lumaOf is the luma of a colour, whatever its transparency.
+// lumaOf is the luma of a colour, on white where it is transparent.
 func lumaOf(c color.Color) byte {
-	if wide, ok := c.(color.NRGBA64); ok { // converting it loses the colour of what is transparent
-		return luma(byte(wide.R>>8), byte(wide.G>>8), byte(wide.B>>8))
-	}
-	opaque := color.NRGBAModel.Convert(c).(color.NRGBA)
-	return luma(opaque.R, opaque.G, opaque.B)
+	red, green, blue, alpha := c.RGBA()
+	white := 0xffff - alpha
+	return luma(byte((red+white)>>8), byte((green+white)>>8), byte((blue+white)>>8))
 }
 
 // luma is (299 red + 587 green + 114 blue) / 1000, rounded as Pillow rounds it.

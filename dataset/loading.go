@@ -134,8 +134,11 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 func (f *form) agree() error {
 	var sizeErr error
 	if f.test.count > 0 && (f.train.rows != f.test.rows || f.train.columns != f.test.columns) {
-		sizeErr = fmt.Errorf("%s: image size: found %dx%d, expected %dx%d as in %s",
+		sizeErr = fmt.Errorf("%s: image size: found %dx%d, and %dx%d in %s, expected one size for all images",
 			f.test.imagesName, f.test.rows, f.test.columns, f.train.rows, f.train.columns, f.train.imagesName)
+		if f.kind == imageFolder {
+			sizeErr = scaleFirst(f.train.rows, f.train.columns, sizeErr)
+		}
 	}
 	return errors.Join(f.train.matched(), f.test.matched(), sizeErr)
 }

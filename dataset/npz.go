@@ -54,14 +54,14 @@ func openNPZ(file string, _ Options) (form, error) {
 	}
 	if err != nil {
 		opened.Close()
-		return form{}, err
+		return form{}, instead(file, err)
 	}
 	f.container = opened
 	return f, nil
 }
 
 func readNPZ(file io.ReaderAt, size int64, name string) (form, error) {
-	archive, err := zip.NewReader(file, size)
+	archive, err := readZIP(file, size)
 	if err != nil {
 		return form{}, fmt.Errorf("%s: %w", name, err)
 	}

@@ -262,9 +262,9 @@ func TestOpenNPZ(t *testing.T) {
 			npzFile(zip.Store), "mnist.npz: arrays: found none, expected x_train and y_train, and x_test and y_test if there is a test set",
 		},
 		"a name twice": {npzRenamed("x_train", "y_train", "X_train"), "mnist.npz: X_train: found two arrays of that name, expected one"},
-		"no zip":       {[]byte("\x93NUMPY"), "mnist.npz: zip: not a valid zip file"},
-		"cut":          {npzWith()[:100], "mnist.npz: zip: not a valid zip file"},
-		"empty":        {nil, "mnist.npz: zip: not a valid zip file"},
+		"no zip":       {[]byte("\x93NUMPY"), "mnist.npz: found no zip archive, or not all of it"},
+		"cut":          {npzWith()[:100], "mnist.npz: found no zip archive, or not all of it"},
+		"empty":        {nil, "mnist.npz: is empty"},
 
 		"no npy": {
 			npzWith(npzMember{"y_train.npy", []byte("\x80\x04 a pickle")}),

@@ -1,9 +1,9 @@
 package dataset
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -25,7 +25,8 @@ import (
 //     plain or packed, as train.csv.gz;
 //   - parquet files: train-*.parquet and test-*.parquet, also in one folder below, as data;
 //   - torchvision's folders: IDX files in raw, or in the raw of one folder below;
-//   - images, in a folder for each class, perhaps below train and test.
+//   - images, in a folder for each class, perhaps below train and test;
+//   - any of these in the only folder that is there, as unpacking an archive leaves it.
 //
 // A single .npz, .csv, .parquet or .zip is taken by its own name, and then without a test
 // set that is another file beside it, which a warning says. A file classes.txt
@@ -51,11 +52,14 @@ func Open(name string, o Options) (*Loading, error) {
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
-	return openFolder(name, entries, o)
+	return openFolder(name, entries, deepestFolder, o)
 }
 
-// openFolder opens what is in a folder.
-func openFolder(name string, entries []fs.DirEntry, o Options) (*Loading, error) {
+// deepestFolder is how many folders that hold nothing but the next are passed through.
+const deepestFolder = 2
+
+// openFolder opens what is in a folder, or so many folders deeper.
+func openFolder(name string, entries []fs.DirEntry, deeper int, o Options) (*Loading, error) {
 	files, folders := visible(entries)
 	if hasIDX(entries) {
 		return Load(os.DirFS(name), name, o)
@@ -96,9 +100,14 @@ func openFolder(name string, entries []fs.DirEntry, o Options) (*Loading, error)
 	if images {
 		return openWhole(name, name, o, func() (form, error) { return openImageFolder(name, o) })
 	}
-	for _, file := range files {
-		if kind := recognizeFile(filepath.Join(name, file)); strings.Contains(kind, "a Git LFS pointer") {
-			return nil, fmt.Errorf("%s: is %s", filepath.Join(name, file), kind)
+	// Unpacking an archive often makes a folder around the one in it.
+	if len(folders) == 1 && deeper > 0 {
+		place := filepath.Join(name, folders[0])
+		if inner, err := os.ReadDir(place); err == nil {
+			l, err := openFolder(place, inner, deeper-1, o)
+			if _, other := errors.AsType[unknown](err); !other || len(files) == 0 {
+				return l, err
+			}
 		}
 	}
 	return nil, unknownFolder(name, entries)
@@ -111,8 +120,8 @@ const whole = "a folder, or an .npz, .csv, .parquet or .zip file"
 func openFile(name string, o Options) (*Loading, error) {
 	folder, file := filepath.Split(name)
 	folder = filepath.Clean(folder)
-	if kind := recognizeFile(name); strings.HasPrefix(kind, "a Git LFS pointer") {
-		return nil, fmt.Errorf("%s: is %s", name, kind)
+	if isIDX(file) {
+		return nil, fmt.Errorf("%s: found one file of a dataset, expected the folder that has all of them, %s", name, folder)
 	}
 	switch lower := strings.ToLower(file); {
 	case filepath.Ext(withoutPacking(lower)) == ".csv":
@@ -123,11 +132,6 @@ func openFile(name string, o Options) (*Loading, error) {
 		return openWhole(name, folder, o, func() (form, error) { return alone(name)(openParquet([]string{name}, nil, o)) })
 	case filepath.Ext(lower) == ".zip":
 		return openArchive(name, o)
-	}
-	for _, endings := range partEndings {
-		if isPart(file, endings) {
-			return nil, fmt.Errorf("%s: found one file of a dataset, expected the folder that has all of them, %s", name, folder)
-		}
 	}
 	if kind := recognizeFile(name); kind != "" {
 		return nil, fmt.Errorf("%s: is %s", name, strings.Replace(kind, "expected IDX data", "expected "+whole, 1))
@@ -179,7 +183,7 @@ func openArchive(name string, o Options) (*Loading, error) {
 	fsys, err := newArchiveFS(file)
 	if err != nil {
 		file.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, instead(name, fmt.Errorf("%s: %w", name, err))
 	}
 	entries, _ := fsys.ReadDir(".") // has no errors
 	if !hasIDX(entries) {
@@ -189,7 +193,7 @@ func openArchive(name string, o Options) (*Loading, error) {
 				return nil, fmt.Errorf("%s: is %s", name, kind)
 			}
 		}
-		return nil, fmt.Errorf("%s: found %s in the archive, expected IDX files; unpack others", name, listed(entries))
+		return nil, fmt.Errorf("%s: found %s in the archive, expected IDX files: unpack it, and give the folder", name, listed(entries))
 	}
 	f, err := openIDX(fsys, name, o)
 	if err != nil {
@@ -343,7 +347,7 @@ func fewOf(path string) []string {
 // counts as both, since only following it would tell.
 func visible(entries []fs.DirEntry) (files, folders []string) {
 	for _, entry := range entries {
-		if strings.HasPrefix(entry.Name(), ".") {
+		if hidden(entry.Name()) {
 			continue
 		}
 		if !entry.IsDir() {
@@ -358,8 +362,13 @@ func visible(entries []fs.DirEntry) (files, folders []string) {
 
 func hasIDX(entries []fs.DirEntry) bool {
 	return slices.ContainsFunc(entries, func(entry fs.DirEntry) bool {
-		return !entry.IsDir() && slices.ContainsFunc(partEndings[:], func(endings []string) bool { return isPart(entry.Name(), endings) })
+		return !entry.IsDir() && isIDX(entry.Name())
 	})
+}
+
+// isIDX reports whether a file's name is that of a part of a set.
+func isIDX(name string) bool {
+	return slices.ContainsFunc(partEndings[:], func(endings []string) bool { return isPart(name, endings) })
 }
 
 // ending are the files whose names end so, in upper or lower case.
@@ -380,8 +389,23 @@ func recognizeFile(name string) string {
 	}
 	defer file.Close()
 	start := make([]byte, sniffed)
-	n, _ := file.ReadAt(start, 0)
-	return recognize(bytes.Clone(start[:n]))
+	n, err := file.ReadAt(start, 0)
+	if err != nil && err != io.EOF {
+		return ""
+	}
+	kind, lower := recognize(start[:n]), strings.ToLower(name)
+	if (kind == gzipFile || kind == xzFile) && (strings.Contains(lower, ".tar.") || strings.HasSuffix(lower, ".tgz")) {
+		return "a tar archive: unpack it"
+	}
+	return kind
+}
+
+// instead is err, or what a file is that came in place of the one that was wanted.
+func instead(name string, err error) error {
+	if kind := recognizeFile(name); err != nil && slices.ContainsFunc(failedDownloads, func(is string) bool { return strings.HasPrefix(kind, is) }) {
+		return fmt.Errorf("%s: is %s", name, strings.TrimSuffix(kind, ": expected IDX data"))
+	}
+	return err
 }
 
 // notThere is the error of a dataset that is not at a path.

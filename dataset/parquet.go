@@ -190,7 +190,7 @@ func openParquetFile(name string) (*parquetFile, error) {
 	}
 	if err != nil {
 		opened.Close()
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, instead(name, fmt.Errorf("%s: %w", name, err))
 	}
 	return file, nil
 }

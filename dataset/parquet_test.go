@@ -172,9 +172,9 @@ func TestParquetRefuses(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"empty": {nil, "X: " + none},
+		"empty": {nil, "X: is empty"},
 		"cut":   {good[:len(good)-1], "X: " + none},
-		"other": {[]byte("version https://git-lfs.github.com/spec/v1\n"), "X: " + none},
+		"other": {[]byte("version https://git-lfs.github.com/spec/v1\n"), "X: is a Git LFS pointer: run git lfs pull"},
 		"large footer": {change(-6, 0x7f),
 			fmt.Sprintf("X: footer: found %d bytes, expected at most %d", footerSize(change(-6, 0x7f)), len(good)-8)},
 		"damaged footer": {change(-int(footerSize(good))-8, 0xff), "X: footer: found no Thrift struct, or a damaged one"},

@@ -11,6 +11,12 @@ const sniffed = 560
 // gzipFile is what [recognize] says of gzip data.
 const gzipFile = "a gzip file: expected IDX data"
 
+// xzFile is what it says of xz data.
+const xzFile = "an xz file: expected IDX data"
+
+// failedDownloads are how it begins of what comes in place of any file.
+var failedDownloads = []string{"empty", "a Git LFS pointer", "an HTML page", "an XML document", "JSON"}
+
 // signatures are how files begin that people have instead of IDX data, and what they are.
 var signatures = []struct {
 	at     int
@@ -51,6 +57,9 @@ var signatures = []struct {
 // recognize says what a file is that begins like this, and what to do about it: "a PNG
 // image: expected IDX data"; "" if that is not known.
 func recognize(start []byte) string {
+	if len(start) == 0 {
+		return "empty"
+	}
 	if bytes.HasPrefix(start, gzipMagic) {
 		return gzipFile
 	}

@@ -130,7 +130,7 @@ func zipMembers(file fs.File) ([]*zip.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	archive, err := zip.NewReader(at, info.Size())
+	archive, err := readZIP(at, info.Size())
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +143,15 @@ func zipMembers(file fs.File) ([]*zip.File, error) {
 	return members, nil
 }
 
+// readZIP reads what an archive holds.
+func readZIP(file io.ReaderAt, size int64) (*zip.Reader, error) {
+	archive, err := zip.NewReader(file, size)
+	if errors.Is(err, zip.ErrFormat) {
+		err = errors.New("found no zip archive, or not all of it")
+	}
+	return archive, err
+}
+
 // archiveFS is the files of an archive as one folder, by the last part of their names.
 type archiveFS map[string]*zip.File
 
@@ -152,7 +161,7 @@ func newArchiveFS(file fs.File) (archiveFS, error) {
 	fsys := archiveFS{}
 	for _, member := range members {
 		base := path.Base(member.Name)
-		if other := fsys[base]; other != nil {
+		if other := fsys[base]; other != nil && isIDX(base) {
 			return nil, fmt.Errorf("found %s and %s, expected one file of that name: unpack the archive, and give one of its folders",
 				other.Name, member.Name)
 		}

@@ -68,6 +68,9 @@ with their labels. --convert writes it as four IDX files.`,
 			for _, warning := range loading.Warnings {
 				t.warn(warning)
 			}
+			if warning := dataset.Blank(name, d.Mean, d.Deviation); warning != "" {
+				t.warn(warning)
+			}
 			if format != "" {
 				if err := drawBatch(t, image, format, d, count, o.Seed); err != nil {
 					return fmt.Errorf("--image: %w", record.Unwritable(err))

@@ -147,6 +147,9 @@ func (r *run) compile() (err error) {
 	}
 	r.result.CompileSeconds = compiled.Sub(start).Seconds()
 	r.result.WaitSeconds = r.options.Now().Sub(compiled).Seconds()
+	if warning := dataset.Blank(c.Data, r.device.normalization.Mean, r.device.normalization.Deviation); uploadErr == nil && warning != "" {
+		r.observe(experiments.Warning{Text: warning})
+	}
 	return uploadErr
 }
 

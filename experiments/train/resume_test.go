@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -224,6 +226,17 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 	writeIDX(t, images, 0x803, []int{90, 3, 4}, make([]byte, 90*12))
 	refuses("data: " + images + ": found SHA-256 ")
 	write(t, images, pixels)
+	place, flat := c.Data, t.TempDir() // a folder of images is what its files are named by
+	for _, class := range []string{"a", "b"} {
+		var picture bytes.Buffer
+		if err := errors.Join(png.Encode(&picture, image.NewGray(image.Rect(0, 0, 4, 3))), os.Mkdir(filepath.Join(flat, class), 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(flat, class, "x.png"), picture.Bytes())
+	}
+	c.Data = flat
+	refuses("data: " + flat + ": found SHA-256 ")
+	c.Data = place
 	mustTrain(t, c, train.Options{Folder: out, Resume: true})
 }
 
