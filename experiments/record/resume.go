@@ -241,8 +241,12 @@ func (r *Run) CheckData(files []dataset.File) error {
 		if filepath.Ext(expected[i].Name) == ".gz" {
 			note = "; older versions recorded another SHA-256 of a .gz file, that of the compressed bytes"
 		}
-		return r.changed("data", note, "data: %s: found SHA-256 %s, expected %s",
-			filepath.Join(r.Locate(r.config.Data), file.Name), file.SHA256, expected[i].SHA256)
+		place := r.Locate(r.config.Data)
+		path := filepath.Join(place, file.Name)
+		if _, missing := os.Stat(path); missing == nil {
+			place = path // of one of several files; it may also be the folder itself, or in a file
+		}
+		return r.changed("data", note, "data: %s: found SHA-256 %s, expected %s", place, file.SHA256, expected[i].SHA256)
 	}
 	return nil
 }

@@ -45,12 +45,12 @@ func Confusion(title string, confusion [][]int, names []string, seeds int) Figur
 	m.explain(p.legend)
 
 	style := sans(textSize, color.Black)
-	labels := classNames(style, names, classes, widestName)
+	labels, replaced := classNames(style, names, classes, widestName)
 	beside := 150 + whole(max(0, widestOf(style, labels)-numberWidth)) // of the matrix: the names of classes, and the legend
 	width := min(widest-2*margin, vg.Length(classes)*80+beside)
 	cell := (width - beside) / vg.Length(classes)
 	below, left := p.name(labels, names != nil, cell)
-	note += ". " + p.numbers(m, cell) + left
+	note += ". " + p.numbers(m, cell) + left + replaced
 	return newFigure(title+", test "+words.Percent(accuracy, 1), note, width, width-beside+44+below,
 		func(c draw.Canvas) { stacked(c, []panel{p}) })
 }

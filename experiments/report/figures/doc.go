@@ -8,7 +8,8 @@
 // drawn again from a run folder.
 //
 // Names of classes can be anything: they are shortened to the room that there is, and a
-// name with a character that the font lacks is replaced by the number of its class.
+// name with a character that the font lacks is replaced by the number of its class, which the
+// note says.
 //
 // Figures are at most 720 points wide and their text is 12 points (shares in cells and the
 // names of many classes 10), which is legible where a page shows them 640 pixels wide or more. A PNG has

@@ -191,17 +191,23 @@ func fitted(style text.Style, line string, width vg.Length) []string {
 }
 
 // classNames are the names of all classes as figures show them, none wider than limit. A
-// class without a name, or with one that the font cannot write, has its number. names may be nil.
-func classNames(style text.Style, names []string, classes int, limit vg.Length) []string {
-	shown := make([]string, classes)
+// class without a name, or with one that the font cannot write, has its number; of the latter
+// the sentence replaced tells, which begins with a space. names may be nil.
+func classNames(style text.Style, names []string, classes int, limit vg.Length) (shown []string, replaced string) {
+	shown = make([]string, classes)
+	count := 0
 	for class := range shown {
 		name := words.Class(names, class)
 		if !writes(style, name) {
 			name = strconv.Itoa(class)
+			count++
 		}
 		shown[class] = clipped(style, name, limit)
 	}
-	return shown
+	if count > 0 {
+		replaced = fmt.Sprintf(" Numbers stand for %s that the font cannot write.", words.Counted(count, "class name"))
+	}
+	return shown, replaced
 }
 
 // writes reports whether the font has all characters of a text.

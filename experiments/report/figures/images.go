@@ -29,12 +29,12 @@ import (
 // would float. Small images are enlarged a whole number of times and keep the edges
 // of their pixels; those too large for the page are made smaller.
 func Batch(title string, set dataset.Set, names []string, rows []int32) Figure {
-	shown := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption)
+	shown, replaced := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption)
 	var all []tile
 	for _, row := range rows {
 		all = append(all, tile{pictureOf(set, int(row)), []string{shown[set.Labels[row]]}})
 	}
-	return images(title, "", all)
+	return images(title, strings.TrimSpace(replaced), all)
 }
 
 // Mistake is a test image that a network got wrong.
@@ -48,7 +48,8 @@ type Mistake struct {
 // Mistakes draws wrong images of a set in the order in which they are given, as [Batch]
 // does, each below its true and its predicted class, "5 → 3", and the confidence.
 func Mistakes(title string, set dataset.Set, names []string, mistakes []Mistake) Figure {
-	shown, between := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption), " → "
+	shown, replaced := classNames(captionStyle(), names, dataset.MaxClasses, widestCaption)
+	between := " → "
 	if widestOf(captionStyle(), shown) > widestCaption/2 {
 		between = "\n→ "
 	}
@@ -57,7 +58,7 @@ func Mistakes(title string, set dataset.Set, names []string, mistakes []Mistake)
 		classes := strings.Split(shown[m.Label]+between+shown[m.Predicted], "\n")
 		all = append(all, tile{pictureOf(set, m.Image), append(classes, words.Probability(m.Confidence, 1))})
 	}
-	return images(title, "True → predicted class, and the network's confidence in it.", all)
+	return images(title, "True → predicted class, and the network's confidence in it."+replaced, all)
 }
 
 // mostUnits is how many units [Weights] draws.
