@@ -500,7 +500,7 @@ func adviceFor(name string, files, folders []string) string {
 	}
 	for _, file := range files[:min(len(files), fewEntries)] {
 		is, advice, _ := strings.Cut(recognizeFile(filepath.Join(name, file)), ": ")
-		if advice = strings.TrimPrefix(strings.TrimPrefix(advice, "expected IDX data"), "; "); advice != "" {
+		if advice = strings.TrimLeft(strings.TrimPrefix(advice, "expected IDX data"), "; "); advice != "" {
 			return fmt.Sprintf("%s is %s: %s", file, is, advice)
 		}
 	}

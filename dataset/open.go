@@ -52,11 +52,8 @@ func Open(name string, o Options) (*Loading, error) {
 	if err != nil {
 		return nil, unreadable(name, err)
 	}
-	return openFolder(name, entries, deepestFolder, o)
+	return openFolder(name, entries, 2, o)
 }
-
-// deepestFolder is how many folders that hold nothing but the next are passed through.
-const deepestFolder = 2
 
 // openFolder opens what is in a folder, or so many folders deeper.
 func openFolder(name string, entries []fs.DirEntry, deeper int, o Options) (*Loading, error) {
@@ -394,7 +391,7 @@ func recognizeFile(name string) string {
 		return ""
 	}
 	kind, lower := recognize(start[:n]), strings.ToLower(name)
-	if (kind == gzipFile || kind == xzFile) && (strings.Contains(lower, ".tar.") || strings.HasSuffix(lower, ".tgz")) {
+	if (kind == gzipFile || strings.HasPrefix(kind, "an xz file")) && (strings.Contains(lower, ".tar.") || strings.HasSuffix(lower, ".tgz")) {
 		return "a tar archive: unpack it"
 	}
 	return kind

@@ -11,9 +11,6 @@ const sniffed = 560
 // gzipFile is what [recognize] says of gzip data.
 const gzipFile = "a gzip file: expected IDX data"
 
-// xzFile is what it says of xz data.
-const xzFile = "an xz file: expected IDX data"
-
 // failedDownloads are how it begins of what comes in place of any file.
 var failedDownloads = []string{"empty", "a Git LFS pointer", "an HTML page", "an XML document", "JSON"}
 
