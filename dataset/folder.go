@@ -477,7 +477,8 @@ func unknownFolder(name string, entries []fs.DirEntry) error {
 		name, listed(entries))
 	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), "data_batch_1") || entry.Name() == "train.bin" && len(entries) < 10 {
-			return unknown{hinted{err, "these are CIFAR's files, whose images have three colours; export them as image files, in a folder for each class"}}
+			return unknown{hinted{err,
+				"these are CIFAR's files, whose images have three colours; export them as image files, in a folder for each class"}}
 		}
 	}
 	return unknown{hinted{err, adviceFor(name, files, folders)}}

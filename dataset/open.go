@@ -399,7 +399,8 @@ func recognizeFile(name string) string {
 
 // instead is err, or what a file is that came in place of the one that was wanted.
 func instead(name string, err error) error {
-	if kind := recognizeFile(name); err != nil && slices.ContainsFunc(failedDownloads, func(is string) bool { return strings.HasPrefix(kind, is) }) {
+	kind := recognizeFile(name)
+	if err != nil && slices.ContainsFunc(failedDownloads, func(is string) bool { return strings.HasPrefix(kind, is) }) {
 		return fmt.Errorf("%s: is %s", name, strings.TrimSuffix(kind, ": expected IDX data"))
 	}
 	return err
