@@ -30,7 +30,7 @@ type Busy struct {
 	Host   string    `json:"host"`
 	Since  time.Time `json:"since"`
 
-	claim string // the file that holds the folder, where its lock does not
+	claimed bool // by ClaimFile, where there are no locks
 }
 
 // Error names the folder, the process, its host and since when it has held the lock.
@@ -44,8 +44,8 @@ func (b Busy) Error() string {
 // Hint says what to do.
 func (b Busy) Hint() string {
 	hint := "wait until it ends, stop it, or choose another folder"
-	if b.claim != "" {
-		hint += "; if it is gone, as after its machine failed, remove " + b.claim
+	if b.claimed {
+		hint += "; if it was killed or its machine failed, try again after 3 minutes"
 	}
 	return hint
 }
@@ -59,10 +59,12 @@ const noLocks = "the file system has no locks: only the file " + ClaimFile +
 type Lock struct {
 	Warning string // what its file system lacks to protect it, "" for nothing
 
-	lock  *flock.Flock // nil with a claim
-	root  *os.Root     // of the folder, with a claim
-	file  string       // ClaimFile, or that of a part
-	claim []byte       // its content
+	lock *flock.Flock // nil with a claim
+
+	root            *os.Root // of the folder, with a claim
+	file            *os.File // ClaimFile, or that of a part
+	claim           []byte   // its content
+	closing, closed chan struct{}
 }
 
 // LockFolder takes the lock of a folder that exists until it is closed, or fails
@@ -106,11 +108,15 @@ func (l *Lock) Close() error {
 	if l.lock != nil {
 		return l.lock.Close()
 	}
+	close(l.closing)
+	<-l.closed
 	defer l.root.Close()
-	if text, err := l.root.ReadFile(l.file); err != nil || !bytes.Equal(text, l.claim) {
-		return err // somebody removed it, as the hint of Busy says, and it is another's
+	l.file.Close()
+	name := filepath.Base(l.file.Name())
+	if text, err := l.root.ReadFile(name); err != nil || !bytes.Equal(text, l.claim) {
+		return err // it was taken over
 	}
-	return l.root.Remove(l.file)
+	return l.root.Remove(name)
 }
 
 // self is this process.
