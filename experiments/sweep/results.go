@@ -60,7 +60,8 @@ type SettingResult struct {
 
 	ValidationAccuracy published.Interval `json:"validation_accuracy"` // over the seeds that did not diverge
 	ValidationLoss     published.Interval `json:"validation_loss"`
-	// Difference is that of the metric to the best setting after the same epochs, seed by seed.
+	// Difference is that of the metric to the best setting, seed by seed: at the end of both or,
+	// for a setting that stopped early, after the same epochs.
 	Difference published.Interval `json:"difference"`
 	Seconds    float64            `json:"seconds"` // mean of a run so far, training and evaluation
 	Runs       []RunResult        `json:"runs"`    // those that are there
@@ -184,7 +185,11 @@ func (p Plan) settingResult(e, best *entrant) SettingResult {
 			l, _ := loss.at(run.Record, epochs)
 			one.ValidationAccuracy, one.ValidationLoss = &a, &l
 			accuracies, losses = append(accuracies, a), append(losses, l)
-			if other, ok := p.at(best.runs[i].Record, epochs); ok {
+			after := epochs
+			if e.ended {
+				after = best.epochs
+			}
+			if other, ok := p.at(best.runs[i].Record, after); ok {
 				mine, _ := p.at(run.Record, epochs)
 				differences = append(differences, mine-other)
 			}

@@ -146,6 +146,21 @@ func TestRanking(t *testing.T) {
 	}
 }
 
+// Settings of different epochs are compared at their ends, whichever is the best.
+func TestDifferencesOfEpochs(t *testing.T) {
+	r := run(t, plan("grid: {epochs: [1, 2, 3], learning_rate: [0.1, 0.001]}\nseeds: 3"), options(t.TempDir()))
+	best := r.Settings[0].Runs
+	for _, s := range r.Settings {
+		var want []float64
+		for i, one := range s.Runs {
+			want = append(want, *one.ValidationAccuracy-*best[i].ValidationAccuracy)
+		}
+		if s.Difference != published.NewInterval(want, -1, 1) {
+			t.Errorf("%v: found the difference %+v, expected that of %v", s.Values, s.Difference, want)
+		}
+	}
+}
+
 // A plan that grows runs only what is new.
 func TestPlanGrows(t *testing.T) {
 	o := options(t.TempDir())
