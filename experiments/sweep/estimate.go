@@ -155,6 +155,7 @@ func measureAll(ctx context.Context, s Setting, seed uint64, devices []*train.De
 func measure(ctx context.Context, s Setting, device *train.Device, images int, o Options) (Speed, error) {
 	c := s.Config
 	c.Backend, c.TF32, c.Deterministic = o.Backend, o.TF32, o.Deterministic
+	c.LearningRate = experiments.Defaults().LearningRate // takes the same time, and does not diverge
 	now := o.Now
 	if now == nil {
 		now = time.Now

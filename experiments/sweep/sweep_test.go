@@ -397,3 +397,21 @@ func TestEstimate(t *testing.T) {
 		t.Errorf("found %+v and error %v, expected that nothing is missing", f, err)
 	}
 }
+
+// Settings that will diverge at once are measured like others: here every look at the clock
+// takes a second.
+func TestEstimateOfDivergence(t *testing.T) {
+	var seconds []float64
+	for _, rate := range []string{"[0.1]", "[1e20]"} {
+		o, at := options(filepath.Join(t.TempDir(), "s")), time.Unix(0, 0)
+		o.Jobs, o.Now = 1, func() time.Time { at = at.Add(time.Second); return at }
+		f, err := sweep.Estimate(context.Background(), plan("grid: {learning_rate: "+rate+"}\nseeds: 1"), o)
+		if err != nil || len(f.Measured) != 1 {
+			t.Fatalf("found %+v and error %v", f, err)
+		}
+		seconds = append(seconds, f.Measured[0].EpochSeconds)
+	}
+	if seconds[0] != seconds[1] {
+		t.Errorf("found %v seconds an epoch, expected the same of both", seconds)
+	}
+}
