@@ -86,8 +86,8 @@ func (p *Plan) read(text []byte) error {
 	if err != nil {
 		return err
 	}
-	if values["grid"] == nil && values["random"] == nil {
-		return strict.Wrong(body, "found neither grid nor random, expected at least one of them")
+	if len(p.Swept()) == 0 {
+		return strict.Wrong(body, "found no setting in grid or random, expected at least one")
 	}
 	if _, err := p.Check(); err != nil {
 		if problem, ok := isProblem(err); ok {

@@ -77,7 +77,8 @@ func TestParse(t *testing.T) {
 func TestParseRefuses(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "p.yaml: found an empty file, expected a plan with at least grid or random"},
-		{"settings: {epochs: 3}", "p.yaml:1:1: found neither grid nor random"},
+		{"settings: {epochs: 3}", "p.yaml:1:1: found no setting in grid or random"},
+		{"grid: {}\nrandom: {count: 3, parameters: {}}", "p.yaml:1:1: found no setting in grid or random"},
 		{"grid: {learning_rat: [1]}", "p.yaml:1:22: found the key \"learning_rat\""},
 		{"grid: {learning_rate: 1}", "p.yaml:1:23: learning_rate: found \"1\", expected a list of values"},
 		{"grid: {learning_rate: [0.1, -1]}", "p.yaml:1:29: learning_rate: found -1.0, expected a finite number above 0"},
