@@ -42,7 +42,8 @@ func newSweep(t *terminal) *cobra.Command {
 		Short: "Try many settings with several seeds each, and rank them",
 		Long: `Run a plan of settings, each with several seeds, and rank them by a validation
 split. The plan is a file, or the flags of settings, each with several values.
-The test set is looked at once, at the end, for the best setting.
+The test accuracy is shown once, at the end, for the best setting alone; the
+records of all runs have theirs.
 
 The folder keeps every run, finished or interrupted, by its settings, data and
 seed: the same command continues, a larger plan runs only what is new, and a run

@@ -103,7 +103,8 @@ func (d *sweepDocument) plan() {
 	if len(runs) > 0 {
 		d.Curves = &figure{
 			Alt:     "Validation accuracy and loss of the best settings after each epoch, means of their seeds.",
-			Caption: "Validation accuracy and loss of the best settings after each epoch: the mean of the seeds that did not diverge.",
+			Caption: "Validation accuracy and loss of the best settings after each epoch: the mean of the seeds that did not diverge. " +
+				"Settings are named by rank and by their " + strings.ReplaceAll(strings.Join(d.Swept, ", "), "_", " ") + ".",
 			file:    "curves", drawing: figures.Validated("The best "+words.Counted(len(runs), "setting"), runs),
 		}
 	}
@@ -244,13 +245,15 @@ func rankText(s sweep.SettingResult) string {
 	return strconv.Itoa(s.Rank)
 }
 
-// lossText is "0.1234 ± 0.0010".
+// lossText is "0.1234 ± 0.0010", and "0.1234 (0 to 0.4000)" where the interval ends at 0.
 func lossText(i published.Interval) string {
 	switch {
 	case i.N == 0:
 		return "-"
 	case !i.Known():
 		return fmt.Sprintf("%.4f", i.Mean)
+	case i.Low == 0 && i.High > 0:
+		return fmt.Sprintf("%.4f (0 to %.4f)", i.Mean, i.High)
 	default:
 		return fmt.Sprintf("%.4f ± %.4f", i.Mean, i.High-i.Mean)
 	}
@@ -335,7 +338,7 @@ func SweepFindings(r sweep.Results) []string {
 	}
 	sentences := []string{text + "."}
 	if r.Missing > 0 {
-		return append(sentences, fmt.Sprintf("%s missing: the ranking is of what is there, and the test set has not been looked at.",
+		return append(sentences, fmt.Sprintf("%s missing: the ranking is of what is there, and no test accuracy is reported yet.",
 			map[bool]string{true: "1 run is", false: words.Thousands(r.Missing) + " runs are"}[r.Missing == 1]))
 	}
 	if r.Winner == nil {
@@ -353,25 +356,29 @@ func SweepFindings(r sweep.Results) []string {
 	sentences = append(sentences, fmt.Sprintf("Best: %s, with validation accuracy %s and %s parameters.",
 		words.Printable(named), best.ValidationAccuracy.Percent(), words.Thousands(best.Parameters)))
 	w := r.Winner
-	flattered := fmt.Sprintf("On the test set, at which nothing was chosen, it has %s: %s points of validation minus test accuracy",
+	flattered := fmt.Sprintf("On the test set, by which nothing was chosen, it has %s: %s points of validation minus test accuracy",
 		w.TestAccuracy.Percent(), pointsText(w.Optimism))
 	switch {
 	case !w.Optimism.Known():
 		flattered += ", from too few seeds to tell whether choosing flattered it"
 	case w.Optimism.Low > 0:
-		flattered += ", so the validation accuracy by which it was chosen flatters it"
+		flattered += ", so its validation accuracy flatters it: because it was chosen among others, or because the test images are harder"
 	case w.Optimism.High < 0:
-		flattered += ", so the validation accuracy by which it was chosen does not flatter it"
+		flattered += ", so its validation accuracy does not flatter it"
 	default:
-		flattered += ", which may be none: the seeds do not show that choosing flattered it"
+		flattered += ", which these seeds cannot tell from none, so they do not show that choosing flattered it"
 	}
 	if w.Median > 0 && len(r.Settings) > 1 {
 		after := ""
 		if w.MedianEpochs < best.Epochs {
 			after = " after " + words.Counted(w.MedianEpochs, "epoch")
 		}
-		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s%s, %.2f points less than the best",
-			words.Percent(w.Median, 2), after, 100*(best.ValidationAccuracy.Mean-w.Median))
+		less, points := "less", 100*(best.ValidationAccuracy.Mean-w.Median)
+		if points < 0 { // it was ranked by loss
+			less, points = "more", -points
+		}
+		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s%s, %.2f points %s than the best",
+			words.Percent(w.Median, 2), after, points, less)
 	}
 	return append(sentences, flattered+".")
 }
@@ -405,7 +412,7 @@ func (d *sweepDocument) ImportanceNote() string {
 // DifferenceNote explains the table.
 func (d *sweepDocument) DifferenceNote() string {
 	text := "Intervals are 95% intervals of the mean over seeds by Student’s t, from 3 seeds on. " +
-		"Differences to the best setting are paired: they are taken seed by seed, after the same epochs, "
+		"Differences to the best setting are paired: they are taken seed by seed, for a setting that stopped early after the same epochs, "
 	if d.RankBy == sweep.ValidationAccuracy {
 		return text + "in points of validation accuracy."
 	}

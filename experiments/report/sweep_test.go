@@ -69,7 +69,7 @@ func TestWriteSweep(t *testing.T) {
 	page := text(report.PageFile)
 	for _, want := range []string{
 		"97.72% ± 0.02: &#43;0.30\u00a0±\u00a00.25 points of validation minus test accuracy, " +
-			"so the validation accuracy by which it was chosen flatters it",
+			"so its validation accuracy flatters it",
 		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%",
 	} {
 		if !strings.Contains(page, want) {
@@ -83,7 +83,7 @@ func TestWriteSweep(t *testing.T) {
 		text(filepath.Join(report.FiguresFolder, name+".svg"))
 		text(filepath.Join(report.FiguresFolder, name+".png"))
 	}
-	if markdown := text(report.MarkdownFile); !strings.Contains(markdown, `| 2 | \[8, 2\] | 0.2 | 97.90% ± 0.25 |`) {
+	if markdown := text(report.MarkdownFile); !strings.Contains(markdown, `| 2 | \[8, 2\] | 0.2 | 97.90% ± 0.25 | 0.2000 (0 to 0.4484) |`) {
 		t.Errorf("found\n%s", markdown)
 	}
 	rows, err := csv.NewReader(strings.NewReader(text(report.TableFile))).ReadAll()
@@ -102,6 +102,13 @@ func TestWriteSweep(t *testing.T) {
 	}
 	if page := text(report.PageFile); strings.Contains(page, "On the test set") || !strings.Contains(page, "2 runs are missing") {
 		t.Error("found the test set in the page of a sweep with missing runs")
+	}
+
+	// By its loss the best can have a worse accuracy than the middle.
+	r = swept(0.1, 0.2, 1e20)
+	r.Winner.Median = 0.99
+	if text := strings.Join(report.SweepFindings(r), " "); !strings.Contains(text, "99.00%, 1.00 points more than the best") {
+		t.Errorf("found %q", text)
 	}
 
 	// Nothing is there yet; and there are more settings than a page shows.
