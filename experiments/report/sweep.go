@@ -102,10 +102,10 @@ func (d *sweepDocument) plan() {
 	}
 	if len(runs) > 0 {
 		d.Curves = &figure{
-			Alt:     "Validation accuracy and loss of the best settings after each epoch, means of their seeds.",
+			Alt: "Validation accuracy and loss of the best settings after each epoch, means of their seeds.",
 			Caption: "Validation accuracy and loss of the best settings after each epoch: the mean of the seeds that did not diverge. " +
 				"Settings are named by rank and by their " + strings.ReplaceAll(strings.Join(d.Swept, ", "), "_", " ") + ".",
-			file:    "curves", drawing: figures.Validated("The best "+words.Counted(len(runs), "setting"), runs),
+			file: "curves", drawing: figures.Validated("The best "+words.Counted(len(runs), "setting"), runs),
 		}
 	}
 	if len(d.Importance) > 0 {
