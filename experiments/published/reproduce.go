@@ -126,12 +126,15 @@ func complete(chosen []Experiment, made []study.Result, o Options) (there []Expe
 			missing[chosen[i/o.Seeds].Name]++
 		}
 	}
-	for i, e := range chosen {
-		lacking := missing[e.Name]
-		for _, claim := range e.Claims {
-			lacking = max(lacking, missing[claim.Reference])
+	for range chosen { // what a claim refers to can lack what its own claims refer to
+		for _, e := range chosen {
+			for _, claim := range e.Claims {
+				missing[e.Name] = max(missing[e.Name], missing[claim.Reference])
+			}
 		}
-		if lacking == 0 {
+	}
+	for i, e := range chosen {
+		if lacking := missing[e.Name]; lacking == 0 {
 			there, runs = append(there, e), append(runs, made[i*o.Seeds:(i+1)*o.Seeds]...)
 		} else if o.Observer != nil {
 			o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf("%s is left out: %d of the runs that it needs %s missing",

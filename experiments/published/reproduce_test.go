@@ -135,6 +135,25 @@ func TestReproduceJudgesAndRemembers(t *testing.T) {
 	}
 }
 
+// An experiment is reported when all is there that its claims rest on, also by way of others.
+func TestReportOfWhatIsThere(t *testing.T) {
+	o := optionsFor(t.TempDir(), 2, "some")
+	there := made()
+	last, middle, first := there[0], there[1], there[1]
+	first.Name, first.Config.LearningRate = "first", 0.2
+	middle.Claims, first.Claims, there = nil, nil, there[2:]
+	if _, err := published.Reproduce(context.Background(), append(there, first, middle), o); err != nil {
+		t.Fatal(err)
+	}
+	middle.Claims = []published.Claim{{Kind: published.BetterThan, Reference: last.Name, Epochs: 4}}
+	first.Claims = []published.Claim{{Kind: published.BetterThan, Reference: middle.Name, Epochs: 4}}
+	o.ReadOnly = true
+	r := reproduce(t, append(there, first, middle, last), o)
+	if names := resultNames(r); !slices.Equal(names, []string{"wild"}) {
+		t.Errorf("found %v, expected only what has all runs that it rests on", names)
+	}
+}
+
 func TestReproduceQuick(t *testing.T) {
 	folder := t.TempDir()
 	o := optionsFor(folder, 3, "")
