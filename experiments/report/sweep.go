@@ -89,7 +89,7 @@ func (d *sweepDocument) plan() {
 	d.Multiples = &figure{
 		Alt: "The validation accuracy of every setting against each of the fields in which the settings differ. " +
 			"The numbers are in the table.",
-		Caption: "Validation accuracy of every setting, against each of the fields in which they differ.",
+		Caption: d.multiplesCaption(len(ranked)),
 		file:    "settings", drawing: figures.Sweep("Validation accuracy by setting", fields),
 	}
 	var runs []figures.Run
@@ -119,6 +119,18 @@ func (d *sweepDocument) plan() {
 			file:    "importance", drawing: figures.Importance("What matters", shares),
 		}
 	}
+}
+
+// multiplesCaption says which settings the figure of so many settings shows, and after how many epochs.
+func (d *sweepDocument) multiplesCaption(shown int) string {
+	text := "Validation accuracy of every setting, against each of the fields in which they differ."
+	if hidden := len(d.Results.Settings) - shown; hidden > 0 {
+		text += fmt.Sprintf(" Left out: %s whose runs all diverged or are missing.", words.Counted(hidden, "setting"))
+	}
+	if d.Stop != nil {
+		text += " Those that stopped early are shown as they were then."
+	}
+	return text
 }
 
 // sweptOf is a field as a panel: numbers with many values on an axis, all else in categories.
