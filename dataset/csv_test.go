@@ -90,8 +90,10 @@ func TestOpenCSV(t *testing.T) {
 			"p0,p1,p2,p3\n0,1,2,3\n",
 			"train.csv: columns: found no label, expected a column that is named label, or the label before the pixels",
 		},
-		"empty":            {"", "train.csv: is empty"},
-		"HTML":             {"<!DOCTYPE html>\n<title>404</title>\n", "train.csv: is an HTML page: download it again, from the link to the file itself"},
+		"empty": {"", "train.csv: is empty"},
+		"HTML": {
+			"<!DOCTYPE html>\n<title>404</title>\n", "train.csv: is an HTML page: download it again, from the link to the file itself",
+		},
 		"a pointer":        {"version https://git-lfs.github.com/spec/v1\n", "train.csv: is a Git LFS pointer: run git lfs pull"},
 		"empty lines only": {"\n\r\n", "train.csv: images: found 0, expected 1 to 2000000"},
 		"header only":      {header, "train.csv: images: found 0, expected 1 to 2000000"},

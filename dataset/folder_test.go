@@ -191,7 +191,8 @@ func TestLoadRefuses(t *testing.T) {
 			map[string][]byte{trainLabels: nil, "test-images-idx3-ubyte": small()[testImages]},
 			"small: train labels: found no such file among t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, test-images-idx3-ubyte, " +
 				"train-images-idx3-ubyte, expected one whose name ends in train-labels-idx1-ubyte, train-labels.idx1-ubyte, " +
-				"train-labels-idx2-int, or in one of these followed by .gz, .xz or .zip\nsmall: test images: found 2 files, t10k-images-idx3-ubyte, test-images-idx3-ubyte, expected one",
+				"train-labels-idx2-int, or in one of these followed by .gz, .xz or .zip\n" +
+				"small: test images: found 2 files, t10k-images-idx3-ubyte, test-images-idx3-ubyte, expected one",
 		},
 		"parts that disagree in every way": {
 			map[string][]byte{

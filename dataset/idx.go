@@ -87,7 +87,8 @@ func checkImages(name string, count, rows, columns int) error {
 		}
 	}
 	if total := int64(count) * int64(rows) * int64(columns); total > byteLimit {
-		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d", name, count, rows, columns, total, int64(byteLimit))
+		return fmt.Errorf("%s: pixels: found %d images of %dx%d, %d bytes, expected at most %d",
+			name, count, rows, columns, total, int64(byteLimit))
 	}
 	return nil
 }

@@ -72,7 +72,8 @@ func TestMNISTFacts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	shape := dataset.Loading{Name: "mnist", Kind: "MNIST, which is built in", TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
+	shape := dataset.Loading{Name: "mnist", Kind: "MNIST, which is built in",
+		TrainCount: 60_000, TestCount: 10_000, Rows: 28, Columns: 28, Classes: 10}
 	if diff := cmp.Diff(shape, *loading, exportedOnly); diff != "" {
 		t.Errorf("Open (-expected +found):\n%s", diff)
 	}

@@ -125,6 +125,7 @@ func everything(n int) []byte {
 }
 
 func TestOpenWhatPeopleHave(t *testing.T) {
+	const smallRead = "four IDX files: 7 and 2 images of 3x5, 5 classes"
 	smallDigest := digestOf(t, small())
 	letters := emnist("letters", everything(27)[1:], []byte{1, 26})
 	gzipZIP := func() []byte {
@@ -146,22 +147,23 @@ func TestOpenWhatPeopleHave(t *testing.T) {
 		digest  string // "": any
 		warning []string
 	}{
-		"MNIST": {files: small(), want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
-		"xz":    {files: packedAs(".xz", packXZ), want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
+		"MNIST": {files: small(), want: smallRead, digest: smallDigest},
+		"xz":    {files: packedAs(".xz", packXZ), want: smallRead, digest: smallDigest},
 		"zip": {files: packedAs(".zip", func(b []byte) []byte { return archive("x/", "", "__MACOSX/._x", "m", "x/anything", string(b)) }),
-			want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
+			want: smallRead, digest: smallDigest},
 		"gz in zip": {files: packedAs(".zip", func(b []byte) []byte { return archive("file.gz", string(pack(b))) }),
-			want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
+			want: smallRead, digest: smallDigest},
 		"unpacked": {files: under("x/archive/", joined(small(), map[string][]byte{"../LICENSE": {1}, "../__MACOSX/x": {1}})),
-			want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
-		"torchvision's root":   {files: under("MNIST/raw/", small()), want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
-		"torchvision's KMNIST": {files: under("KMNIST/raw/", small()), at: "KMNIST", want: "four IDX files: 7 and 2 images of 3x5, 5 classes"},
-		"torchvision beside others": {files: joined(under("FashionMNIST/raw/", packedAs(".gz", pack)), map[string][]byte{"cifar/a": {1}, "b": {2}}),
-			want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
+			want: smallRead, digest: smallDigest},
+		"torchvision's root":   {files: under("MNIST/raw/", small()), want: smallRead, digest: smallDigest},
+		"torchvision's KMNIST": {files: under("KMNIST/raw/", small()), at: "KMNIST", want: smallRead},
+		"torchvision beside others": {
+			files: joined(under("FashionMNIST/raw/", packedAs(".gz", pack)), map[string][]byte{"cifar/a": {1}, "b": {2}}),
+			want:  smallRead, digest: smallDigest},
 		"QMNIST": {files: map[string][]byte{
 			"qmnist-train-images-idx3-ubyte.gz": pack(small()[trainImages]), "qmnist-train-labels-idx2-int.gz": pack(table(0, 1, 2, 3, 4, 0, 1)),
 			"qmnist-test-images-idx3-ubyte": small()[testImages], "qmnist-test-labels-idx2-int": table(4, 0), "xnist-images-idx3-ubyte.xz": {1},
-		}, want: "four IDX files: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
+		}, want: smallRead, digest: smallDigest},
 		"a zip of four": {files: map[string][]byte{"all.zip": archive(trainImages, string(small()[trainImages]), "a/"+trainLabels,
 			string(small()[trainLabels]), testImages+".gz", string(pack(small()[testImages])), testLabels, string(small()[testLabels]))},
 			want: "four IDX files in a .zip: 7 and 2 images of 3x5, 5 classes", digest: smallDigest},
@@ -171,35 +173,42 @@ func TestOpenWhatPeopleHave(t *testing.T) {
 		"EMNIST's letters": {files: joined(letters, emnist("balanced", everything(47), []byte{46})), o: dataset.Options{Split: "letters"},
 			want: "four IDX files: 26 and 2 images of 5x3, 27 classes", names: "N/A a b c d e f g h i j k l m n o p q r s t u v w x y z",
 			warning: []string{sideways}},
-		"EMNIST's balanced": {files: joined(letters, emnist("balanced", everything(47), []byte{46})), o: dataset.Options{Split: "Balanced", Transpose: "false"},
+		"EMNIST's balanced": {files: joined(letters, emnist("balanced", everything(47), []byte{46})),
+			o:     dataset.Options{Split: "Balanced", Transpose: "false"},
 			want:  "four IDX files: 47 and 1 images of 3x5, 47 classes",
 			names: "0 1 2 3 4 5 6 7 8 9 A B C D E F G H I J K L M N O P Q R S T U V W X Y Z a b d e f g h n q r t"},
-		"EMNIST's byclass alone": {files: emnist("byclass", everything(62), []byte{61}), want: "four IDX files: 62 and 1 images of 5x3, 62 classes",
-			names: "0 1 2 3 4 5 6 7 8 9 A B C D E F G H I J K L M N O P Q R S T U V W X Y Z a b c d e f g h i j k l m n o p q r s t u v w x y z", warning: []string{sideways}},
-		"EMNIST's mnist": {files: emnist("mnist", everything(10), []byte{9}), want: "four IDX files: 10 and 1 images of 5x3, 10 classes", warning: []string{sideways}},
+		"EMNIST's byclass alone": {files: emnist("byclass", everything(62), []byte{61}),
+			want: "four IDX files: 62 and 1 images of 5x3, 62 classes",
+			names: "0 1 2 3 4 5 6 7 8 9 A B C D E F G H I J K L M N O P Q R S T U V W X Y Z " +
+				"a b c d e f g h i j k l m n o p q r s t u v w x y z",
+			warning: []string{sideways}},
+		"EMNIST's mnist": {files: emnist("mnist", everything(10), []byte{9}),
+			want: "four IDX files: 10 and 1 images of 5x3, 10 classes", warning: []string{sideways}},
 		"classes.txt": {files: joined(small(), map[string][]byte{"classes.txt": []byte("\ufeffan ant\r\nbee\nc\nd\ne\nf\n\n")}),
 			want: "four IDX files: 7 and 2 images of 3x5, 6 classes", names: "an ant bee c d e f", digest: smallDigest,
 			warning: []string{"DATA: 1 of 6 classes has no training image: \"f\""}},
 		"classes.txt of numbers": {files: joined(small(), map[string][]byte{"classes.txt": []byte("0\n1\n2\n3\n4")}),
-			want: "four IDX files: 7 and 2 images of 3x5, 5 classes"},
+			want: smallRead},
 		"transposed by hand": {files: small(), o: dataset.Options{Transpose: "true"}, want: "four IDX files: 7 and 2 images of 5x3, 5 classes"},
 		"no test set": {files: with(small(), map[string][]byte{testImages: nil, testLabels: nil}), o: dataset.Options{TestShare: 0.3, Seed: 4},
 			want: "two IDX files: 5 and 2 images of 3x5, 5 classes",
 			warning: []string{"DATA: there is no test set: 2 of the 7 images, drawn by seed 4, are the test set (--test-share)",
 				"DATA: 1 of 5 classes has no training image: 4 (1 test image)"}},
-		"a test set and a share of it": {files: small(), o: dataset.Options{TestShare: 0.3}, want: "four IDX files: 7 and 2 images of 3x5, 5 classes",
+		"a test set and a share of it": {files: small(), o: dataset.Options{TestShare: 0.3}, want: smallRead,
 			warning: []string{"DATA: --test-share has no effect: the data has a test set"}, digest: smallDigest},
 
 		// What is suspicious.
 		"one class": {files: labelled([]byte{3, 3, 3}, []byte{3}), want: "four IDX files: 3 and 1 images of 3x5, 4 classes",
 			warning: []string{"DATA: the only label of the training images is 3: there is nothing to tell apart (training images: 3)"}},
-		"one class, others in the test": {files: labelled([]byte{0, 0}, []byte{0, 1, 1}), want: "four IDX files: 2 and 3 images of 3x5, 2 classes",
+		"one class, others in the test": {files: labelled([]byte{0, 0}, []byte{0, 1, 1}),
+			want: "four IDX files: 2 and 3 images of 3x5, 2 classes",
 			warning: []string{"DATA: the only label of the training images is 0: there is nothing to tell apart (training images: 2)",
 				"DATA: 1 of 2 classes has no training image: 1 (2 test images)"}},
 		"labels from 1": {files: labelled([]byte{1, 2, 3, 1}, []byte{3}), want: "four IDX files: 4 and 1 images of 3x5, 4 classes",
 			warning: []string{"DATA: the labels start at 1: class 0 has no image, and is one of the 4 classes nevertheless"}},
 		"labels 255": {files: labelled([]byte{0, 255, 1, 2, 255}, []byte{255}), want: "four IDX files: 5 and 1 images of 3x5, 256 classes",
-			warning: []string{"DATA: 2 training and 1 test images have the label 255, the others at most 2: 255 often marks images without a label, but makes 256 classes here"}},
+			warning: []string{"DATA: 2 training and 1 test images have the label 255, the others at most 2: " +
+				"255 often marks images without a label, but makes 256 classes here"}},
 		"255 of 256 classes": {files: labelled(everything(256), []byte{255}), want: "four IDX files: 256 and 1 images of 3x5, 256 classes"},
 		"gaps": {files: labelled([]byte{0, 9, 4}, []byte{9, 5, 5}), want: "four IDX files: 3 and 3 images of 3x5, 10 classes",
 			warning: []string{"DATA: 7 of 10 classes have no training image: 1 to 3, 5 (2 test images), 6 to 8"}},
@@ -212,9 +221,11 @@ func TestOpenWhatPeopleHave(t *testing.T) {
 		"one class with a name": {files: joined(labelled([]byte{1, 1}, []byte{1}), map[string][]byte{"classes.txt": []byte("emu\nowl\n")}),
 			want: "four IDX files: 2 and 1 images of 3x5, 2 classes", names: "emu owl",
 			warning: []string{`DATA: the only label of the training images is "owl": there is nothing to tell apart (training images: 2)`}},
-		"plain and .gz that agree": {files: joined(small(), packedAs(".gz", pack)), want: "four IDX files: 7 and 2 images of 3x5, 5 classes"},
-		"plain and .gz that differ": {files: joined(small(), map[string][]byte{trainImages + ".gz": pack(imagesFile(7, 3, 5, make([]byte, 105))),
-			testLabels + ".gz": pack(labelsFile(1, 2, 3)), trainLabels + ".gz": []byte("no")}), want: "four IDX files: 7 and 2 images of 3x5, 5 classes",
+		"plain and .gz that agree": {files: joined(small(), packedAs(".gz", pack)), want: smallRead},
+		"plain and .gz that differ": {files: joined(small(), map[string][]byte{
+			trainImages + ".gz": pack(imagesFile(7, 3, 5, make([]byte, 105))),
+			testLabels + ".gz":  pack(labelsFile(1, 2, 3)), trainLabels + ".gz": []byte("no")}),
+			want: smallRead,
 			warning: []string{"DATA: train-images-idx3-ubyte and train-images-idx3-ubyte.gz differ, and the plain file is read",
 				"DATA: train-labels-idx1-ubyte and train-labels-idx1-ubyte.gz differ, and the plain file is read",
 				"DATA: t10k-labels-idx1-ubyte and t10k-labels-idx1-ubyte.gz differ, and the plain file is read"}},
@@ -229,7 +240,8 @@ func TestOpenWhatPeopleHave(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			found := fmt.Sprintf("%s: %d and %d images of %dx%d, %d classes", loading.Kind, d.Train.Len(), d.Test.Len(), d.Train.Rows, d.Train.Columns, d.Classes)
+			found := fmt.Sprintf("%s: %d and %d images of %dx%d, %d classes",
+				loading.Kind, d.Train.Len(), d.Test.Len(), d.Train.Rows, d.Train.Columns, d.Classes)
 			if found != c.want || strings.Join(d.ClassNames, " ") != c.names {
 				t.Errorf("found %s, named %q, expected %s, %q", found, d.ClassNames, c.want, c.names)
 			}
@@ -315,7 +327,8 @@ func TestOpenDrawsATestSet(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	const anything = "expected a dataset: IDX files, an .npz, CSV or parquet files, or a folder of images for each class"
-	lfs := []byte("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n")
+	lfs := []byte("version https://git-lfs.github.com/spec/v1\n" +
+		"oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n")
 	pointers := map[string][]byte{}
 	for name := range small() {
 		pointers[name+".gz"] = lfs
@@ -323,88 +336,99 @@ func TestOpenRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		files map[string][]byte
 		at    string
-		o     dataset.Options
+		split string
 		want  string // FOLDER stands for where the files are
 		hint  string
 	}{
-		"nothing":      {nil, "", dataset.Options{}, "FOLDER: found no files, " + anything, "README.md"},
-		"other things": {map[string][]byte{"a.txt": {1}, "b.doc": {1}, "sub/x": {1}, ".x": {1}}, "", dataset.Options{}, "FOLDER: found a.txt, b.doc, sub/, " + anything, ""},
-		"many others": {map[string][]byte{"a": {}, "b": {}, "c": {}, "d": {}, "e": {}, "f": {}, "g": {}, "h": {}}, "", dataset.Options{},
+		"nothing": {nil, "", "", "FOLDER: found no files, " + anything, "README.md"},
+		"other things": {map[string][]byte{"a.txt": {1}, "b.doc": {1}, "sub/x": {1}, ".x": {1}}, "", "",
+			"FOLDER: found a.txt, b.doc, sub/, " + anything, ""},
+		"many others": {map[string][]byte{"a": {}, "b": {}, "c": {}, "d": {}, "e": {}, "f": {}, "g": {}, "h": {}}, "", "",
 			"FOLDER: found a, b, c, d, e, f and 2 more, " + anything, ""},
-		"CIFAR": {map[string][]byte{"data_batch_1.bin": {1}, "test_batch.bin": {1}}, "", dataset.Options{},
+		"CIFAR": {map[string][]byte{"data_batch_1.bin": {1}, "test_batch.bin": {1}}, "", "",
 			"FOLDER: found data_batch_1.bin, test_batch.bin, " + anything, "these are CIFAR's files"},
-		"two datasets of torchvision": {joined(under("MNIST/raw/", small()), under("KMNIST/raw/", small())), "", dataset.Options{},
+		"two datasets of torchvision": {joined(under("MNIST/raw/", small()), under("KMNIST/raw/", small())), "", "",
 			"FOLDER: found a dataset in each of KMNIST/raw, MNIST/raw, expected the name of one of these folders", ""},
-		"several splits": {joined(emnist("mnist", []byte{1}, []byte{1}), emnist("digits", []byte{1}, []byte{1})), "", dataset.Options{},
+		"several splits": {joined(emnist("mnist", []byte{1}, []byte{1}), emnist("digits", []byte{1}, []byte{1})), "", "",
 			"FOLDER: found the splits digits, mnist, expected one of them to be chosen", "--split digits"},
-		"a split that is not there": {joined(emnist("mnist", []byte{1}, []byte{1}), emnist("digits", []byte{1}, []byte{1})), "", dataset.Options{Split: "letter"},
+		"a split that is not there": {joined(emnist("mnist", []byte{1}, []byte{1}), emnist("digits", []byte{1}, []byte{1})), "", "letter",
 			`FOLDER: split: found "letter", expected one of digits, mnist`, ""},
-		"a split of one set": {small(), "", dataset.Options{Split: "letters"}, `FOLDER: split: found "letters", expected none: there is only one dataset`, ""},
-		"two npz":            {map[string][]byte{"a.npz": {}, "b.NPZ": {}}, "", dataset.Options{}, "FOLDER: found 2 .npz files, a.npz, b.NPZ, expected one, or the name of one of them", ""},
-		"two zips":           {map[string][]byte{"a.zip": {}, "b.zip": {}}, "", dataset.Options{}, "FOLDER: found 2 .zip files, a.zip, b.zip, expected one, or the name of one of them", ""},
-		"CSV files":          {map[string][]byte{"a.csv": {}, "b.csv": {}}, "", dataset.Options{}, "FOLDER: found 2 CSV files, a.csv, b.csv, expected one, or the name of one of them", ""},
-		"CSV splits": {map[string][]byte{"emnist-letters-train.csv": {}, "emnist-digits-train.csv": {}, "emnist-digits-test.csv": {}}, "", dataset.Options{},
+		"a split of one set": {small(), "", "letters", `FOLDER: split: found "letters", expected none: there is only one dataset`, ""},
+		"two npz": {map[string][]byte{"a.npz": {}, "b.NPZ": {}}, "", "",
+			"FOLDER: found 2 .npz files, a.npz, b.NPZ, expected one, or the name of one of them", ""},
+		"two zips": {map[string][]byte{"a.zip": {}, "b.zip": {}}, "", "",
+			"FOLDER: found 2 .zip files, a.zip, b.zip, expected one, or the name of one of them", ""},
+		"CSV files": {map[string][]byte{"a.csv": {}, "b.csv": {}}, "", "",
+			"FOLDER: found 2 CSV files, a.csv, b.csv, expected one, or the name of one of them", ""},
+		"CSV splits": {map[string][]byte{"emnist-letters-train.csv": {}, "emnist-digits-train.csv": {}, "emnist-digits-test.csv": {}}, "", "",
 			"FOLDER: found the splits digits, letters, expected one of them to be chosen", "--split digits"},
-		"parquet of two": {map[string][]byte{"a/train-0.parquet": {}, "b/train-0.parquet": {}}, "", dataset.Options{},
+		"parquet of two": {map[string][]byte{"a/train-0.parquet": {}, "b/train-0.parquet": {}}, "", "",
 			"FOLDER: found a dataset in each of a, b, expected the name of one of these folders", ""},
-		"parquet of neither": {map[string][]byte{"a.parquet": {}, "b.parquet": {}}, "", dataset.Options{},
+		"parquet of neither": {map[string][]byte{"a.parquet": {}, "b.parquet": {}}, "", "",
 			"FOLDER: found the parquet files a.parquet, b.parquet, expected names that begin with train- and test-", ""},
-		"one image": {map[string][]byte{trainImages: imagesFile(1, 1, 1, []byte{1}), trainLabels: labelsFile(0)}, "", dataset.Options{},
+		"one image": {map[string][]byte{trainImages: imagesFile(1, 1, 1, []byte{1}), trainLabels: labelsFile(0)}, "", "",
 			"FOLDER: found one image and no test set, expected at least 2 images", ""},
-		"a file of four": {small(), testLabels, dataset.Options{}, "FOLDER/" + testLabels + ": found one file of a dataset, expected the folder that has all of them, FOLDER", ""},
-		"too few names":  {joined(small(), map[string][]byte{"classes.txt": []byte("a\nb\n")}), "", dataset.Options{}, "FOLDER/classes.txt: found 2 names, expected 5, one for each class", ""},
-		"an empty name": {joined(small(), map[string][]byte{"classes.txt": []byte("a\n\nb\n")}), "", dataset.Options{},
+		"a file of four": {small(), testLabels, "",
+			"FOLDER/" + testLabels + ": found one file of a dataset, expected the folder that has all of them, FOLDER", ""},
+		"too few names": {joined(small(), map[string][]byte{"classes.txt": []byte("a\nb\n")}), "", "",
+			"FOLDER/classes.txt: found 2 names, expected 5, one for each class", ""},
+		"an empty name": {joined(small(), map[string][]byte{"classes.txt": []byte("a\n\nb\n")}), "", "",
 			"FOLDER/classes.txt: line 2: found no name, expected one for each class, by label", ""},
-		"a name twice": {joined(small(), map[string][]byte{"classes.txt": []byte("a\nb\na\n")}), "", dataset.Options{},
+		"a name twice": {joined(small(), map[string][]byte{"classes.txt": []byte("a\nb\na\n")}), "", "",
 			`FOLDER/classes.txt: line 3: found "a" a second time, expected names that differ`, ""},
-		"a long name": {joined(small(), map[string][]byte{"classes.txt": bytes.Repeat([]byte("x"), 101)}), "", dataset.Options{},
+		"a long name": {joined(small(), map[string][]byte{"classes.txt": bytes.Repeat([]byte("x"), 101)}), "", "",
 			"FOLDER/classes.txt: line 1: found a name of 101 bytes, expected at most 100", ""},
-		"a zip of others": {map[string][]byte{"x.zip": archive("a/b.jpg", "x")}, "", dataset.Options{},
+		"a zip of others": {map[string][]byte{"x.zip": archive("a/b.jpg", "x")}, "", "",
 			"FOLDER/x.zip: found b.jpg in the archive, expected IDX files: unpack it, and give the folder", ""},
-		"a zip of a contest": {map[string][]byte{"x.zip": archive("train.csv", "x", "test.csv", "x")}, "x.zip", dataset.Options{},
+		"a zip of a contest": {map[string][]byte{"x.zip": archive("train.csv", "x", "test.csv", "x")}, "x.zip", "",
 			"FOLDER/x.zip: found test.csv, train.csv in the archive, expected IDX files: unpack it, and give the folder", ""},
-		"a zip of classes": {map[string][]byte{"x.zip": archive("0/a.png", "x", "1/a.png", "x")}, "x.zip", dataset.Options{},
+		"a zip of classes": {map[string][]byte{"x.zip": archive("0/a.png", "x", "1/a.png", "x")}, "x.zip", "",
 			"FOLDER/x.zip: found a.png in the archive, expected IDX files: unpack it, and give the folder", ""},
-		"one zip of four": {map[string][]byte{testLabels + ".zip": archive(testLabels, "x")}, testLabels + ".zip", dataset.Options{},
+		"one zip of four": {map[string][]byte{testLabels + ".zip": archive(testLabels, "x")}, testLabels + ".zip", "",
 			"FOLDER/" + testLabels + ".zip: found one file of a dataset, expected the folder that has all of them, FOLDER", ""},
-		"an empty zip":      {map[string][]byte{"x.zip": {}}, "", dataset.Options{}, "FOLDER/x.zip: is empty", ""},
-		"a zip that is cut": {map[string][]byte{"x.zip": archive(testLabels, "x")[:40]}, "", dataset.Options{}, "FOLDER/x.zip: found no zip archive, or not all of it", ""},
-		"a page as a zip": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".zip": []byte("<!doctype html>")}), "", dataset.Options{},
+		"an empty zip": {map[string][]byte{"x.zip": {}}, "", "", "FOLDER/x.zip: is empty", ""},
+		"a zip that is cut": {map[string][]byte{"x.zip": archive(testLabels, "x")[:40]}, "", "",
+			"FOLDER/x.zip: found no zip archive, or not all of it", ""},
+		"a page as a zip": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".zip": []byte("<!doctype html>")}), "", "",
 			"FOLDER/" + testLabels + ".zip: is an HTML page: download it again, from the link to the file itself", ""},
-		"loose images": {map[string][]byte{"a.png": {1}, "b.png": {1}}, "", dataset.Options{}, "FOLDER: found a.png, b.png, " + anything, "a folder for each class"},
-		"TIFF": {map[string][]byte{"cat/a.tiff": {1}, "dog/a.tiff": {1}}, "", dataset.Options{}, "FOLDER: found cat/, dog/, " + anything,
+		"loose images": {map[string][]byte{"a.png": {1}, "b.png": {1}}, "", "",
+			"FOLDER: found a.png, b.png, " + anything, "a folder for each class"},
+		"TIFF": {map[string][]byte{"cat/a.tiff": {1}, "dog/a.tiff": {1}}, "", "", "FOLDER: found cat/, dog/, " + anything,
 			"cat/a.tiff cannot be read: convert the images to PNG, JPEG, GIF, BMP or WebP"},
-		"torch in a folder": {map[string][]byte{"t.pt": archive("archive/data.pkl", "x")}, "", dataset.Options{},
+		"torch in a folder": {map[string][]byte{"t.pt": archive("archive/data.pkl", "x")}, "", "",
 			"FOLDER: found t.pt, " + anything, "t.pt is a file of torch.save: save the arrays with numpy.savez instead"},
-		"an archive in two folders": {map[string][]byte{"a/b/mnist.tar.gz": pack([]byte("x"))}, "", dataset.Options{},
+		"an archive in two folders": {map[string][]byte{"a/b/mnist.tar.gz": pack([]byte("x"))}, "", "",
 			"FOLDER/a/b: found mnist.tar.gz, " + anything, "mnist.tar.gz is a tar archive: unpack it"},
-		"a zip of two in one file": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".zip": archive("a", "b", "c", "d")}), "", dataset.Options{},
+		"a zip of two in one file": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".zip": archive("a", "b", "c", "d")}), "", "",
 			"FOLDER/" + testLabels + ".zip: found an archive of 2 files, expected one file in it", ""},
-		"a table of classes too high": {with(small(), map[string][]byte{testLabels: table(3, 256)}), "", dataset.Options{},
+		"a table of classes too high": {with(small(), map[string][]byte{testLabels: table(3, 256)}), "", "",
 			"FOLDER/" + testLabels + ": label of image 1: found 256, expected 0 to 255", ""},
-		"a table of one negative class": {with(small(), map[string][]byte{testLabels: table(-1, 2)}), "", dataset.Options{},
+		"a table of one negative class": {with(small(), map[string][]byte{testLabels: table(-1, 2)}), "", "",
 			"FOLDER/" + testLabels + ": label of image 0: found -1, expected 0 to 255", ""},
-		"a table too wide": {with(small(), map[string][]byte{testLabels: encode(0xc02, []uint32{2, 17}, nil)}), "", dataset.Options{},
+		"a table too wide": {with(small(), map[string][]byte{testLabels: encode(0xc02, []uint32{2, 17}, nil)}), "", "",
 			"FOLDER/" + testLabels + ": columns: found 17, expected 1 to 16", ""},
-		"a table that is cut": {with(small(), map[string][]byte{testLabels: table(1, 2)[:40]}), "", dataset.Options{},
+		"a table that is cut": {with(small(), map[string][]byte{testLabels: table(1, 2)[:40]}), "", "",
 			"FOLDER/" + testLabels + ": label bytes: found 28, expected 64", ""},
-		"xz that is cut": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".xz": packXZ(small()[testLabels])[:30]}), "", dataset.Options{},
+		"xz that is cut": {with(small(), map[string][]byte{testLabels: nil, testLabels + ".xz": packXZ(small()[testLabels])[:30]}), "", "",
 			"FOLDER/" + testLabels + ".xz: header bytes: found 3, expected 8: decompress: unexpected EOF", ""},
-		"Git LFS": {pointers, "", dataset.Options{}, "FOLDER/train-images-idx3-ubyte.gz: is a Git LFS pointer: run git lfs pull\n" +
+		"Git LFS": {pointers, "", "", "FOLDER/train-images-idx3-ubyte.gz: is a Git LFS pointer: run git lfs pull\n" +
 			"FOLDER/train-labels-idx1-ubyte.gz: is a Git LFS pointer: run git lfs pull\n" +
 			"FOLDER/t10k-images-idx3-ubyte.gz: is a Git LFS pointer: run git lfs pull\n" +
 			"FOLDER/t10k-labels-idx1-ubyte.gz: is a Git LFS pointer: run git lfs pull", ""},
-		"Git LFS, by itself":   {map[string][]byte{"mnist.npz": lfs}, "mnist.npz", dataset.Options{}, "FOLDER/mnist.npz: is a Git LFS pointer: run git lfs pull", ""},
-		"Git LFS, among other": {map[string][]byte{"mnist.h5": lfs}, "", dataset.Options{}, "FOLDER: found mnist.h5, " + anything, "mnist.h5 is a Git LFS pointer: run git lfs pull"},
-		"torch": {map[string][]byte{"training.pt": archive("archive/data.pkl", "x")}, "training.pt", dataset.Options{},
+		"Git LFS, by itself": {map[string][]byte{"mnist.npz": lfs}, "mnist.npz", "",
+			"FOLDER/mnist.npz: is a Git LFS pointer: run git lfs pull", ""},
+		"Git LFS, among other": {map[string][]byte{"mnist.h5": lfs}, "", "",
+			"FOLDER: found mnist.h5, " + anything, "mnist.h5 is a Git LFS pointer: run git lfs pull"},
+		"torch": {map[string][]byte{"training.pt": archive("archive/data.pkl", "x")}, "training.pt", "",
 			"FOLDER/training.pt: is a file of torch.save: save the arrays with numpy.savez instead", ""},
-		"anything": {map[string][]byte{"x.bin": {1, 2, 3}}, "x.bin", dataset.Options{}, "FOLDER/x.bin: found a file, expected a folder, or an .npz, .csv, .parquet or .zip file", ""},
-		"a picture": {map[string][]byte{"x.png": []byte("\x89PNG\r\n\x1a\n....")}, "x.png", dataset.Options{},
+		"anything": {map[string][]byte{"x.bin": {1, 2, 3}}, "x.bin", "",
+			"FOLDER/x.bin: found a file, expected a folder, or an .npz, .csv, .parquet or .zip file", ""},
+		"a picture": {map[string][]byte{"x.png": []byte("\x89PNG\r\n\x1a\n....")}, "x.png", "",
 			"FOLDER/x.png: is a PNG image: expected a folder, or an .npz, .csv, .parquet or .zip file", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := place(t, c.files)
-			_, err := dataset.Open(filepath.Join(path, c.at), c.o)
+			_, err := dataset.Open(filepath.Join(path, c.at), dataset.Options{Split: c.split})
 			checkError(t, err, strings.ReplaceAll(c.want, "FOLDER", path))
 			var hinted interface{ Hint() string }
 			if errors.As(err, &hinted) != (c.hint != "") && name != "other things" && name != "many others" {
@@ -418,10 +442,19 @@ func TestOpenRefuses(t *testing.T) {
 
 // A file that is not what its name says is called by its name.
 func TestRecognizedFiles(t *testing.T) {
-	const idx = ": expected IDX data"
+	const (
+		idx       = ": expected IDX data"
+		again     = ": download it again, from the link to the file itself"
+		together  = "; save images and labels together with numpy.savez"
+		published = "; EMNIST is published in both forms"
+		torch     = "is a file of torch.save: save the arrays with numpy.savez instead"
+		server    = "perhaps the error of a server"
+	)
 	pickled := func(version byte) []byte {
 		return []byte{0x80, version, '}', 'q', 0, 'X', 5, 0, 0, 0, 'i', 'm', 'a', 'g', 'e', 's', 's'}
 	}
+	dictionary := packXZ([]byte("x"))
+	dictionary[16] = 40
 	tar := append(make([]byte, 257), "ustar\x0000"...)
 	for name, c := range map[string]struct {
 		content []byte
@@ -430,15 +463,15 @@ func TestRecognizedFiles(t *testing.T) {
 		"a zip":                {archive("a.txt", "x"), "is a zip archive: unpack it, or let its name end in .zip"},
 		"an empty zip member":  {archive("data/", "", "data/train", "x"), "is a zip archive: unpack it, or let its name end in .zip"},
 		"an npz":               {archive("x_train.npy", "x"), "is a NumPy archive (.npz)" + idx + "; its name has to end in .npz"},
-		"torch":                {archive("mnist/data.pkl", "x"), "is a file of torch.save: save the arrays with numpy.savez instead"},
-		"old torch":            {[]byte("\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M"), "is a file of torch.save: save the arrays with numpy.savez instead"},
+		"torch":                {archive("mnist/data.pkl", "x"), torch},
+		"old torch":            {[]byte("\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M"), torch},
 		"double gzip":          {pack(pack(small()[trainImages])), "is gzip inside gzip: unpack it once"},
 		"gzip of xz":           {pack(packXZ(small()[trainImages])), "is an xz file" + idx},
 		"packed pointer":       {pack([]byte("version https://git-lfs.github.com/spec/v1\n")), "is a Git LFS pointer: run git lfs pull"},
-		"HTML":                 {[]byte("\n<!doctype HTML>"), "is an HTML page: download it again, from the link to the file itself"},
-		"XHTML":                {[]byte("<?xml version='1.0'?><html>"), "is an HTML page: download it again, from the link to the file itself"},
-		"an error of S3":       {[]byte("<?xml version='1.0'?><Error><Code>AccessDenied"), "is an XML document, perhaps the error of a server: download it again"},
-		"JSON":                 {[]byte(`{"message": "Not Found"}`), "is JSON, perhaps the error of a server" + idx},
+		"HTML":                 {[]byte("\n<!doctype HTML>"), "is an HTML page" + again},
+		"XHTML":                {[]byte("<?xml version='1.0'?><html>"), "is an HTML page" + again},
+		"an error of S3":       {[]byte("<?xml version='1.0'?><Error><Code>AccessDenied"), "is an XML document, " + server + ": download it again"},
+		"JSON":                 {[]byte(`{"message": "Not Found"}`), "is JSON, " + server + idx},
 		"pickle 2":             {pickled(2), "is a Python pickle: save the arrays with numpy.savez instead"},
 		"pickle 4":             {pickled(4), "is a Python pickle: save the arrays with numpy.savez instead"},
 		"pickle 5":             {pickled(5), "is a Python pickle: save the arrays with numpy.savez instead"},
@@ -447,16 +480,16 @@ func TestRecognizedFiles(t *testing.T) {
 		"GIF":                  {[]byte("GIF89a.........."), "is a GIF image" + idx},
 		"WebP":                 {[]byte("RIFF....WEBPVP8 "), "is a WebP image" + idx},
 		"parquet":              {[]byte("PAR1............"), "is a parquet file" + idx + "; give it, or its folder, as the data"},
-		"npy":                  {[]byte("\x93NUMPY\x01\x00v\x00{'descr': '|u1'"), "is a NumPy array (.npy)" + idx + "; save images and labels together with numpy.savez"},
+		"npy":                  {[]byte("\x93NUMPY\x01\x00v\x00{'descr': '|u1'"), "is a NumPy array (.npy)" + idx + together},
 		"HDF5":                 {[]byte("\x89HDF\r\n\x1a\n........"), "is an HDF5 file" + idx},
-		"MATLAB":               {[]byte("MATLAB 5.0 MAT-file, Platform: MACI64"), "is a MATLAB file" + idx + "; EMNIST is published in both forms"},
+		"MATLAB":               {[]byte("MATLAB 5.0 MAT-file, Platform: MACI64"), "is a MATLAB file" + idx + published},
 		"tar":                  {tar, "is a tar archive: unpack it"},
 		"bzip2":                {[]byte("BZh91AY&SY......"), "is a bzip2 file: unpack it"},
 		"Zstandard":            {[]byte("\x28\xb5\x2f\xfd............"), "is a Zstandard file: unpack it"},
 		"7-Zip":                {[]byte("7z\xbc\xaf\x27\x1c.........."), "is a 7-Zip archive: unpack it"},
 		"CSV":                  {[]byte("label,pixel0,pixel1\n5,0,0\n"), "is text with commas" + idx + "; a CSV file's name ends in .csv"},
 		"text":                 {[]byte("This is a README file.\n"), "is text" + idx},
-		"too big a dictionary": {func() []byte { file := packXZ([]byte("x")); file[16] = 40; return file }(), "decompress: found a dictionary of 4294967295 bytes, expected at most 67108864"},
+		"too big a dictionary": {dictionary, "decompress: found a dictionary of 4294967295 bytes, expected at most 67108864"},
 	} {
 		for _, part := range []string{trainImages, testLabels} {
 			if name == "too big a dictionary" {
@@ -475,9 +508,9 @@ func TestRecognizedFiles(t *testing.T) {
 func TestOpenNames(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, hint := range map[string]string{
-		"fashion-mnist": "zalandoresearch/fashion-mnist", "FashionMNIST": "zalandoresearch", "kmnist": "rois-codh/kmnist", "QMNIST": "facebookresearch/qmnist",
-		"https://host/x.zip": "download it first",
-		"emnist":             "--split letters", "cifar10": "three colours", "CIFAR-100": "three colours", "MNIST": "in lower case: --data mnist",
+		"fashion-mnist": "zalandoresearch/fashion-mnist", "FashionMNIST": "zalandoresearch",
+		"kmnist": "rois-codh/kmnist", "QMNIST": "facebookresearch/qmnist", "https://host/x.zip": "download it first",
+		"emnist": "--split letters", "cifar10": "three colours", "CIFAR-100": "three colours", "MNIST": "in lower case: --data mnist",
 	} {
 		_, err := dataset.Open(name, dataset.Options{})
 		var hinted interface{ Hint() string }

@@ -156,7 +156,8 @@ EPOCHAL reproduce --quick --backend go --out m/results attempt-1 >/dev/null; ech
 		"\nhint: free some space, or choose a folder elsewhere\nsmall 1\n",
 		"no space left on device\nhint: free some space on its file system, then continue with: ", "\nfull 1\n2\n",
 		"\nresumed 0\n",
-		"epochal: out: m: cannot create a folder there: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nread-only 1\n",
+		"epochal: out: m: cannot create a folder there: read-only file system\n" +
+			"hint: its file system is read-only: use a folder elsewhere\nread-only 1\n",
 		"epochal: m/r is already complete: 60 epochs, ", "\nended 0\n",
 		"epochal: resume: m/r/.lock: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nmore 1\n",
 		"epochal: results: mkdir m/results: read-only file system\nhint: its file system is read-only: use a folder elsewhere\nresults 1\n",

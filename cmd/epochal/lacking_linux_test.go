@@ -29,7 +29,8 @@ func without(t *testing.T, lacking regulartest.Lacking, folder string, args ...s
 	return p
 }
 
-const noLocks = "epochal: warning: the file system has no locks: only the file .claim keeps a second process from writing into the folder at the same time\n"
+const noLocks = "epochal: warning: the file system has no locks: " +
+	"only the file .claim keeps a second process from writing into the folder at the same time\n"
 
 // What a file system lacks is said once, and the runs are the same; what fails is an error.
 func TestWithoutServices(t *testing.T) {

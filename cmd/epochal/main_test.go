@@ -196,9 +196,10 @@ func TestErrorsDoNotCommandTheTerminal(t *testing.T) {
 // Every line of an error says where it belongs, and a file is named once.
 func TestPrintErrorOfSeveral(t *testing.T) {
 	missing := &fs.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}
+	two := errors.Join(errors.New("one"), errors.New("two"))
 	joined := errors.Join(fmt.Errorf("b: %w", missing), errors.New("c"))
 	for want, err := range map[string]error{
-		"epochal: data: one\nepochal: data: two\n":                                 fmt.Errorf("data: %w", errors.Join(errors.New("one"), errors.New("two"))),
+		"epochal: data: one\nepochal: data: two\n":                                 fmt.Errorf("data: %w", two),
 		"epochal: x: no such file or directory\n":                                  missing,
 		"epochal: a: b: x: no such file or directory\nepochal: a: c\n":             fmt.Errorf("a: %w", joined),
 		"epochal: one; two\n":                                                      fmt.Errorf("%w; %w", errors.New("one"), errors.New("two")),

@@ -42,9 +42,11 @@ func TestLocale(t *testing.T) {
 		term.note("the post’s %s", "größe")
 		term.warn("1 ± 1")
 		term.warn("1 ± 1")
-		want := "89.4% +- 0.4, 5 -> 3...\n5 x 3    |\n-        |\n87 +- 1  |\n{\"name\":\"±\"}\nepochal: the post's größe\nepochal: warning: 1 +- 1\n"
+		want := "89.4% +- 0.4, 5 -> 3...\n5 x 3    |\n-        |\n87 +- 1  |\n" +
+			"{\"name\":\"±\"}\nepochal: the post's größe\nepochal: warning: 1 +- 1\n"
 		if c.utf8 {
-			want = "89.4% ± 0.4, 5 → 3…\n5 × 3   |\n–       |\n87 ± 1  |\n{\"name\":\"±\"}\nepochal: the post’s größe\nepochal: warning: 1 ± 1\n"
+			want = "89.4% ± 0.4, 5 → 3…\n5 × 3   |\n–       |\n87 ± 1  |\n" +
+				"{\"name\":\"±\"}\nepochal: the post’s größe\nepochal: warning: 1 ± 1\n"
 		}
 		if found := out.String() + err.String(); found != want {
 			t.Errorf("%q: found\n%s\nexpected\n%s", c.variables, found, want)

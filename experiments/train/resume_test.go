@@ -229,7 +229,10 @@ func TestResumeRefusesOtherFiles(t *testing.T) {
 	place, flat := c.Data, t.TempDir() // a folder of images is what its files are named by
 	for _, class := range []string{"a", "b"} {
 		var picture bytes.Buffer
-		if err := errors.Join(png.Encode(&picture, image.NewGray(image.Rect(0, 0, 4, 3))), os.Mkdir(filepath.Join(flat, class), 0o755)); err != nil {
+		if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 4, 3))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Mkdir(filepath.Join(flat, class), 0o755); err != nil {
 			t.Fatal(err)
 		}
 		write(t, filepath.Join(flat, class, "x.png"), picture.Bytes())

@@ -12,28 +12,39 @@ import (
 
 // What the loaders of glibc and musl say, and what to do about it.
 func TestLoadingHints(t *testing.T) {
-	for said, want := range map[string]string{
-		`"/x/plugin.so: failed to map segment from shared object"`: "its file system may be mounted noexec: copy the plugin to one that is not, " +
-			"and name the folder with PJRT_PLUGIN_LIBRARY_PATH",
-		`"libstdc++.so.6: cannot open shared object file: No such file or directory"`: "install the system's package that has the library libstdc++.so.6",
-		`"libgcc_s.so.1: cannot open shared object file: No such file or directory"`:  "install the system's package that has the library libgcc_s.so.1",
-		"\"/lib/libc.so.6: version `GLIBC_2.38' not found (required by /x/plugin.so)\"": "this system's libraries are older than GLIBC_2.38: update them, " +
-			"or name the folder of an older plugin with PJRT_PLUGIN_LIBRARY_PATH",
-		"\"libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by x)\"": "this system's libraries are older than GLIBCXX_3.4.30: update them, " +
-			"or name the folder of an older plugin with PJRT_PLUGIN_LIBRARY_PATH",
-		`"Error loading shared library libstdc++.so.6: No such file or directory (needed by x)"`: "the plugin needs glibc, " +
-			"and this system's C library seems to be musl: use a system with glibc, or --backend go",
-		`"Error relocating x: __memcpy_chk: symbol not found"`: "the plugin needs glibc, " +
-			"and this system's C library seems to be musl: use a system with glibc, or --backend go",
-		`"x: wrong ELF class: ELFCLASS32"`: "replace it by a whole plugin for this processor, or remove it",
-		`"x: file too short"`:              "replace it by a whole plugin for this processor, or remove it",
-		`"x: Permission denied"`:           "make the file readable, or copy the plugin and name the folder with PJRT_PLUGIN_LIBRARY_PATH",
-		`failed to find symbol "GetPjrtApi"`: "it is no PJRT plugin: remove it, " +
-			"or name the folder of another one with PJRT_PLUGIN_LIBRARY_PATH",
-		"something else": "",
+	const (
+		lacks  = "install the system's package that has the library "
+		older  = "this system's libraries are older than "
+		update = ": update them, or name the folder of an older plugin with PJRT_PLUGIN_LIBRARY_PATH"
+		musl   = "the plugin needs glibc, and this system's C library seems to be musl: use a system with glibc, or --backend go"
+		whole  = "replace it by a whole plugin for this processor, or remove it"
+		folder = "name the folder with PJRT_PLUGIN_LIBRARY_PATH"
+	)
+	for _, c := range []struct{ said, want string }{
+		{
+			`"/x/plugin.so: failed to map segment from shared object"`,
+			"its file system may be mounted noexec: copy the plugin to one that is not, and " + folder,
+		},
+		{`"libstdc++.so.6: cannot open shared object file: No such file or directory"`, lacks + "libstdc++.so.6"},
+		{`"libgcc_s.so.1: cannot open shared object file: No such file or directory"`, lacks + "libgcc_s.so.1"},
+		{
+			"\"/lib/libc.so.6: version `GLIBC_2.38' not found (required by /x/plugin.so)\"",
+			older + "GLIBC_2.38" + update,
+		},
+		{"\"libstdc++.so.6: version `GLIBCXX_3.4.30' not found (required by x)\"", older + "GLIBCXX_3.4.30" + update},
+		{`"Error loading shared library libstdc++.so.6: No such file or directory (needed by x)"`, musl},
+		{`"Error relocating x: __memcpy_chk: symbol not found"`, musl},
+		{`"x: wrong ELF class: ELFCLASS32"`, whole},
+		{`"x: file too short"`, whole},
+		{`"x: Permission denied"`, "make the file readable, or copy the plugin and " + folder},
+		{
+			`failed to find symbol "GetPjrtApi"`,
+			"it is no PJRT plugin: remove it, or name the folder of another one with PJRT_PLUGIN_LIBRARY_PATH",
+		},
+		{"something else", ""},
 	} {
-		if found := hintOf(adviseLoading(errors.New("failed to load: " + said))); found != want {
-			t.Errorf("%s: found %q, expected %q", said, found, want)
+		if found := hintOf(adviseLoading(errors.New("failed to load: " + c.said))); found != c.want {
+			t.Errorf("%s: found %q, expected %q", c.said, found, c.want)
 		}
 	}
 }

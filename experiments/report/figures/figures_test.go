@@ -248,13 +248,19 @@ func TestFigures(t *testing.T) {
 		{"batch of garments", figures.Batch("", fashion(64, 10), garments, dataset.FileOrder(64)), "T-shirt/top|Ankle boot"},
 		{"large batch of garments", figures.Batch("", fashion(65, 10), garments, dataset.FileOrder(65)), "T-shirt/top|Ankle boot"},
 		{"batch of letters", figures.Batch("", fashion(65, 47), letters(47), dataset.FileOrder(65)), "A|t"},
-		{"batch of folders", figures.Batch("", fashion(32, 8), folders(8), dataset.FileOrder(32)), "n0208…re <b>&amp; 2 3 4 ß→é WWW…W a b|Numbers stand for 2 class names that the font cannot write."},
+		{
+			"batch of folders", figures.Batch("", fashion(32, 8), folders(8), dataset.FileOrder(32)),
+			"n0208…re <b>&amp; 2 3 4 ß→é WWW…W a b|Numbers stand for 2 class names that the font cannot write.",
+		},
 		{
 			"mistakes with garments", figures.Mistakes("", fashion(64, 10), garments, wrong(64, 10)),
 			"T-shirt/top → Dress >99.9%|Sneaker → T-shirt/top 93.0%",
 		},
 		{"mistakes with letters", figures.Mistakes("", fashion(16, 47), letters(47), wrong(16, 47)), "A → D 90.0%"},
-		{"mistakes with folders", figures.Mistakes("", fashion(8, 8), folders(8), wrong(8, 8)), "<b>&amp; → 4 99.0%|confidence in it. Numbers stand for 2 class names that the font cannot write."},
+		{
+			"mistakes with folders", figures.Mistakes("", fashion(8, 8), folders(8), wrong(8, 8)),
+			"<b>&amp; → 4 99.0%|confidence in it. Numbers stand for 2 class names that the font cannot write.",
+		},
 		{"no images", figures.Confusion("net", [][]int{{0, 0}, {0, 0}}, nil, 1), "0 of 0 images correct"},
 		{"batch", figures.Batch(title, digits(3), nil, []int32{2, 0, 1}), title + "|2|0|1"},
 		{"256 images", figures.Batch("", digits(256), nil, dataset.FileOrder(256)), "255"},

@@ -15,7 +15,8 @@ func init() { regulartest.Run() }
 
 // What the file system lacks is a warning, what fails is an error with a hint.
 func TestWithoutServices(t *testing.T) {
-	const noLocks = "warning: the file system has no locks: if several processes install the XLA CPU plugin at the same time, each downloads it\n"
+	const noLocks = "warning: the file system has no locks: " +
+		"if several processes install the XLA CPU plugin at the same time, each downloads it\n"
 	for _, c := range []struct {
 		name     string
 		lacking  regulartest.Lacking
@@ -26,8 +27,10 @@ func TestWithoutServices(t *testing.T) {
 		{"everything", regulartest.Lacking{"flock": syscall.ENOSYS, "fsync": syscall.EINVAL, "rename": syscall.EXDEV},
 			noLocks + "warning: " + regular.NoSync + "\n", ""},
 		{"a disk", regulartest.Lacking{"fsync": syscall.EIO}, "", ": input/output error; hint: check its disk for errors, " + elsewhere},
-		{"space", regulartest.Lacking{"fsync": syscall.ENOSPC}, "", ": no space left on device; hint: free some space on its file system, " + elsewhere},
-		{"a place", regulartest.Lacking{"rename": syscall.EROFS}, "", ": read-only file system; hint: its file system is read-only: " + elsewhere},
+		{"space", regulartest.Lacking{"fsync": syscall.ENOSPC}, "",
+			": no space left on device; hint: free some space on its file system, " + elsewhere},
+		{"a place", regulartest.Lacking{"rename": syscall.EROFS}, "",
+			": read-only file system; hint: its file system is read-only: " + elsewhere},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
