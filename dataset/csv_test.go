@@ -106,7 +106,7 @@ func TestOpenCSV(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			folder := writeArrays(t, map[string][]byte{"train.csv": []byte(c.file)})
+			folder := tree(t, map[string][]byte{"train.csv": []byte(c.file)})
 			f, err := openCSV(filepath.Join(folder, "train.csv"), "", Options{})
 			if found := describeForm(f, err, folder); found != c.want {
 				t.Errorf("\n   found %.300s\nexpected %s", found, c.want)
@@ -132,7 +132,7 @@ func TestOpenCSVPairs(t *testing.T) {
 			"train.csv: line 2, column 2: found \"x\", expected a whole number, 0 to 255\ntest.csv: line 2: columns: found 1, expected 2",
 		},
 	} {
-		folder := writeArrays(t, map[string][]byte{"train.csv": []byte(c.train), "test.csv": []byte(c.test)})
+		folder := tree(t, map[string][]byte{"train.csv": []byte(c.train), "test.csv": []byte(c.test)})
 		f, err := openCSV(filepath.Join(folder, "train.csv"), filepath.Join(folder, "test.csv"), Options{})
 		if found := describeForm(f, err, folder); found != c.want {
 			t.Errorf("%s:\n   found %s\nexpected %s", name, found, c.want)
@@ -190,7 +190,7 @@ func TestOpenCSVOfMNIST(t *testing.T) {
 	damaged := bytes.Clone(text)
 	damaged[len(damaged)-2] = 'x'
 
-	folder := writeArrays(t, map[string][]byte{"train.csv": text, "test.csv": csvOf(test, test.Len()), "damaged.csv": damaged})
+	folder := tree(t, map[string][]byte{"train.csv": text, "test.csv": csvOf(test, test.Len()), "damaged.csv": damaged})
 	last := 0
 	f, err := openCSV(filepath.Join(folder, "train.csv"), filepath.Join(folder, "test.csv"), Options{Progress: func(done, total int) {
 		if done < last || total < done || total > 7000 {
@@ -260,7 +260,7 @@ func BenchmarkOpenCSV(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	folder := writeArrays(b, map[string][]byte{"train.csv": csvOf(d.Train, 60_000)})
+	folder := tree(b, map[string][]byte{"train.csv": csvOf(d.Train, 60_000)})
 	for b.Loop() {
 		f, err := openCSV(filepath.Join(folder, "train.csv"), "", Options{})
 		if err != nil {
