@@ -86,7 +86,7 @@ func (c Config) Validate() error {
 	}
 	check(len(c.LayerSizes) <= model.MaxLayers, "layer_sizes",
 		fmt.Sprintf("%d layers", len(c.LayerSizes)), fmt.Sprintf("at most %d layers", model.MaxLayers))
-	for i, width := range c.LayerSizes {
+	for i, width := range c.LayerSizes[:min(len(c.LayerSizes), model.MaxLayers)] {
 		check(width >= 1 && width <= model.MaxWidth, "layer_sizes",
 			fmt.Sprintf("%d neurons in layer %d", width, i+1), fmt.Sprintf("1 to %d neurons", model.MaxWidth))
 	}
