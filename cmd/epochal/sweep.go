@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -56,7 +57,7 @@ and reports. --merge copies the runs of other folders first, where the machines
 share none.
 
 A plan file is YAML; grid or random is needed, all else can be left out:
-  name: widths                          # of the folder in sweeps/
+  name: widths                          # of the folder (default: of the file)
   settings: {epochs: 20, data: mnist}   # what all runs have in common
   grid: {layer_sizes: [[128], [512, 512]], normalize: [true, false]}
   random:                               # draws, each with all of the grid
@@ -119,6 +120,10 @@ in at. --slurm N --follow does that by itself.`,
 			} else if err != nil {
 				return err
 			}
+			if o.ReadOnly && len(results.Backends) == 0 {
+				return fmt.Errorf("%s: found none of the %s of the sweep, expected at least one to report",
+					o.Folder, words.Counted(results.Runs, "run"))
+			}
 			if o.Shard.Count > 0 {
 				noteShard(t, o.Shard, results.Missing)
 				return nil
@@ -130,7 +135,7 @@ in at. --slurm N --follow does that by itself.`,
 	flags.SortFlags = false
 	lists.add(flags)
 	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel, each on the next GPU; 0: one per core, or one per GPU")
-	flags.StringVar(&o.Folder, "out", "", "`folder` of the sweep (default sweeps/<name of the plan>)")
+	flags.StringVar(&o.Folder, "out", "", "`folder` of the sweep (default sweeps/<name>)")
 	flags.BoolVar(&dryRun, "dry-run", false, "print the settings, and how long the missing runs will take by a few seconds of measuring")
 	flags.StringVar(&export, "export", "", "write the best setting to `file` as an experiment for reproduce --experiment")
 	addShardFlags(flags, &shard, &merge)
@@ -148,6 +153,7 @@ type settingLists struct {
 	plan   sweep.Plan
 	values map[string]*[]string // by flag: what it was given
 	seeds  string
+	name   string
 }
 
 // add adds a flag for every field that settings can differ in, which takes several values,
@@ -183,6 +189,8 @@ func (l *settingLists) add(flags *pflag.FlagSet) {
 		}
 	}
 	p := &l.plan
+	flags.StringVar(&l.name, "name", "", "`name` of the sweep, its title and its folder in sweeps/ (default: that of the plan, or\n"+
+		"made from the flags, so that other flags have another folder)")
 	addDataFlags(flags, dataFlags{&p.Base.Data, &p.Base.Split, &p.Base.Transpose, &p.Base.TestShare}, dataUsage)
 	flags.StringVar(&l.seeds, "seeds", strconv.Itoa(len(p.Seeds)), "`number` of seeds per setting, or several seeds separated by commas")
 	flags.IntVar(&p.Base.Validation, "validation", p.Base.Validation, "training `images` to hold out and rank by")
@@ -192,25 +200,37 @@ func (l *settingLists) add(flags *pflag.FlagSet) {
 	flags.IntVar(&p.Stop.Eta, "stop-eta", p.Stop.Eta, "with --stop halving, one setting of so many goes on")
 }
 
+// planFlagNames are the flags of a plan that are no settings.
+var planFlagNames = append([]string{"seeds", "validation", "rank-by", "stop", "stop-at", "stop-eta"}, dataFlagNames...)
+
 func flagName(field string) string { return strings.ReplaceAll(field, "_", "-") }
 
 // read is the plan of the file among the arguments, or else of the flags.
 func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, error) {
+	if err := l.spaced(flags, args); err != nil {
+		return sweep.Plan{}, err
+	}
 	if len(args) > 1 {
 		return sweep.Plan{}, usageError{err: fmt.Errorf("sweep: found %d arguments, expected at most one plan file", len(args))}
 	}
+	if flags.Changed("name") {
+		if err := sweep.CheckName(l.name); err != nil {
+			return sweep.Plan{}, err
+		}
+	}
 	if len(args) == 1 {
-		others := append([]string{"seeds", "validation", "rank-by", "stop", "stop-at", "stop-eta"}, dataFlagNames...)
 		var err error
 		flags.Visit(func(flag *pflag.Flag) {
-			if l.values[flag.Name] != nil || slices.Contains(others, flag.Name) {
+			if l.values[flag.Name] != nil || slices.Contains(planFlagNames, flag.Name) {
 				err = usageError{err: fmt.Errorf("--%s: found it beside the plan %s, expected it in the plan", flag.Name, args[0])}
 			}
 		})
 		if err != nil {
 			return sweep.Plan{}, err
 		}
-		return sweep.Load(args[0])
+		p, err := sweep.Load(args[0])
+		p.Name = cmp.Or(l.name, p.Name)
+		return p, err
 	}
 	p := l.plan
 	if err := l.readSeeds(&p); err != nil {
@@ -243,7 +263,44 @@ func (l *settingLists) read(flags *pflag.FlagSet, args []string) (sweep.Plan, er
 			hint: "run 'epochal sweep --help' for both",
 		}
 	}
+	p.Name = cmp.Or(l.name, l.nameOf(flags, p.Swept()))
 	return p, nil
+}
+
+// spaced reports values such as true,false that are written after a space, where they are no part of a flag.
+func (l *settingLists) spaced(flags *pflag.FlagSet, args []string) error {
+	for _, arg := range args {
+		if strings.Trim(strings.NewReplacer("true", "", "false", "").Replace(arg), ",") != "" {
+			continue
+		}
+		var right []string
+		flags.Visit(func(flag *pflag.Flag) {
+			if l.values[flag.Name] != nil && flag.NoOptDefVal != "" {
+				right = append(right, "--"+flag.Name+"="+arg)
+			}
+		})
+		if len(right) > 0 {
+			return usageError{err: fmt.Errorf("sweep: found %q after a space, expected an equals sign before it", arg),
+				hint: "write " + strings.Join(right, " or ")}
+		}
+	}
+	return nil
+}
+
+// nameOf is a name for the plan of the flags: what it varies, and a checksum of all that decides its runs and their
+// ranking, so that no two plans have the same.
+func (l *settingLists) nameOf(flags *pflag.FlagSet, swept []string) string {
+	others := append([]string{"backend", "tf32", "deterministic"}, planFlagNames...)
+	var given []string
+	flags.Visit(func(flag *pflag.Flag) {
+		if l.values[flag.Name] != nil || slices.Contains(others, flag.Name) {
+			given = append(given, flag.Name+" "+flag.Value.String())
+		}
+	})
+	slices.Sort(given)
+	sum := fmt.Sprintf("-%.3x", sha256.Sum256([]byte(strings.Join(given, "\n"))))
+	name := flagName(strings.Join(swept, "-"))
+	return strings.TrimRight(name[:min(len(name), sweep.MaxName-len(sum))], "-") + sum
 }
 
 func (l *settingLists) readSeeds(p *sweep.Plan) error {

@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"fmt"
 	"math"
 	"path/filepath"
 	"reflect"
@@ -16,8 +17,8 @@ import (
 
 var validName = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 
-// maxName is the longest name of a plan, which names a folder.
-const maxName = 58 // with what Export adds, an experiment's
+// MaxName is the longest name of a plan, which names a folder.
+const MaxName = 58 // with what Export adds, an experiment's
 
 // Load reads a plan from a file.
 func Load(path string) (Plan, error) {
@@ -35,7 +36,7 @@ func Parse(file string, text []byte) (Plan, error) {
 	p := Defaults()
 	name := strings.ToLower(strings.TrimSuffix(filepath.Base(file), filepath.Ext(file)))
 	if name = strings.Trim(notInNames.ReplaceAllString(name, "-"), "-"); name != "" {
-		p.Name = name[:min(len(name), maxName)]
+		p.Name = name[:min(len(name), MaxName)]
 	}
 	if err := p.read(text); err != nil {
 		return Plan{}, strict.InFile(file, err)
@@ -102,11 +103,19 @@ func (p *Plan) readName(n ast.Node) error {
 	if err := strict.Decode(n, &p.Name); err != nil {
 		return err
 	}
-	if len(p.Name) > maxName || !validName.MatchString(p.Name) {
-		return strict.Wrong(n, "name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them",
-			p.Name, maxName)
+	if err := CheckName(p.Name); err != nil {
+		return strict.Wrong(n, "%v", err)
 	}
 	return nil
+}
+
+// CheckName reports what is no name of a plan, as an [experiments.Problem].
+func CheckName(name string) error {
+	if len(name) <= MaxName && validName.MatchString(name) {
+		return nil
+	}
+	return experiments.Problem{Field: "name", Found: fmt.Sprintf("%.40q", name),
+		Expected: fmt.Sprintf("at most %d lower-case letters, digits and single hyphens between them", MaxName)}
 }
 
 // value reads the value of a field and checks it within the base settings.
