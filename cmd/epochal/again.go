@@ -14,6 +14,7 @@ import (
 type again struct {
 	error
 	command string // as a shell reads it
+	saved   string // what the error does not say of what is kept, "" for nothing
 }
 
 func (a again) Unwrap() error { return a.error }
@@ -32,8 +33,14 @@ func savedAt(err error) string {
 	if stopped, ok := errors.AsType[train.Stopped](err); ok {
 		return "; " + stopped.Saved()
 	}
+	if a, ok := errors.AsType[again](err); ok && a.saved != "" {
+		return "; " + a.saved
+	}
 	return ""
 }
+
+// runsSaved is what is kept of a study that was interrupted.
+const runsSaved = "the runs are saved, also those that had not ended"
 
 // commandLine is how a shell in the same folder calls this program with other
 // arguments. What `go run` builds is gone when it ends.

@@ -131,7 +131,7 @@ func (f *clusterFlags) run(c *cobra.Command, t *terminal, w clusterWork) (handle
 		}
 		if len(look.Missing) > 0 && look.Round == before {
 			return true, again{fmt.Errorf("slurm: found %d of %d runs when all jobs had ended, expected all; %s says why",
-				look.Done(), look.Runs, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...)}
+				look.Done(), look.Runs, filepath.Join(w.folder, cluster.LogsFolder)), commandLine(os.Args[1:]...), ""}
 		}
 	}
 	return err != nil, err

@@ -285,8 +285,8 @@ claims:
 		return len(found) > 0
 	})
 	p.Process.Signal(os.Interrupt)
-	if code := p.code(t); code != 130 {
-		t.Fatalf("found exit code %d, expected 130\n%s", code, p.stderr.String())
+	if code := p.code(t); code != 130 || !strings.Contains(p.stderr.String(), "\nepochal: interrupted; the runs are saved, ") {
+		t.Fatalf("found exit code %d, expected 130 and what is saved\n%s", code, p.stderr.String())
 	}
 	if next := start(t, folder, "sh", "-c", "exec "+p.nextCommand(t)); next.code(t) != 0 {
 		t.Fatal(next.stderr.String())

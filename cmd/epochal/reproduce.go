@@ -108,7 +108,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			}
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
-				return again{err, commandLine(os.Args[1:]...)}
+				return again{err, commandLine(os.Args[1:]...), runsSaved}
 			} else if err != nil {
 				return err
 			}

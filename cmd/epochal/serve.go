@@ -165,7 +165,7 @@ func trainQuickly(ctx context.Context, t *terminal, server *serve.Server, config
 	}})
 	t.end()
 	if stopped, ok := errors.AsType[train.Stopped](err); ok {
-		return again{err, commandLine("train", "--resume", stopped.Folder)}
+		return again{err, commandLine("train", "--resume", stopped.Folder), ""}
 	}
 	return err
 }

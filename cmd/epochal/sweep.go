@@ -116,7 +116,7 @@ in at. --slurm N --follow does that by itself.`,
 			results, err := sweep.Run(c.Context(), plan, o)
 			t.end()
 			if err != nil && (c.Context().Err() != nil || errors.As(err, new(train.Stopped))) {
-				return again{err, commandLine(os.Args[1:]...)}
+				return again{err, commandLine(os.Args[1:]...), runsSaved}
 			} else if err != nil {
 				return err
 			}
@@ -456,7 +456,12 @@ type sweepPrinter struct {
 	done     int
 	best     float64
 	bestName string
+	epochs   map[string]int // that the runs under way are in, by what identifies them
+	said     time.Time      // when a line was last printed
 }
+
+// quiet is how long a sweep prints nothing in a pipe.
+const quiet = time.Minute
 
 func (p *sweepPrinter) observe(event study.Event) {
 	switch e := event.(type) {
@@ -472,21 +477,44 @@ func (p *sweepPrinter) observe(event study.Event) {
 		p.end()
 		p.jobs = e.Jobs
 		p.note("running on %s (%s), %d in parallel", e.Backend.Name, e.Backend.Device, e.Jobs)
+		p.epochs, p.said = map[string]int{}, time.Now()
 	case study.Progress:
-		left := p.planned.Runs - p.done
-		running := min(p.jobs, left)
-		best := ""
-		if p.bestName != "" {
-			best = fmt.Sprintf("; best so far %s: %s", p.metric(p.best), p.bestName)
+		p.epochs[p.key(e.Run)] = e.Epoch
+		text := p.status(e)
+		p.progress("%s", text)
+		if !p.redraws && time.Since(p.said) >= quiet {
+			p.note("%s", text)
+			p.said = time.Now()
 		}
-		p.progress("%.0f%%, %v left; runs: %d done, %d running, %d left%s",
-			100*e.Share, e.Left.Round(time.Second), p.done, running, left-running, best)
 	case study.RunEnded:
-		p.done = e.Done
+		delete(p.epochs, p.key(e.Run))
+		p.done, p.said = e.Done, time.Now()
 		p.note("%d/%d %s seed %d: %s, %.1f s", e.Done, e.Runs, p.plan.Describe(e.Run.Config), e.Run.Config.Seed, p.outcome(e), e.Record.Seconds)
 	case study.Other:
 		p.observeStudy(e)
 	}
+}
+
+func (p *sweepPrinter) key(r study.Run) string { return fmt.Sprint(r.Name, " ", r.Config.Seed) }
+
+// status says how far the sweep is.
+func (p *sweepPrinter) status(e study.Progress) string {
+	left := p.planned.Runs - p.done
+	running := min(p.jobs, left)
+	first, last := e.Epoch, e.Epoch
+	for _, epoch := range p.epochs {
+		first, last = min(first, epoch), max(last, epoch)
+	}
+	in := fmt.Sprintf("epoch %d", first)
+	if first < last {
+		in = fmt.Sprintf("epochs %d to %d", first, last)
+	}
+	best := ""
+	if p.bestName != "" {
+		best = fmt.Sprintf("; best so far %s: %s", p.metric(p.best), p.bestName)
+	}
+	return fmt.Sprintf("%.0f%%, %v left; runs: %d done, %d running (%s), %d left%s",
+		100*e.Share, e.Left.Round(time.Second), p.done, running, in, left-running, best)
 }
 
 // outcome says how a run ended, and remembers the best.

@@ -82,7 +82,7 @@ were moved.`,
 			result, err := train.Run(c.Context(), config, options)
 			t.end()
 			if stopped, ok := errors.AsType[train.Stopped](err); ok {
-				err = again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...)}
+				err = again{err, commandLine(resumeArguments(c.Flags(), stopped.Folder)...), ""}
 				if errors.Is(err, train.ErrMaxTime) && stopped.At == (experiments.Position{Epoch: 1}) {
 					return fmt.Errorf("--max-time: found %v, expected longer: nothing was trained in it", options.MaxTime)
 				}
