@@ -89,13 +89,11 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			if err := readShard(c.Flags(), shard, &o.Options); err != nil {
 				return err
 			}
-			if err := mergeStudies(t, o.Folder, merge, o.Validate()); err != nil {
+			watch := func() (*study.Watch, error) { return published.Watch(c.Context(), chosen, o) }
+			if err := mergeStudies(t, o.Folder, merge, o.Validate(), watch); err != nil {
 				return err
 			}
-			handled, err := onCluster.run(c, t, clusterWork{
-				folder: o.Folder,
-				watch:  func() (*study.Watch, error) { return published.Watch(c.Context(), chosen, o) },
-			})
+			handled, err := onCluster.run(c, t, clusterWork{folder: o.Folder, watch: watch})
 			if handled || err != nil {
 				return err
 			}
@@ -113,7 +111,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 				return err
 			}
 			if o.Shard.Count > 0 {
-				noteShard(t, o.Shard, missing)
+				noteShard(t, o.Shard, missing, false)
 				return nil
 			}
 			data, err := dataset.Read(chosen[0].Config.Data, chosen[0].Config.DataOptions())

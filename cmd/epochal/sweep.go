@@ -100,13 +100,11 @@ in at. --slurm N --follow does that by itself.`,
 				return printForecast(t, c, plan, o)
 			}
 			_, err = plan.Check()
-			if err := mergeStudies(t, o.Folder, merge, errors.Join(err, o.Validate())); err != nil {
+			watch := func() (*study.Watch, error) { return sweep.Watch(c.Context(), plan, o) }
+			if err := mergeStudies(t, o.Folder, merge, errors.Join(err, o.Validate()), watch); err != nil {
 				return err
 			}
-			handled, err := onCluster.run(c, t, clusterWork{
-				folder: o.Folder, rungs: plan.Stop.At,
-				watch: func() (*study.Watch, error) { return sweep.Watch(c.Context(), plan, o) },
-			})
+			handled, err := onCluster.run(c, t, clusterWork{folder: o.Folder, rungs: plan.Stop.At, watch: watch})
 			if handled || err != nil {
 				return err
 			}
@@ -125,7 +123,7 @@ in at. --slurm N --follow does that by itself.`,
 					o.Folder, words.Counted(results.Runs, "run"))
 			}
 			if o.Shard.Count > 0 {
-				noteShard(t, o.Shard, results.Missing)
+				noteShard(t, o.Shard, results.Missing, len(plan.Stop.At) > 0)
 				return nil
 			}
 			return finishSweep(t, results, o.Folder, export)
@@ -343,8 +341,8 @@ func readShard(flags *pflag.FlagSet, text string, o *study.Options) (err error) 
 	return err
 }
 
-// mergeStudies copies the runs of other folders, unless the command is wrong.
-func mergeStudies(t *terminal, folder string, from []string, wrong error) error {
+// mergeStudies copies the runs of other folders, unless the command is wrong. watch looks for the runs of the command.
+func mergeStudies(t *terminal, folder string, from []string, wrong error, watch func() (*study.Watch, error)) error {
 	if len(from) == 0 || wrong != nil {
 		return wrong
 	}
@@ -352,18 +350,33 @@ func mergeStudies(t *terminal, folder string, from []string, wrong error) error 
 	if err != nil {
 		return record.Unwritable(err)
 	}
-	t.note("copied %s from %s", words.Counted(copied, "run"), strings.Join(from, ", "))
+	watched, err := watch()
+	if err == nil {
+		_, err = watched.Look()
+	}
+	if err != nil {
+		return err
+	}
+	uses := ""
+	if ours := watched.Plans(copied); ours < len(copied) {
+		uses = fmt.Sprintf("; this command uses %d of them", ours)
+	}
+	t.note("copied %s from %s%s", words.Counted(len(copied), "run"), strings.Join(from, ", "), uses)
 	return nil
 }
 
-// noteShard says what is left to do after a shard.
-func noteShard(t *terminal, s study.Shard, missing int) {
+// noteShard says what is left to do after a shard, which has rungs where it waits for others.
+func noteShard(t *terminal, s study.Shard, missing int, rungs bool) {
 	if missing == 0 {
 		t.note("shard %v is done, and no run of another shard is missing; the same command without --shard reports", s)
 		return
 	}
-	t.note("shard %v has no run left to make now; %s of other shards %s missing; what comes next can be made when they are there", s,
-		words.Counted(missing, "run"), map[bool]string{true: "is", false: "are"}[missing == 1])
+	next := ""
+	if rungs {
+		next = "; what comes next can be made when they are there"
+	}
+	t.note("shard %v has no run left to make now; %s of other shards %s missing%s", s,
+		words.Counted(missing, "run"), map[bool]string{true: "is", false: "are"}[missing == 1], next)
 }
 
 // finishSweep writes the report and prints the ranking.
@@ -373,15 +386,6 @@ func finishSweep(t *terminal, r sweep.Results, folder, export string) error {
 	}
 	if err := report.WriteSweep(folder, r); err != nil {
 		return record.Unwritable(err)
-	}
-	if export != "" {
-		text, err := r.Export()
-		if err == nil {
-			err = regular.Write(export, text)
-		}
-		if err != nil {
-			return fmt.Errorf("--export: %w", record.Unwritable(err))
-		}
 	}
 	table := report.SweepTable(r, shownSettings)
 	for i, cell := range table[0] {
@@ -395,7 +399,17 @@ func finishSweep(t *terminal, r sweep.Results, folder, export string) error {
 	for _, sentence := range report.SweepFindings(r) {
 		t.printf("%s\n", fold(sentence, columns(t.out)))
 	}
-	return t.printf("\n%s\n", filepath.Join(folder, report.PageFile))
+	failed := t.printf("\n%s\n", filepath.Join(folder, report.PageFile))
+	if export != "" {
+		text, err := r.Export()
+		if err == nil {
+			err = regular.Write(export, text)
+		}
+		if err != nil {
+			return fmt.Errorf("--export: %w", record.Unwritable(err))
+		}
+	}
+	return failed
 }
 
 // printForecast prints what a sweep would do.

@@ -76,13 +76,21 @@ func (s Slurm) Script(ctx context.Context, shards []int) (string, error) {
 		}
 		command := fmt.Sprintf("%s --shard %s/%d", words.Shell(s.Command...), shard, s.Shards)
 		fmt.Fprintf(&b, "job%d=$(%s)\necho \"$job%d\"\n", first,
-			sbatch("%A_%a.log", command, fmt.Sprintf("--job-name=%s%dof%d", name, first, s.Shards), "--array="+array), first)
+			sbatch("%A_%a.log", command, "--job-name="+name+s.arrayName(first), "--array="+array), first)
 		dependency += fmt.Sprintf(":${job%d%%%%;*}", first)
 	}
 	if len(s.Report) > 0 {
 		fmt.Fprintf(&b, "%s --dependency=\"%s\"\n", sbatch("%j.log", words.Shell(s.Report...), "--job-name="+name+reportJob), dependency)
 	}
 	return b.String(), nil
+}
+
+// arrayName ends the name of an array job whose first task is the shard first.
+func (s Slurm) arrayName(first int) string {
+	if first == 0 {
+		return fmt.Sprintf("%d-shards", s.Shards)
+	}
+	return fmt.Sprintf("%d-shards-from-%d", s.Shards, first)
 }
 
 // reportJob ends the name of the job that reports.
@@ -173,7 +181,9 @@ func (s Slurm) Queue(ctx context.Context) (Queue, error) {
 			q.Report = true
 			continue
 		}
-		if _, err := fmt.Sscanf(rest, "%dof%d %d %s", &first, &shards, &task, &state); err != nil {
+		name, rest, _ = strings.Cut(rest, " ")
+		named, _ := fmt.Sscanf(name, "%d-shards-from-%d", &shards, &first) // the second is left out for 0
+		if _, err := fmt.Sscanf(rest, "%d %s", &task, &state); err != nil || named == 0 {
 			return q, fmt.Errorf("slurm: found the line %q of squeue, expected a name, the number of a task and a state", line)
 		}
 		if shards != s.Shards {

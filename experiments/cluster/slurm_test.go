@@ -65,7 +65,7 @@ echo "$(wc -l <log);cluster"`)
 	const task = `
 sbatch
   --parsable
-  --job-name=epochal-F-%dof10
+  --job-name=epochal-F-10-shards%s
   --array=%s%%2
   --requeue
   --open-mode=append
@@ -77,7 +77,7 @@ sbatch
   [--out=50%% done]
   [--shard]
   [%d/10]`
-	want := fmt.Sprintf(task, 0, "0-1,3", 1) + fmt.Sprintf(task, 4, "2", 5) + fmt.Sprintf(task, 8, "1", 9) + `
+	want := fmt.Sprintf(task, "", "0-1,3", 1) + fmt.Sprintf(task, "-from-4", "2", 5) + fmt.Sprintf(task, "-from-8", "1", 9) + `
 sbatch
   --parsable
   --job-name=epochal-F-report
@@ -98,9 +98,9 @@ sbatch
 // followed to its end, also over failures of squeue.
 func TestQueue(t *testing.T) {
 	t.Chdir(t.TempDir())
-	fake(t, "sbatch", `for a; do case $a in --array=*) echo "$a" >>log;; --job-name=*0of4) echo "${a#*=}" >name;; esac; done; echo 7`)
+	fake(t, "sbatch", `for a; do case $a in --array=*) echo "$a" >>log;; --job-name=*-4-shards) echo "${a#*=}" >name;; esac; done; echo 7`)
 	s := cluster.Slurm{Command: []string{"epochal"}, Folder: ".", Shards: 4}
-	fake(t, "squeue", "echo mine N/A RUNNING; echo epochal-00000000-0of6 3 PENDING")
+	fake(t, "squeue", "echo mine N/A RUNNING; echo epochal-00000000-6-shards 3 PENDING")
 	if jobs, err := s.Submit(t.Context(), []int{0, 1, 2, 3}); err != nil || !slices.Equal(jobs, []string{"7"}) {
 		t.Fatalf("found the jobs %q (%v)", jobs, err)
 	}
@@ -113,7 +113,7 @@ n=$(cat polls 2>/dev/null || echo 0)
 echo $((n + 1)) >polls
 case $n in
 0) echo "`+strings.TrimSpace(string(name))+` 1 RUNNING" ; echo "`+strings.TrimSpace(string(name))+` 2 PENDING";;
-1) echo "`+strings.TrimSuffix(strings.TrimSpace(string(name)), "0of4")+`report N/A PENDING";;
+1) echo "`+strings.TrimSuffix(strings.TrimSpace(string(name)), "4-shards")+`report N/A PENDING";;
 2) echo "slurm_load_jobs error: Unable to contact slurm controller" >&2; exit 1;;
 esac`)
 	if jobs, err := s.Submit(t.Context(), []int{1, 2, 3}); err != nil || !slices.Equal(jobs, []string{"7"}) {

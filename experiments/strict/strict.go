@@ -114,11 +114,14 @@ func InFile(file string, err error) *Error {
 	var problem *Error
 	var library yaml.Error
 	var mismatch *yaml.TypeError
+	var kind *yaml.UnexpectedNodeTypeError
 	switch {
 	case errors.As(err, &problem):
 	case errors.As(err, &mismatch): // its message mentions Go types
 		expected := map[reflect.Kind]string{reflect.Bool: "true or false", reflect.String: "text"}[mismatch.DstType.Kind()]
 		problem = &Error{Text: fmt.Sprintf("found %.40q, expected %s", mismatch.Token.Value, expected), at: mismatch.Token}
+	case errors.As(err, &kind):
+		problem = &Error{Text: fmt.Sprintf("found %s, expected %s", describe(kind.Actual), describe(kind.Expected)), at: kind.Token}
 	case errors.As(err, &library):
 		problem = &Error{Text: fmt.Sprintf("%.200s", library.GetMessage()), at: library.GetToken()}
 	default:
@@ -126,6 +129,22 @@ func InFile(file string, err error) *Error {
 	}
 	problem.File = file
 	return problem
+}
+
+// describe is what a writer calls a kind of value.
+func describe(kind ast.NodeType) string {
+	switch kind {
+	case ast.IntegerType, ast.FloatType, ast.InfinityType, ast.NanType:
+		return "a number"
+	case ast.BoolType:
+		return "true or false"
+	case ast.SequenceType:
+		return "a list"
+	case ast.MappingType, ast.MappingValueType:
+		return "fields"
+	default:
+		return "text"
+	}
 }
 
 // Read returns the text of a file of at most MaxFileBytes, or a bit more of a longer one,

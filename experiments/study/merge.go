@@ -35,14 +35,14 @@ func (c Conflict) Hint() string {
 	return "the two ran on different machines or versions: remove the one that is not wanted"
 }
 
-// Merge copies the runs of other studies into a folder, and returns how many. A run that
+// Merge copies the runs of other studies into a folder, and returns their identities. A run that
 // the folder has already is left alone, unless the other record of it goes further. Two
 // records that disagree, times apart, are a [Conflict]; nothing is copied then. Each run is
 // copied whole or not at all. Runs that are under way are not copied.
-func Merge(folder string, from []string, now func() time.Time) (copied int, err error) {
+func Merge(folder string, from []string, now func() time.Time) (copied []string, err error) {
 	s, err := openStore(Options{Folder: folder, Now: now})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer s.lock.Close()
 	copied, err = s.merge(from)
@@ -52,9 +52,9 @@ func Merge(folder string, from []string, now func() time.Time) (copied int, err 
 	return copied, nil
 }
 
-func (s *store) merge(from []string) (copied int, err error) {
+func (s *store) merge(from []string) (copied []string, err error) {
 	if err := s.index(); err != nil {
-		return 0, err
+		return nil, err
 	}
 	best := map[string]string{} // paths by identity: the record that goes furthest
 	for identity, folder := range s.folders {
@@ -63,16 +63,16 @@ func (s *store) merge(from []string) (copied int, err error) {
 	for _, other := range from {
 		o := &store{folder: other, known: map[string]bool{}, folders: map[string]string{}}
 		if _, err := os.Stat(filepath.Join(other, runsFolder)); err != nil {
-			return 0, fmt.Errorf("%w; expected the folder of a study", err)
+			return nil, fmt.Errorf("%w; expected the folder of a sweep or of reproduce's results", err)
 		}
 		if err := o.index(); err != nil {
-			return 0, err
+			return nil, err
 		}
 		for identity, folder := range o.folders {
 			path := filepath.Join(other, folder)
 			further, err := goesFurther(identity, best[identity], path)
 			if err != nil {
-				return 0, err
+				return nil, err
 			}
 			if further {
 				best[identity] = path
@@ -86,7 +86,7 @@ func (s *store) merge(from []string) (copied int, err error) {
 		if err := s.take(identity, path); err != nil {
 			return copied, err
 		}
-		copied++
+		copied = append(copied, identity)
 	}
 	return copied, nil
 }

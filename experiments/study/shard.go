@@ -3,6 +3,7 @@ package study
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -63,13 +64,21 @@ func (s Shard) lockFile() string {
 	return fmt.Sprintf("%s%d-of-%d", shardLock, s.Index, s.Count)
 }
 
+// underWay says of which shard a [record.Busy] is, by its lock file.
+func underWay(lockFile string, err error) error {
+	if part, shard := strings.CutPrefix(lockFile, shardLock); shard && errors.As(err, new(record.Busy)) {
+		return fmt.Errorf("shard %s is being made: %w", strings.Replace(part, "-of-", "/", 1), err)
+	}
+	return err
+}
+
 // hold takes the lock of the shard. Different shards of one number have no run in common,
 // and are made at the same time; any others are not: of two, at least one fails with
 // [record.Busy], because each looks for the other once it holds its own lock.
 func (s Shard) hold(folder string, now time.Time) (*record.Lock, error) {
 	lock, err := record.LockPart(folder, s.lockFile(), now)
 	if err != nil {
-		return nil, err
+		return nil, underWay(s.lockFile(), err)
 	}
 	entries, err := os.ReadDir(folder)
 	for _, entry := range entries {
@@ -77,7 +86,7 @@ func (s Shard) hold(folder string, now time.Time) (*record.Lock, error) {
 		of, shard := strings.CutPrefix(name, shardLock)
 		beside := shard && strings.HasSuffix(of, fmt.Sprintf("-of-%d", s.Count))
 		if err == nil && name != s.lockFile() && (shard || name == record.LockFile) && !beside {
-			err = record.CheckUnlocked(folder, name)
+			err = underWay(name, record.CheckUnlocked(folder, name))
 		}
 	}
 	if err != nil {

@@ -108,6 +108,9 @@ func TestShardsExcludeEachOther(t *testing.T) {
 		if errors.As(err, new(record.Busy)) != c.busy {
 			t.Errorf("%v beside 1/3: found error %v, expected busy %t", c.shard, err, c.busy)
 		}
+		if c.busy && !strings.Contains(err.Error(), "shard 1/3 is being made: ") {
+			t.Errorf("%v beside 1/3: found error %v, expected the shard in it", c.shard, err)
+		}
 		if err == nil {
 			other.Close()
 		}
@@ -210,7 +213,10 @@ func TestMerge(t *testing.T) {
 	some[0].Until, some[1].Until = 2, 2
 	do(t, some, b) // not as far as in a
 	target := options(t.TempDir())
-	merge := func(from ...string) (int, error) { return study.Merge(target.Folder, from, time.Now) }
+	merge := func(from ...string) (int, error) {
+		copied, err := study.Merge(target.Folder, from, time.Now)
+		return len(copied), err
+	}
 	for _, c := range []struct {
 		from []string
 		want int
@@ -268,7 +274,8 @@ func TestMerge(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(target.Folder, "runs", ".*")); len(left) != 0 {
 		t.Errorf("found %v left behind", left)
 	}
-	if _, err := merge(t.TempDir()); err == nil || !strings.HasSuffix(err.Error(), "expected the folder of a study") {
+	const expected = "expected the folder of a sweep or of reproduce's results"
+	if _, err := merge(t.TempDir()); err == nil || !strings.HasSuffix(err.Error(), expected) {
 		t.Errorf("found error %v", err)
 	}
 	if !bytes.Contains(read(t, filepath.Join(target.Folder, record.LockFile)), []byte("pid")) {

@@ -29,6 +29,16 @@ func NewWatch(o Options, plan func(*Study) error) (*Watch, error) {
 	return &Watch{s, plan}, nil
 }
 
+// Plans is how many of some identities belong to runs that were planned.
+func (w *Watch) Plans(identities []string) (count int) {
+	for _, identity := range identities {
+		if w.study.tasks[identity] != nil {
+			count++
+		}
+	}
+	return count
+}
+
 // Look says what is there now. It looks only for what was missing, and plans anew when
 // that is complete.
 func (w *Watch) Look() (Look, error) {

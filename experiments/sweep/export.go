@@ -13,7 +13,11 @@ import (
 // Export is the best setting as a file of an experiment, which package published can run.
 func (r Results) Export() ([]byte, error) {
 	if r.Winner == nil {
-		return nil, fmt.Errorf("sweep: found %d runs missing or all diverged, expected a best setting to export", r.Missing)
+		found := "only settings that diverged"
+		if r.Missing > 0 {
+			found = fmt.Sprintf("%d runs missing", r.Missing)
+		}
+		return nil, fmt.Errorf("sweep: found %s, expected a best setting to export", found)
 	}
 	best := r.Settings[0]
 	var b strings.Builder

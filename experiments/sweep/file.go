@@ -90,6 +90,11 @@ func (p *Plan) read(text []byte) error {
 	if len(p.Swept()) == 0 {
 		return strict.Wrong(body, "found no setting in grid or random, expected at least one")
 	}
+	for _, name := range p.Swept() {
+		if n := strict.At(body, "$.settings."+name); n != nil {
+			return strict.Wrong(n, "%s: found it in settings and in grid or random, expected it in one of them", name)
+		}
+	}
 	if _, err := p.Check(); err != nil {
 		if problem, ok := isProblem(err); ok {
 			return strict.Wrong(body, "%v", problem)

@@ -222,7 +222,7 @@ func (s Stop) problems(p Plan) (problems experiments.Problems) {
 		problem("stop", strconv.Quote(s.Rule), Median+" or "+Halving)
 	}
 	if slices.Contains(p.Swept(), "epochs") {
-		problem("stop", "runs of different epochs", "the same epochs for all runs, of which the rungs are some")
+		problem("stop", "runs of different epochs", "the same epochs for all runs, which are compared after some of them")
 	}
 	if len(s.At) == 0 {
 		problem("stop_at", "no epoch", "at least one after which settings are compared")

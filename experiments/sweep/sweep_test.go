@@ -49,8 +49,13 @@ func options(folder string) sweep.Options {
 }
 
 func plan(text string) sweep.Plan {
-	const settings = "settings: {data: " + data + ", epochs: 4, batch_size: 10, layer_sizes: [6]}\nvalidation: 60\nname: p\n"
-	p, err := sweep.Parse("plan.yaml", []byte(settings+text))
+	settings := "data: " + data
+	for name, value := range map[string]string{"epochs": "4", "batch_size": "10", "layer_sizes": "[6]"} {
+		if !strings.Contains(text, name+":") {
+			settings += ", " + name + ": " + value
+		}
+	}
+	p, err := sweep.Parse("plan.yaml", []byte("settings: {"+settings+"}\nvalidation: 60\nname: p\n"+text))
 	if err != nil {
 		panic(err)
 	}
