@@ -349,6 +349,10 @@ func SweepFindings(r sweep.Results) []string {
 		text += fmt.Sprintf("; %s diverged", words.Counted(r.Diverged, "run"))
 	}
 	sentences := []string{text + "."}
+	if len(r.Backends) > 1 {
+		sentences = append(sentences, fmt.Sprintf("The runs were made on different backends (%s), so their numbers may differ in the last digits.",
+			strings.Join(r.Backends, ", ")))
+	}
 	if r.Missing > 0 {
 		return append(sentences, fmt.Sprintf("%s missing: the ranking is of what is there, and no test accuracy is reported yet.",
 			map[bool]string{true: "1 run is", false: words.Thousands(r.Missing) + " runs are"}[r.Missing == 1]))

@@ -104,6 +104,21 @@ func TestWriteSweep(t *testing.T) {
 		t.Error("found the test set in the page of a sweep with missing runs")
 	}
 
+	// Runs of merged folders come from several backends.
+	r = swept(0.1, 0.2, 1e20)
+	r.Backends = []string{"go", "xla:cpu"}
+	if err := report.WriteSweep(folder, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{report.PageFile, report.MarkdownFile} {
+		if !strings.Contains(text(name), "different backends (go, xla:cpu), so their numbers may differ in the last digits.") {
+			t.Errorf("found no warning of two backends in %s", name)
+		}
+	}
+	if !strings.Contains(text(report.PageFile), "<dt>Backends of all runs</dt><dd>go, xla:cpu</dd>") {
+		t.Error("found not all backends in the environment")
+	}
+
 	// By its loss the best can have a worse accuracy than the middle.
 	r = swept(0.1, 0.2, 1e20)
 	r.Winner.Median = 0.99
