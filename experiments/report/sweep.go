@@ -125,7 +125,7 @@ func (d *sweepDocument) plan() {
 func (d *sweepDocument) multiplesCaption(shown int) string {
 	text := "Validation accuracy of every setting, against each of the fields in which they differ."
 	if hidden := len(d.Results.Settings) - shown; hidden > 0 {
-		text += fmt.Sprintf(" Left out: %s whose runs all diverged or are missing.", words.Counted(hidden, "setting"))
+		text += fmt.Sprintf(" Left out: %s of which runs are missing or all runs diverged.", words.Counted(hidden, "setting"))
 	}
 	if d.Stop != nil {
 		text += " Those that stopped early are shown as they were then."
@@ -245,9 +245,17 @@ func SweepTable(r sweep.Results, most int) [][]string {
 		}
 		table = append(table, append(row, s.ValidationAccuracy.Percent(), lossText(s.ValidationLoss), againstBest(r, s),
 			fmt.Sprintf("%d of %d", s.Diverged, len(s.Runs)), strconv.Itoa(s.Epochs), words.Thousands(s.Parameters),
-			fmt.Sprintf("%.1f", s.Seconds), s.State))
+			fmt.Sprintf("%.1f", s.Seconds), stateText(r, s)))
 	}
 	return table
+}
+
+// stateText is a setting's state, and how many of its seeds are there if some are missing.
+func stateText(r sweep.Results, s sweep.SettingResult) string {
+	if s.State != sweep.Incomplete {
+		return s.State
+	}
+	return fmt.Sprintf("%s, %d of %s", s.State, len(s.Runs), words.Counted(len(r.Seeds), "seed"))
 }
 
 func rankText(s sweep.SettingResult) string {
@@ -354,7 +362,9 @@ func SweepFindings(r sweep.Results) []string {
 			strings.Join(r.Backends, ", ")))
 	}
 	if r.Missing > 0 {
-		return append(sentences, fmt.Sprintf("%s missing: the ranking is of what is there, and no test accuracy is reported yet.",
+		return append(sentences, fmt.Sprintf("%s missing. "+
+			"Only settings with all their runs have a rank; the others have the numbers of the seeds that are there. "+
+			"The test accuracy is reported when no run is missing.",
 			map[bool]string{true: "1 run is", false: words.Thousands(r.Missing) + " runs are"}[r.Missing == 1]))
 	}
 	if r.Winner == nil {

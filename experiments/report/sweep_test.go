@@ -70,7 +70,7 @@ func TestWriteSweep(t *testing.T) {
 	for _, want := range []string{
 		"97.72% ± 0.02: &#43;0.30\u00a0±\u00a00.25 points of validation minus test accuracy, " +
 			"so its validation accuracy flatters it",
-		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%", "Left out: 1 setting whose runs all diverged or are missing.",
+		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%", "Left out: 1 setting of which runs are missing or all runs diverged.",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("found no %q in the page", want)

@@ -17,7 +17,7 @@ type entrant struct {
 	stopped bool           // it does not go on from there
 	ended   bool           // all its runs ended
 	value   float64        // mean of the metric over the seeds that have one; NaN if none has
-	lost    int            // seeds without a value, because they diverged
+	lost    int            // seeds without a value, because they diverged or are missing
 }
 
 // there reports whether all runs are there, as far as they were asked for.

@@ -35,7 +35,7 @@ type Results struct {
 
 	Winner     *Winner         `json:"winner,omitempty"` // nil as long as runs are missing
 	Importance []Importance    `json:"importance"`
-	Settings   []SettingResult `json:"settings"` // the best first; those with missing runs last
+	Settings   []SettingResult `json:"settings"` // the best first; those with missing runs last, the most complete first
 
 	Best [][]record.Record `json:"-"` // of the first MostCurves settings that are ranked, one record per seed
 }
@@ -45,7 +45,7 @@ const (
 	Ended      = "ended"
 	StoppedAt  = "stopped"    // by the rule, after Epochs
 	Waiting    = "waiting"    // for others, to be compared after Epochs
-	Incomplete = "incomplete" // runs are missing, so it has no rank
+	Incomplete = "incomplete" // runs are missing, so it has no rank; its numbers are of the runs that are there
 )
 
 // SettingResult is a setting and how good it is.
@@ -175,22 +175,21 @@ func (p Plan) settingResult(e, best *entrant) SettingResult {
 		there++
 		one := RunResult{Seed: p.Seeds[i], Folder: run.Folder, Seconds: run.Record.Seconds}
 		s.Seconds += run.Record.Seconds
-		epochs := cmp.Or(e.epochs, e.Config.Epochs)
-		if d := run.Record.Diverged; d != nil && d.Epoch <= epochs {
+		if d := run.Record.Diverged; d != nil && d.Epoch <= e.epochs {
 			metrics := d.Metrics()
 			one.Diverged = &metrics
 			s.Diverged++
 		}
-		if a, ok := accuracy.at(run.Record, epochs); ok && e.there() {
-			l, _ := loss.at(run.Record, epochs)
+		if a, ok := accuracy.at(run.Record, e.epochs); ok {
+			l, _ := loss.at(run.Record, e.epochs)
 			one.ValidationAccuracy, one.ValidationLoss = &a, &l
 			accuracies, losses = append(accuracies, a), append(losses, l)
-			after := epochs
-			if e.ended {
+			after := e.epochs
+			if e.epochs == e.Config.Epochs {
 				after = best.epochs
 			}
-			if other, ok := p.at(best.runs[i].Record, after); ok {
-				mine, _ := p.at(run.Record, epochs)
+			if other, ok := p.at(best.runs[i].Record, after); ok && best.there() {
+				mine, _ := p.at(run.Record, e.epochs)
 				differences = append(differences, mine-other)
 			}
 		}

@@ -88,8 +88,8 @@ func (p Plan) race(ctx context.Context, s *study.Study, all []*entrant) (missing
 		}
 		for i, e := range running {
 			e.runs, e.Config.Seed = made[i*len(p.Seeds):(i+1)*len(p.Seeds)], p.Seeds[0]
+			p.measure(e, cmp.Or(rung, e.Config.Epochs))
 			if e.there() {
-				p.measure(e, cmp.Or(rung, e.Config.Epochs))
 				e.ended = rung == 0
 				continue
 			}

@@ -227,6 +227,25 @@ func TestShardsStayWhenThePlanGrows(t *testing.T) {
 	}
 }
 
+// A setting of which seeds are missing has no rank, and the numbers of those that are there.
+func TestSomeSeedsAreThere(t *testing.T) {
+	o := options(t.TempDir())
+	run(t, plan("grid: {learning_rate: [0.1]}\nseeds: 3"), o)
+	before := run(t, plan("grid: {learning_rate: [0.2]}\nseeds: 2"), o)
+	o.ReadOnly = true
+	r := run(t, plan("grid: {learning_rate: [0.3, 0.2, 0.1]}\nseeds: 3"), o)
+	if r.Missing != 4 || r.Winner != nil || !slices.Equal(states(r), []string{"3:ended@4", "2:incomplete@4", "1:incomplete@4"}) {
+		t.Fatalf("found %d runs missing, the winner %v and %v", r.Missing, r.Winner, states(r))
+	}
+	s := r.Settings[1]
+	if s.Rank != 0 || len(s.Runs) != 2 || s.ValidationAccuracy != before.Settings[0].ValidationAccuracy || s.Difference.N != 2 {
+		t.Errorf("found %+v, expected the accuracy %+v of 2 seeds", s, before.Settings[0].ValidationAccuracy)
+	}
+	if n := r.Settings[2].ValidationAccuracy.N; n != 0 {
+		t.Errorf("found the accuracy of %d seeds, expected none", n)
+	}
+}
+
 // Bad settings stop at rungs; what is decided does not depend on who made the runs, on what
 // the folder holds already, or on what else was planned before.
 func TestStopping(t *testing.T) {
