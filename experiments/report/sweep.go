@@ -128,7 +128,7 @@ func (d *sweepDocument) multiplesCaption(shown int) string {
 		text += fmt.Sprintf(" Left out: %s of which runs are missing or all runs diverged.", words.Counted(hidden, "setting"))
 	}
 	if d.Stop != nil {
-		text += " Those that stopped early are shown as they were then."
+		text += " Those that stopped early are grey, shown as they were then, and not in the means."
 	}
 	return text
 }
@@ -153,7 +153,7 @@ func sweptOf(settings []sweep.SettingResult, name string) figures.Swept {
 		for _, s := range settings {
 			at := sweep.Number(s.Values[name])
 			least, most = min(least, at), max(most, at)
-			f.Settings = append(f.Settings, figures.SweptSetting{At: at, Accuracy: s.ValidationAccuracy.Mean})
+			f.Settings = append(f.Settings, sweptSetting(s, at))
 		}
 		f.Log = least > 0 && most/least > 10
 		return f
@@ -172,11 +172,13 @@ func sweptOf(settings []sweep.SettingResult, name string) figures.Swept {
 		index[sweep.Format(value)] = i
 	}
 	for _, s := range settings {
-		f.Settings = append(f.Settings, figures.SweptSetting{
-			At: float64(index[sweep.Format(s.Values[name])]), Accuracy: s.ValidationAccuracy.Mean,
-		})
+		f.Settings = append(f.Settings, sweptSetting(s, float64(index[sweep.Format(s.Values[name])])))
 	}
 	return f
+}
+
+func sweptSetting(s sweep.SettingResult, at float64) figures.SweptSetting {
+	return figures.SweptSetting{At: at, Accuracy: s.ValidationAccuracy.Mean, Stopped: s.State == sweep.StoppedAt}
 }
 
 // compareValues orders numbers by size, widths by their number of weights, texts by letters.
@@ -351,7 +353,12 @@ func SweepFindings(r sweep.Results) []string {
 	text := fmt.Sprintf("%s with %s each, ranked by mean %s", words.Counted(len(r.Settings), "setting"),
 		words.Counted(len(r.Seeds), "seed"), strings.ReplaceAll(r.RankBy, "_", " "))
 	if r.Stop != nil {
-		text += fmt.Sprintf("; bad settings stopped early (%s, after epochs %s)", r.Stop.Rule, words.Widths(r.Stop.At, ", "))
+		after := "epoch"
+		if len(r.Stop.At) > 1 {
+			after = "epochs"
+		}
+		text += fmt.Sprintf("; bad settings stopped early (%s, after %s %s), and their differences are to the best after the same epochs",
+			r.Stop.Rule, after, words.Widths(r.Stop.At, ", "))
 	}
 	if r.Diverged > 0 {
 		text += fmt.Sprintf("; %s diverged", words.Counted(r.Diverged, "run"))
@@ -379,34 +386,73 @@ func SweepFindings(r sweep.Results) []string {
 	if named == "" {
 		named = "the only setting"
 	}
-	sentences = append(sentences, fmt.Sprintf("Best: %s, with validation accuracy %s and %s parameters.",
-		words.Printable(named), best.ValidationAccuracy.Percent(), words.Thousands(best.Parameters)))
-	w := r.Winner
-	flattered := fmt.Sprintf("On the test set, by which nothing was chosen, it has %s: %s points of validation minus test accuracy",
-		w.TestAccuracy.Percent(), pointsText(w.Optimism))
+	loss := ""
+	if r.RankBy == sweep.ValidationLoss {
+		loss = "validation loss " + lossText(best.ValidationLoss) + ", "
+	}
+	sentences = append(sentences, fmt.Sprintf("Best: %s, with %svalidation accuracy %s and %s parameters.",
+		words.Printable(named), loss, best.ValidationAccuracy.Percent(), words.Thousands(best.Parameters)), testFinding(r))
+	if middle := middleFinding(r); middle != "" {
+		sentences = append(sentences, middle)
+	}
+	return sentences
+}
+
+// testFinding is how good the winner is on the test set, and whether choosing it made it look better.
+func testFinding(r sweep.Results) string {
+	i := r.Winner.Optimism
+	const images = "on the validation images"
+	points, interval := fmt.Sprintf("%.2f points", 100*math.Abs(i.Mean)), ""
+	if i.Known() {
+		interval = fmt.Sprintf(" (± %.2f)", 100*(i.High-i.Mean))
+	}
+	var than string
 	switch {
-	case !w.Optimism.Known():
-		flattered += ", from too few seeds to tell whether choosing flattered it"
-	case w.Optimism.Low > 0:
-		flattered += ", so its validation accuracy flatters it: because it was chosen among others, or because the test images are harder"
-	case w.Optimism.High < 0:
-		flattered += ", so its validation accuracy does not flatter it"
+	case points == "0.00 points":
+		than = "as much as " + images + interval
+	case i.Mean > 0:
+		than = points + interval + " less than " + images
 	default:
-		flattered += ", which these seeds cannot tell from none, so they do not show that choosing flattered it"
+		than = points + interval + " more than " + images
 	}
-	if w.Median > 0 && len(r.Settings) > 1 {
-		after := ""
-		if w.MedianEpochs < best.Epochs {
-			after = " after " + words.Counted(w.MedianEpochs, "epoch")
-		}
-		less, points := "less", 100*(best.ValidationAccuracy.Mean-w.Median)
-		if points < 0 { // it was ranked by loss
-			less, points = "more", -points
-		}
-		flattered += fmt.Sprintf(". The setting in the middle of the ranking has a validation accuracy of %s%s, %.2f points %s than the best",
-			words.Percent(w.Median, 2), after, points, less)
+	chosen := "choosing by " + strings.ReplaceAll(r.RankBy, "_", " ")
+	var verdict string
+	switch {
+	case !i.Known():
+		verdict = "Fewer than 3 seeds give no interval, so they do not show whether " + chosen + " made it look better than it is."
+	case i.Low > 0:
+		verdict = "The interval excludes zero: " + chosen + " made it look better than it is, or the test images are harder."
+	case i.High < 0:
+		verdict = "The interval excludes zero, so " + chosen + " did not make it look better than it is."
+	default:
+		verdict = "The interval includes zero, so these seeds do not show that " + chosen + " made it look better than it is."
 	}
-	return append(sentences, flattered+".")
+	return fmt.Sprintf("On the test set, which no choice was based on, the best setting reaches %s, %s. %s",
+		r.Winner.TestAccuracy.Percent(), than, verdict)
+}
+
+// middleFinding compares the setting in the middle of the ranking with the best, after the
+// same epochs if it stopped early; "" if there is no such setting or it diverged.
+func middleFinding(r sweep.Results) string {
+	middle := r.Settings[len(r.Settings)/2]
+	if len(r.Settings) < 3 || middle.Difference.N == 0 {
+		return ""
+	}
+	stopped, best := "has", "the best"
+	if middle.State == sweep.StoppedAt {
+		stopped = "stopped after " + words.Counted(middle.Epochs, "epoch") + " with"
+		best = "the best had by then"
+	}
+	less, difference := "less", middle.Difference.Mean
+	if difference > 0 {
+		less = "more"
+	}
+	if r.RankBy == sweep.ValidationLoss {
+		return fmt.Sprintf("The setting in the middle of the ranking %s a validation loss of %.4f, %.4f %s than %s.",
+			stopped, middle.ValidationLoss.Mean, math.Abs(difference), less, best)
+	}
+	return fmt.Sprintf("The setting in the middle of the ranking %s a validation accuracy of %s, %.2f points %s than %s.",
+		stopped, words.Percent(middle.ValidationAccuracy.Mean, 2), 100*math.Abs(difference), less, best)
 }
 
 // ImportanceTable has a row for each field below a head.

@@ -84,9 +84,6 @@ type Winner struct {
 	TestAccuracy published.Interval `json:"test_accuracy"`
 	// Optimism is validation minus test accuracy, seed by seed.
 	Optimism published.Interval `json:"optimism"`
-	// Median is the validation accuracy of the setting in the middle of the ranking.
-	Median       float64 `json:"median_validation_accuracy"`
-	MedianEpochs int     `json:"median_epochs"` // after which it has that
 }
 
 // results ranks the settings.
@@ -214,9 +211,5 @@ func (r Results) winner() *Winner {
 	if len(tests) == 0 {
 		return nil
 	}
-	middle := r.Settings[len(r.Settings)/2]
-	return &Winner{
-		TestAccuracy: published.NewAccuracy(tests), Optimism: published.NewInterval(optimism, -1, 1),
-		Median: middle.ValidationAccuracy.Mean, MedianEpochs: middle.Epochs,
-	}
+	return &Winner{TestAccuracy: published.NewAccuracy(tests), Optimism: published.NewInterval(optimism, -1, 1)}
 }

@@ -293,13 +293,15 @@ func TestFigures(t *testing.T) {
 		{
 			"swept", figures.Sweep(title, []figures.Swept{
 				{Name: "layer sizes", Categories: []string{"[]", "[512, 512]"},
-					Settings: []figures.SweptSetting{{0, 0.97}, {1, 0.98}, {1, 0.1}, {1, 0.975}}},
-				{Name: "learning rate", Log: true, Settings: []figures.SweptSetting{{0.001, 0.97}, {0.01, 0.98}, {0.3, 0.1}, {1, 0.975}}},
-				{Name: "batch size", Settings: []figures.SweptSetting{{16, 0.97}, {32, 0.98}, {33, 0.1}, {64, 0.975}}},
+					Settings: []figures.SweptSetting{{0, 0.97, false}, {1, 0.98, false}, {1, 0.1, true}, {1, 0.975, false}}},
+				{Name: "learning rate", Log: true, Settings: []figures.SweptSetting{
+					{0.001, 0.97, false}, {0.01, 0.98, false}, {0.3, 0.1, true}, {1, 0.975, false}}},
+				{Name: "batch size", Settings: []figures.SweptSetting{
+					{16, 0.97, false}, {32, 0.98, false}, {33, 0.1, true}, {64, 0.975, false}}},
 			}),
-			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|1 setting below 90.0%: off the axis.",
+			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|with that value that did not stop early. Grey: stopped early|1 setting below 90.0%: off the axis.",
 		},
-		{"one setting", figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1}}}}), "rate|100"},
+		{"one setting", figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1, false}}}}), "rate|100"},
 		{
 			"importance", figures.Importance(title, []figures.Influence{{"learning_rate", 0.75, 0.1}, {"batch_size", 0.01, 0.2}}),
 			"learning rate 75%|batch size 1%|by chance|100%",

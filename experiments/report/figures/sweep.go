@@ -28,11 +28,12 @@ type Swept struct {
 type SweptSetting struct {
 	At       float64 // the number, or the position of the category, from 0
 	Accuracy float64 // mean validation accuracy of the seeds, 0 to 1
+	Stopped  bool    // early, so that its accuracy is not that of as many epochs as the others have
 }
 
 // Sweep draws the validation accuracy of settings against each field in which they differ: a
 // panel for each of at least one field, a ring for each setting and, for categories, a line
-// through their means. The axis of accuracies, the same in all panels, leaves out settings that
+// through their means. Settings that stopped early are grey and in no mean. The axis of accuracies, the same in all panels, leaves out settings that
 // miss more than four times what the middle one misses.
 func Sweep(title string, fields []Swept) Figure {
 	var all []float64
@@ -66,8 +67,16 @@ func Sweep(title string, fields []Swept) Figure {
 		rows[i/columns][i%columns] = p.Plot
 	}
 	note := "A ring is the mean of a setting’s seeds."
+	stopped := slices.ContainsFunc(fields[0].Settings, func(s SweptSetting) bool { return s.Stopped })
 	if slices.ContainsFunc(fields, func(f Swept) bool { return f.Categories != nil }) {
-		note += " The line goes through the means of all settings with that value."
+		note += " The line goes through the means of all settings with that value"
+		if stopped {
+			note += " that did not stop early"
+		}
+		note += "."
+	}
+	if stopped {
+		note += " Grey: stopped early, as it was then."
 	}
 	if below > 0 {
 		note += fmt.Sprintf(" %s below %s: off the axis.", words.Counted(below, "setting"), words.Percent(low, 1))
@@ -88,19 +97,24 @@ func Sweep(title string, fields []Swept) Figure {
 // swept adds the settings that lie above low.
 func (p panel) swept(f Swept, low float64) {
 	rings := &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: blue, Radius: 3, Shape: draw.RingGlyph{}}}
+	stopped := &plotter.Scatter{GlyphStyle: draw.GlyphStyle{Color: axisColor, Radius: 3, Shape: draw.RingGlyph{}}}
 	sums, counts := make([]float64, len(f.Categories)), make([]float64, len(f.Categories))
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range f.Settings {
-		if s.Accuracy >= low {
-			rings.XYs = append(rings.XYs, plotter.XY{X: s.At, Y: s.Accuracy})
+		among := rings
+		if s.Stopped {
+			among = stopped
 		}
-		if f.Categories != nil {
+		if s.Accuracy >= low {
+			among.XYs = append(among.XYs, plotter.XY{X: s.At, Y: s.Accuracy})
+		}
+		if f.Categories != nil && !s.Stopped {
 			sums[int(s.At)] += s.Accuracy
 			counts[int(s.At)]++
 		}
 		least, most = min(least, s.At), max(most, s.At)
 	}
-	p.Add(rings)
+	p.Add(stopped, rings)
 	if f.Categories == nil {
 		p.overNumbers(f.Log, least, most)
 		return
