@@ -94,7 +94,7 @@ func (d *sweepDocument) plan() {
 	}
 	var runs []figures.Run
 	for i, records := range d.Best {
-		name := fmt.Sprintf("%d: %s", i+1, shortValues(d.Results.Settings[i], d.Swept))
+		name := fmt.Sprintf("%d: %s", i+1, valuesText(d.Results.Settings[i], d.Swept))
 		if run := meanRun(records); len(run.Epochs) > 0 {
 			run.Name = name
 			runs = append(runs, run)
@@ -104,7 +104,7 @@ func (d *sweepDocument) plan() {
 		d.Curves = &figure{
 			Alt: "Validation accuracy and loss of the best settings after each epoch, means of their seeds.",
 			Caption: "Validation accuracy and loss of the best settings after each epoch: the mean of the seeds that did not diverge. " +
-				"Settings are named by rank and by their " + strings.ReplaceAll(strings.Join(d.Swept, ", "), "_", " ") + ".",
+				"The names of the settings begin with their ranks.",
 			file: "curves", drawing: figures.Validated("The best "+words.Counted(len(runs), "setting"), runs),
 		}
 	}
@@ -222,17 +222,17 @@ func meanRun(records []record.Record) figures.Run {
 	return run
 }
 
-// shortValues names a setting in a figure.
-func shortValues(s sweep.SettingResult, swept []string) string {
+// valuesText names a setting in a figure: "learning rate 0.1, batch 64".
+func valuesText(s sweep.SettingResult, swept []string) string {
 	var parts []string
 	for _, name := range swept {
 		text := sweep.Format(s.Values[name])
 		if widths, ok := s.Values[name].([]int); ok && len(widths) > 0 {
 			text = words.Widths(widths, "-")
 		}
-		parts = append(parts, text)
+		parts = append(parts, strings.NewReplacer("_sizes", "s", "_size", "", "_", " ").Replace(name)+" "+text)
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(parts, ", ")
 }
 
 // SweepTable is the ranking: a head and at most so many settings, the best first.

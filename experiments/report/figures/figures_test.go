@@ -183,6 +183,12 @@ var title = `a <title> & "quoted"`
 // and is a valid file of at most 720 points.
 func TestFigures(t *testing.T) {
 	large := dataset.Set{Rows: 900, Columns: 4000, Labels: []byte{0, 1}, Pixels: make([]byte, 2*900*4000)}
+	exploded := named(3)
+	for i := range exploded {
+		exploded[i] = validated(exploded[i])
+		exploded[i].Name = fmt.Sprintf("%d: learning rate 0.1, batch 16", i+1)
+	}
+	*exploded[2].Epochs[3].ValidationLoss = 1e6
 	for _, test := range []struct {
 		name   string
 		figure figures.Figure
@@ -291,6 +297,10 @@ func TestFigures(t *testing.T) {
 			"validation accuracy|validation loss|run 0 96.0%",
 		},
 		{
+			"an exploded run", figures.Validated("", exploded),
+			"1: learning rate 0.1,|batch 16, 96.0%|Losses above 2 are off the axis.",
+		},
+		{
 			"swept", figures.Sweep(title, []figures.Swept{
 				{Name: "layer sizes", Categories: []string{"[]", "[512, 512]"},
 					Settings: []figures.SweptSetting{{0, 0.97, false}, {1, 0.98, false}, {1, 0.1, true}, {1, 0.975, false}}},
@@ -299,7 +309,8 @@ func TestFigures(t *testing.T) {
 				{Name: "batch size", Settings: []figures.SweptSetting{
 					{16, 0.97, false}, {32, 0.98, false}, {33, 0.1, true}, {64, 0.975, false}}},
 			}),
-			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|with that value that did not stop early. Grey: stopped early|1 setting below 90.0%: off the axis.",
+			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|" +
+				"with that value that did not stop early. Grey: stopped early|1 setting below 90.0%: off the axis.",
 		},
 		{"one setting", figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1, false}}}}), "rate|100"},
 		{
