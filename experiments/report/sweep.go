@@ -365,8 +365,8 @@ func SweepFindings(r sweep.Results) []string {
 	}
 	sentences := []string{text + "."}
 	if len(r.Backends) > 1 {
-		sentences = append(sentences, fmt.Sprintf("The runs were made on different backends (%s), so their numbers may differ in the last digits.",
-			strings.Join(r.Backends, ", ")))
+		sentences = append(sentences, "The runs were made on different backends ("+strings.Join(r.Backends, ", ")+
+			"), so their numbers may differ in the last digits.")
 	}
 	if r.Missing > 0 {
 		return append(sentences, fmt.Sprintf("%s missing. "+

@@ -71,7 +71,8 @@ func TestWriteSweep(t *testing.T) {
 		"On the test set, which no choice was based on, the best setting reaches 97.72% ± 0.02, 0.30 points (± 0.25) less than " +
 			"on the validation images. The interval excludes zero: choosing by validation accuracy made it look better than it is",
 		"The setting in the middle of the ranking has a validation accuracy of 97.90%, 0.10 points less than the best.",
-		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%", "Left out: 1 setting of which runs are missing or all runs diverged.",
+		"epochal sweep &lt;b&gt;plan&lt;/b&gt;.yaml", "3 of 3", "1,234", "75.0%",
+		"Left out: 1 setting of which runs are missing or all runs diverged.",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("found no %q in the page", want)

@@ -294,7 +294,7 @@ func TestFigures(t *testing.T) {
 		},
 		{
 			"validated", figures.Validated(title, []figures.Run{validated(named(1)[0])}),
-			"validation accuracy|validation loss|run 0 96.0%",
+			"validation accuracy|validation loss|run 0, 96.0%",
 		},
 		{
 			"an exploded run", figures.Validated("", exploded),
@@ -312,7 +312,10 @@ func TestFigures(t *testing.T) {
 			"layer sizes|[512, 512]|learning rate|0.01|batch size|validation accuracy|98%|" +
 				"with that value that did not stop early. Grey: stopped early|1 setting below 90.0%: off the axis.",
 		},
-		{"one setting", figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1, false}}}}), "rate|100"},
+		{
+			"one setting",
+			figures.Sweep("", []figures.Swept{{Name: "rate", Log: true, Settings: []figures.SweptSetting{{0.1, 1, false}}}}), "rate|100",
+		},
 		{
 			"importance", figures.Importance(title, []figures.Influence{{"learning_rate", 0.75, 0.1}, {"batch_size", 0.01, 0.2}}),
 			"learning rate 75%|batch size 1%|by chance|100%",

@@ -33,8 +33,9 @@ type SweptSetting struct {
 
 // Sweep draws the validation accuracy of settings against each field in which they differ: a
 // panel for each of at least one field, a ring for each setting and, for categories, a line
-// through their means. Settings that stopped early are grey and in no mean. The axis of accuracies, the same in all panels, leaves out settings that
-// miss more than four times what the middle one misses.
+// through their means. Settings that stopped early are grey and in no mean. The axis of
+// accuracies, the same in all panels, leaves out settings that miss more than four times what
+// the middle one misses.
 func Sweep(title string, fields []Swept) Figure {
 	var all []float64
 	for _, s := range fields[0].Settings {

@@ -69,10 +69,9 @@ func together(title, set string, runs []Run, named func(string) string) Figure {
 		loss.run(i, losses, run.Diverged > 0)
 	}
 	slices.Sort(highest)
-	most, off := 0.0, false
+	most := 0.0
 	if n := len(highest); n > 0 {
 		most = min(highest[n-1], 4*highest[(n-1)/2])
-		off = most < highest[n-1]
 	}
 	if most == 0 {
 		missed, most = 1, 1 // there is nothing to see yet
@@ -86,8 +85,8 @@ func together(title, set string, runs []Run, named func(string) string) Figure {
 	if low := accuracy.Y.Min; least < low {
 		notes = append(notes, "Accuracies below "+words.Percent(math.Round(low*1e3)/1e3, 1)+" are off the axis.")
 	}
-	if off {
-		notes = append(notes, fmt.Sprintf("Losses above %.3g are off the axis.", most))
+	if high := loss.Y.Max; len(highest) > 0 && highest[len(highest)-1] > high {
+		notes = append(notes, fmt.Sprintf("Losses above %.3g are off the axis.", high))
 	}
 	return newFigure(title, strings.Join(notes, " "), widest-2*margin, 430, func(c draw.Canvas) { stacked(c, []panel{accuracy, loss}) })
 }
