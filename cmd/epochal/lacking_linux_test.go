@@ -182,7 +182,8 @@ func TestClaims(t *testing.T) {
 	})
 	for _, whole := range []*process{without(t, lacking, folder, sweep...), start(t, folder, append([]string{program(t)}, sweep...)...)} {
 		code, text := whole.code(t), whole.stderr.String()
-		if want := "epochal: results: s: process "; code != 1 || !strings.Contains(text, want) || !strings.Contains(text, "after 3 minutes\n") {
+		want := "epochal: results: shard 0/2 is being made: s: process "
+		if code != 1 || !strings.Contains(text, want) || !strings.Contains(text, "after 3 minutes\n") {
 			t.Errorf("found exit code %d and %q, expected %q", code, text, want)
 		}
 	}
