@@ -11,7 +11,8 @@ import (
 // Event is what a run reports to its observer: one of the types below.
 type Event interface{ event() }
 
-// Observer is told every event, in order and one at a time, while the run waits.
+// Observer is told every event, in order and one at a time, while the run waits; only
+// DataProgress may come while it compiles.
 type Observer func(Event)
 
 // PluginProgress says how far the installation of a backend's plugin is.

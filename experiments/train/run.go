@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sync"
 	"time"
 
 	"epochal/dataset"
@@ -159,9 +160,16 @@ type run struct {
 	evaluation  *evaluation       // of the epoch at record.At, nil if it has not begun
 	test        *model.Evaluation // of the test set after the last epoch, nil before
 	result      experiments.Result
+
+	observing sync.Mutex
 }
 
-func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
+// observe tells the observer, one event at a time: images are read while programs compile.
+func (r *run) observe(e experiments.Event) {
+	r.observing.Lock()
+	defer r.observing.Unlock()
+	r.options.Observer(e)
+}
 
 // count adds epochs that are over to the result.
 func (r *run) count(epochs []experiments.EpochMetrics) {
