@@ -11,8 +11,7 @@ import (
 // Event is what a run reports to its observer: one of the types below.
 type Event interface{ event() }
 
-// Observer is told every event, in order and one at a time, while the run waits; only
-// DataProgress may come while it compiles.
+// Observer is told every event, in order and one at a time, while the run waits.
 type Observer func(Event)
 
 // PluginProgress says how far the installation of a backend's plugin is.

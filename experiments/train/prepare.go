@@ -56,7 +56,17 @@ func (r *run) prepare(ctx context.Context) error {
 func (r *run) load() (weights model.Weights, err error) {
 	c := r.config
 	reading := c.DataOptions()
-	reading.Progress = func(done, total int) { r.observe(experiments.DataProgress{Done: done, Total: total}) }
+	reading.Progress = func(done, total int) {
+		progress := experiments.DataProgress{Done: done, Total: total}
+		if r.reading == nil {
+			r.observe(progress)
+			return
+		}
+		select { // the observer is told by compile, when it waits
+		case r.reading <- progress:
+		default:
+		}
+	}
 	if r.loading, err = dataset.Open(r.record.Locate(c.Data), reading); err != nil {
 		return nil, r.record.Missing("data", err)
 	}
@@ -136,12 +146,13 @@ func (r *run) compile() (err error) {
 	c := r.config
 	start := r.options.Now()
 	uploaded := make(chan error, 1)
+	r.reading = make(chan experiments.DataProgress, 1)
 	go func() { uploaded <- r.upload() }()
 	counts := []int{trainSection: r.trainCount, testSection: r.testCount, validationSection: c.Validation}
 	program := model.Program{Architecture: r.architecture, BatchSize: c.BatchSize, SingleSteps: c.StepsPerCall == 1}
 	r.network, err = r.device.compile(program, counts)
 	compiled := r.options.Now()
-	uploadErr := <-uploaded
+	uploadErr := r.waitFor(uploaded)
 	if err != nil {
 		return err
 	}
@@ -151,6 +162,18 @@ func (r *run) compile() (err error) {
 		r.observe(experiments.Warning{Text: warning})
 	}
 	return uploadErr
+}
+
+// waitFor waits until the data are uploaded, and meanwhile tells how far they are read.
+func (r *run) waitFor(uploaded <-chan error) error {
+	for {
+		select {
+		case err := <-uploaded:
+			return err
+		case progress := <-r.reading:
+			r.observe(progress)
+		}
+	}
 }
 
 // upload has the data on the device, and gives the memory back that the pixels took on

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"sync"
 	"time"
 
 	"epochal/dataset"
@@ -143,9 +142,10 @@ type run struct {
 	record  *record.Run // where the run stands
 
 	loading      *dataset.Loading
-	files        []dataset.File    // of the data
-	described    model.Description // what the data say for one
-	initSHA256   string            // of the file with the initial weights, "" without one
+	reading      chan experiments.DataProgress // how far loading is, while programs compile; nil before
+	files        []dataset.File                // of the data
+	described    model.Description             // what the data say for one
+	initSHA256   string                        // of the file with the initial weights, "" without one
 	architecture model.Architecture
 	trainCount   int // images to train on
 	testCount    int // images in the test set
@@ -160,16 +160,9 @@ type run struct {
 	evaluation  *evaluation       // of the epoch at record.At, nil if it has not begun
 	test        *model.Evaluation // of the test set after the last epoch, nil before
 	result      experiments.Result
-
-	observing sync.Mutex
 }
 
-// observe tells the observer, one event at a time: images are read while programs compile.
-func (r *run) observe(e experiments.Event) {
-	r.observing.Lock()
-	defer r.observing.Unlock()
-	r.options.Observer(e)
-}
+func (r *run) observe(e experiments.Event) { r.options.Observer(e) }
 
 // count adds epochs that are over to the result.
 func (r *run) count(epochs []experiments.EpochMetrics) {
