@@ -45,6 +45,8 @@ type content struct {
 type settings struct {
 	LayerSizes   setting `yaml:"layer_sizes"`
 	Activation   setting `yaml:"activation"`
+	ConvChannels setting `yaml:"conv_channels"`
+	ConvKernel   setting `yaml:"conv_kernel"`
 	Epochs       setting `yaml:"epochs"`
 	LearningRate setting `yaml:"learning_rate"`
 	BatchSize    setting `yaml:"batch_size"`
@@ -133,9 +135,9 @@ func configOf(n ast.Node) (experiments.Config, error) {
 		return c, nil
 	}
 	into := settings{
-		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize},
-		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data},
-		setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
+		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.ConvChannels}, setting{&c.ConvKernel},
+		setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize}, setting{&c.Normalize}, setting{&c.Shuffle},
+		setting{&c.Data}, setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
 	}
 	if err := decode(n, &into); err != nil {
 		return c, err
@@ -145,7 +147,8 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	}
 	if c.Data == dataset.MNIST {
 		if _, err := c.Architecture(mnistSide, mnistSide, mnistDigits); err != nil {
-			return c, wrong(nodeAt(n, "$.layer_sizes"), "%v", errors.Unwrap(err))
+			problem, _ := errors.AsType[experiments.Problem](err)
+			return c, wrong(nodeAt(n, "$."+problem.Field), "%v", problem.Reason)
 		}
 	}
 	return c, nil

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -105,6 +106,9 @@ func (s *section) plan(data *dataset.Dataset) {
 // network is the widths of all layers, "784-512-512-10", or of the hidden ones where
 // data is not what the experiment was trained on.
 func network(e experiment, data *dataset.Dataset) string {
+	if len(e.Config.ConvChannels) > 0 {
+		return "conv " + words.Widths(e.Config.ConvChannels, "-") + ", " + cmp.Or(words.Widths(e.Config.LayerSizes, "-"), "no hidden layer")
+	}
 	widths := e.Config.LayerSizes
 	if data != nil && dataset.SameContent(e.Records[0].Environment.Data, data.Files) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})

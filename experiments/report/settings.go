@@ -24,6 +24,9 @@ func settings(c experiments.Config) []setting {
 	value := reflect.ValueOf(c)
 	for i := range value.NumField() {
 		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+		if len(c.ConvChannels) == 0 && strings.HasPrefix(name, "conv_") {
+			continue // nobody who does without convolutions need know of them
+		}
 		s := setting{Name: name, flag: "--" + strings.ReplaceAll(name, "_", "-")}
 		switch field := value.Field(i).Interface().(type) {
 		case bool:

@@ -38,7 +38,10 @@ type work struct {
 // products, as if every dataset had MNIST's size. It orders runs and tells how
 // far they are.
 func cost(c experiments.Config) float64 {
-	t := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
+	t, err := c.Architecture(28, 28, 10)
+	if err != nil { // images of other data may be larger
+		t = model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
+	}
 	return float64(c.Epochs) * (60000*model.TrainFLOPs(t) + 70000*model.EvaluationFLOPs(t))
 }
 
