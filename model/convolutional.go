@@ -10,6 +10,8 @@ import (
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
 	. "github.com/gomlx/gomlx/core/graph"
 
+	"epochal/model/backend"
+
 	"github.com/gomlx/compute/dtypes"
 	"github.com/gomlx/compute/shapes"
 )
@@ -155,8 +157,30 @@ func convolution(x, weight *Node) *Node {
 	}
 	fan := side * side * in
 	patches := Reshape(Concatenate(seen, 3), from[0]*rows*columns, fan)
-	matrix := Reshape(TransposeAllAxes(weight, 2, 3, 1, 0), fan, out)
-	return Reshape(DotGeneral(patches, []int{1}, nil, matrix, []int{0}, nil), from[0], rows, columns, out)
+	matrix := Reshape(TransposeAllAxes(weight, 0, 2, 3, 1), out, fan)
+	return Reshape(patchProduct(patches, matrix), from[0], rows, columns, out)
+}
+
+// patchProduct is patches [rows, fan] times the transposed weight [out, fan], [rows, out].
+// Its rows are so many that XLA's CPU client divides the sums of the weight's gradient
+// among its threads, whose number would decide the bits, unless one of the two matrices is
+// transposed first, for which it has another library; it is faster as well.
+func patchProduct(patches, weight *Node) *Node {
+	if !backend.IsXLACPU(patches.Graph().Backend()) {
+		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
+	}
+	var gradient *Node // as in product
+	weight = IdentityWithCustomGradient(weight, func(_, _ *Node) *Node {
+		fan, out := patches.Shape().Dim(1), gradient.Shape().Dim(1)
+		if fan < out {
+			barred := OptimizationBarriers(Transpose(patches, 0, 1), gradient)
+			return Transpose(DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil), 0, 1)
+		}
+		barred := OptimizationBarriers(Transpose(gradient, 0, 1), patches)
+		return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
+	})
+	output := DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
+	return IdentityWithCustomGradient(output, func(_, v *Node) *Node { gradient = v; return v })
 }
 
 // maxPool is the largest value of each 2x2 pixels of x [batch, rows, columns, channels],
