@@ -121,6 +121,15 @@ func (n Convolutional) Parameters() []ParameterSpec {
 	return append(parameters, n.dense().Parameters()...)
 }
 
+// Maps are the channels, rows and columns of the output of each convolution after its pooling,
+// as Forward has it.
+func (n Convolutional) Maps() (maps [][3]int) {
+	for _, s := range n.stages() {
+		maps = append(maps, [3]int{s.out, s.rows / pooling, s.columns / pooling})
+	}
+	return maps
+}
+
 // stageName is how the names of a convolution's parameters begin.
 func stageName(stage int) string { return fmt.Sprintf("conv_stack.%d.", 3*stage) }
 
