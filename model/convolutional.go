@@ -183,7 +183,8 @@ func patchProduct(patches, weight *Node) *Node {
 		fan, out := patches.Shape().Dim(1), gradient.Shape().Dim(1)
 		if fan < out {
 			barred := OptimizationBarriers(Transpose(patches, 0, 1), gradient)
-			return Transpose(DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil), 0, 1)
+			product := DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
+			return Transpose(OptimizationBarriers(product, gradient)[0], 0, 1) // else XLA exchanges the two matrices
 		}
 		barred := OptimizationBarriers(Transpose(gradient, 0, 1), patches)
 		return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
