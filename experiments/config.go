@@ -160,7 +160,8 @@ func activationNames() string {
 // Architecture is the network of c for images of rows times columns pixels in that
 // many classes. It is the only place where a config becomes an architecture.
 func (c Config) Architecture(rows, columns, classes int) (model.Architecture, error) {
-	layers := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
+	activation := model.Activation(c.Activation)
+	layers := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: activation}
 	if len(c.ConvChannels) == 0 {
 		if err := layers.Validate(); err != nil {
 			return layers, Problem{Field: "layer_sizes", Reason: err}

@@ -36,7 +36,7 @@ func TestMaxPoolGradient(t *testing.T) {
 			weight := graph.Add(graph.IotaFull(x.Graph(), maxPool(x).Shape()), graph.ScalarOne(x.Graph(), x.DType()))
 			return graph.Gradient(graph.ReduceAllSum(graph.Mul(maxPool(x), weight)), x)[0]
 		})
-		for i, found := range gradient.MustExec(images[:])[0].Value().([][][][]float32) {
+		for i, found := range gradient.MustCall(images[:])[0].Value().([][][][]float32) {
 			if !reflect.DeepEqual(found, want[i]) {
 				t.Errorf("image %v: found the gradient %v, expected %v", images[i], found, want[i])
 			}

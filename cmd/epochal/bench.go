@@ -102,7 +102,7 @@ name could not be measured. The results are printed all the same.`,
 	flags.StringArrayVar(&networks, "layer-sizes", nil,
 		"`widths` of the hidden layers of a network, separated by commas; may be repeated (default 32,32 128,128 512,512 1024,1024)")
 	flags.StringArrayVar(&convolutions, "conv-channels", nil,
-		"`channels` of convolutions before the hidden layers of every network, separated by commas; \"\" for none; may be repeated (default none)")
+		"`channels` of convolutions before the hidden layers, separated by commas; \"\" for none; may be repeated (default none)")
 	flags.IntSliceVar(&o.BatchSizes, "batch-size", o.BatchSizes, "`images` per SGD step, separated by commas")
 	flags.StringSliceVar(&steps, "steps-per-call", nil,
 		"SGD `steps` per device call, separated by commas; epoch for a whole epoch (default epoch,1)")

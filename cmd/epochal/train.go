@@ -69,7 +69,8 @@ were moved.`,
 			}
 			changed := c.Flags().Changed
 			if config.Init != "" && changed("init") && !options.Resume {
-				if err := continueNetwork(&config, !changed("layer-sizes"), !changed("conv-channels") && !changed("conv-kernel"), !changed("activation")); err != nil {
+				convolutions := !changed("conv-channels") && !changed("conv-kernel")
+				if err := continueNetwork(&config, !changed("layer-sizes"), convolutions, !changed("activation")); err != nil {
 					return err
 				}
 			}
@@ -219,7 +220,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.IntVar(&c.Patience, "patience", c.Patience,
 		"`epochs` without a lower validation loss after which the run ends; 0: never; needs --validation")
 	flags.StringVar(&c.Init, "init", c.Init,
-		"safetensors `file` with the initial weights, which also gives the layer sizes, convolutions and activation (default: drawn from the seed)")
+		"safetensors `file` with the initial weights, which also gives layer sizes, convolutions and activation (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, deterministicUsage)

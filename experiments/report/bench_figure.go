@@ -77,7 +77,8 @@ func depthText(c bench.Cell) string {
 func throughputPanels(r bench.Results) []figures.Setting {
 	cells := slices.Clone(r.Cells)
 	slices.SortStableFunc(cells, func(a, b bench.CellResult) int {
-		return cmp.Or(slices.Compare(a.Cell.ConvChannels, b.Cell.ConvChannels), len(a.Cell.LayerSizes)-len(b.Cell.LayerSizes), a.Cell.BatchSize-b.Cell.BatchSize)
+		return cmp.Or(slices.Compare(a.Cell.ConvChannels, b.Cell.ConvChannels),
+			len(a.Cell.LayerSizes)-len(b.Cell.LayerSizes), a.Cell.BatchSize-b.Cell.BatchSize)
 	})
 	var panels []figures.Setting
 	for _, c := range cells {
