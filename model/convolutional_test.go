@@ -86,8 +86,10 @@ func TestConvolutionalRefusesTheImpossible(t *testing.T) {
 func TestConvolutionalOnEveryBackend(t *testing.T) {
 	for _, n := range []model.Convolutional{
 		{FullyConnected: model.FullyConnected{Rows: 7, Columns: 12, Classes: 3, Activation: model.ActivationTanh}, Channels: []int{5}, Kernel: 3},
-		{FullyConnected: model.FullyConnected{Rows: 12, Columns: 13, Hidden: []int{6}, Classes: 4, Activation: model.ActivationSigmoid}, Channels: []int{2, 7, 3}, Kernel: 1},
-		{FullyConnected: model.FullyConnected{Rows: 15, Columns: 16, Hidden: []int{6, 5}, Classes: 4, Activation: model.ActivationReLU}, Channels: []int{4, 3}, Kernel: 4},
+		{FullyConnected: model.FullyConnected{Rows: 12, Columns: 13, Hidden: []int{6}, Classes: 4, Activation: model.ActivationSigmoid},
+			Channels: []int{2, 7, 3}, Kernel: 1},
+		{FullyConnected: model.FullyConnected{Rows: 15, Columns: 16, Hidden: []int{6, 5}, Classes: 4, Activation: model.ActivationReLU},
+			Channels: []int{4, 3}, Kernel: 4},
 	} {
 		t.Run(fmt.Sprint(n.Channels), func(t *testing.T) {
 			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {

@@ -128,7 +128,8 @@ type another struct{ model.FullyConnected }
 func TestAnotherArchitectureIsRefused(t *testing.T) {
 	a := another{model.FullyConnected{Rows: 1, Columns: 2, Classes: 2}}
 	_, err := onnx.Encode(model.Description{Architecture: a, Normalization: model.Unnormalized()}, nil, onnx.Options{Input: onnx.Uint8})
-	if want := "found the architecture onnx_test.another, expected a fully connected or a convolutional network"; err == nil || err.Error() != want {
+	want := "found the architecture onnx_test.another, expected a fully connected or a convolutional network"
+	if err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}
 }
