@@ -103,7 +103,7 @@ type networkState struct {
 	Rows     int      `json:"rows"`
 	Columns  int      `json:"columns"`
 	Classes  []string `json:"classes"` // as the page shows them
-	Maps     [][3]int `json:"maps"` // channels, rows and columns of the first hidden layers: those that are convolutions
+	Maps     [][3]int `json:"maps"`    // channels, rows and columns of the first hidden layers: those that are convolutions
 }
 
 func (s *Server) state(w http.ResponseWriter, _ *http.Request) {

@@ -22,7 +22,7 @@ import (
 // that it trained on.
 func convolutional(t *testing.T) experiments.Config {
 	t.Helper()
-	data, err := dataset.Read(dataset.MNIST)
+	data, err := dataset.Read(dataset.MNIST, dataset.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
