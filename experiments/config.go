@@ -43,6 +43,11 @@ type Config struct {
 	Transpose string  `json:"transpose,omitempty"`  // "true", "false", or "" for what the names of the files tell
 	TestShare float64 `json:"test_share,omitempty"` // above 0 and below 1; 0: dataset.DefaultTestShare, where there is no test set
 
+	// Which training images are used, and in which order all images have their pixels; left out where
+	// they are zero, as above.
+	TrainImages   int    `json:"train_images,omitempty"`   // drawn by the seed, those held out included; 0: all
+	PermutePixels uint64 `json:"permute_pixels,omitempty"` // draws the order; 0: as they are
+
 	Validation int `json:"validation"` // training images held out, 0 for none
 	// Patience ends a run whose validation loss has not fallen for so many epochs; 0: never.
 	// It is left out where it is 0, so that the identity of runs from before it stays the same.
@@ -115,6 +120,7 @@ func (c Config) Validate() error {
 	check(c.Data != "", "data", `""`, "mnist, a folder or a file")
 	check(slices.Contains([]string{"", "true", "false"}, c.Transpose), "transpose", strconv.Quote(c.Transpose), "true or false")
 	check(c.TestShare >= 0 && c.TestShare < 1, "test_share", FormatFloat(c.TestShare), "a fraction above 0 and below 1, such as 0.1")
+	check(c.TrainImages >= 0, "train_images", strconv.Itoa(c.TrainImages), "0 (all) or more")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
 	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d with validation 0", c.Patience),
@@ -146,7 +152,10 @@ func (c Config) Over(epochs []EpochMetrics) bool {
 
 // DataOptions say how [dataset.Open] reads the data of c.
 func (c Config) DataOptions() dataset.Options {
-	return dataset.Options{Split: c.Split, Transpose: c.Transpose, TestShare: c.TestShare, Seed: c.Seed}
+	return dataset.Options{
+		Split: c.Split, Transpose: c.Transpose, TestShare: c.TestShare, Seed: c.Seed,
+		TrainImages: c.TrainImages, PermutePixels: c.PermutePixels,
+	}
 }
 
 func activationNames() string {

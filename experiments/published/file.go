@@ -56,6 +56,8 @@ type settings struct {
 	Split        setting `yaml:"split"`
 	Transpose    setting `yaml:"transpose"`
 	TestShare    setting `yaml:"test_share"`
+	TrainImages  setting `yaml:"train_images"`
+	Permute      setting `yaml:"permute_pixels"`
 	Validation   setting `yaml:"validation"`
 	Init         setting `yaml:"init"`
 }
@@ -137,7 +139,8 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	into := settings{
 		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.ConvChannels}, setting{&c.ConvKernel},
 		setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize}, setting{&c.Normalize}, setting{&c.Shuffle},
-		setting{&c.Data}, setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
+		setting{&c.Data}, setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.TrainImages},
+		setting{&c.PermutePixels}, setting{&c.Validation}, setting{&c.Init},
 	}
 	if err := decode(n, &into); err != nil {
 		return c, err

@@ -109,7 +109,7 @@ func Identity(c experiments.Config, data []dataset.File, initSHA256 string) stri
 	// Left out where it is true, so that the runs that people have are known again.
 	nondeterministic := !c.Deterministic
 	c.Deterministic = false
-	c.Split, c.Transpose, c.TestShare = "", "", 0 // their effect is in the data
+	c.Split, c.Transpose, c.TestShare, c.TrainImages, c.PermutePixels = "", "", 0, 0, 0 // their effect is in the data
 	if len(data) == 0 || dataset.KnownName(data) == dataset.MNIST {
 		c.Data, data = dataset.MNIST, nil
 	} else {

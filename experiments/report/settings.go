@@ -73,9 +73,9 @@ func (d *document) Defaults() []setting {
 
 // withoutUnset leaves out how data is read, as far as nothing is said about it.
 func withoutUnset(all []setting) []setting {
-	reading := []string{"split", "transpose", "test_share"}
+	reading := []string{"split", "transpose", "test_share", "train_images", "permute_pixels"}
 	return slices.DeleteFunc(all, func(s setting) bool {
-		return slices.Contains(reading, s.Name) && (s.Value == `""` || s.Value == "0.0")
+		return slices.Contains(reading, s.Name) && slices.Contains([]string{`""`, "0.0", "0"}, s.Value)
 	})
 }
 

@@ -42,7 +42,8 @@ func cost(c experiments.Config) float64 {
 	if err != nil { // images of other data may be larger
 		t = model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
 	}
-	return float64(c.Epochs) * (60000*model.TrainFLOPs(t) + 70000*model.EvaluationFLOPs(t))
+	images := float64(cmp.Or(c.TrainImages, 60000))
+	return float64(c.Epochs) * (images*model.TrainFLOPs(t) + (images+10000)*model.EvaluationFLOPs(t))
 }
 
 // run starts the jobs and waits for them. The first error stops all of them.
