@@ -167,27 +167,30 @@ func convolution(x, weight *Node) *Node {
 	fan := side * side * in
 	patches := Reshape(Concatenate(seen, 3), from[0]*rows*columns, fan)
 	matrix := Reshape(TransposeAllAxes(weight, 0, 2, 3, 1), out, fan)
-	return Reshape(patchProduct(patches, matrix), from[0], rows, columns, out)
+	return Reshape(patchProduct(patches, matrix, from[0]), from[0], rows, columns, out)
 }
 
-// patchProduct is patches [rows, fan] times the transposed weight [out, fan], [rows, out].
-// Its rows are so many that XLA's CPU client divides the sums of the weight's gradient
-// among its threads, whose number would decide the bits, unless one of the two matrices is
-// transposed first, for which it has another library; it is faster as well.
-func patchProduct(patches, weight *Node) *Node {
+// patchProduct is patches [rows, fan] of so many images times the transposed weight [out, fan],
+// [rows, out].
+//
+// The sums of the weight's gradient have so many terms that XLA's CPU client would divide
+// them among its threads, whose number would decide the bits. So they are computed in
+// chunks, each too small to be divided, and then added up.
+func patchProduct(patches, weight *Node, images int) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
 	}
 	var gradient *Node // as in product
 	weight = IdentityWithCustomGradient(weight, func(_, _ *Node) *Node {
-		fan, out := patches.Shape().Dim(1), gradient.Shape().Dim(1)
-		if fan < out {
-			barred := OptimizationBarriers(Transpose(patches, 0, 1), gradient)
-			product := DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
-			return Transpose(OptimizationBarriers(product, gradient)[0], 0, 1) // else XLA exchanges the two matrices
+		rows, fan, out := patches.Shape().Dim(0), patches.Shape().Dim(1), gradient.Shape().Dim(1)
+		const small = 1 << 18 // multiplications, a third of what has been seen to be divided
+		chunks := 1
+		for images%chunks != 0 || chunks < images && rows/chunks*fan*out > small {
+			chunks++
 		}
-		barred := OptimizationBarriers(Transpose(gradient, 0, 1), patches)
-		return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
+		sums := DotGeneral(Reshape(gradient, chunks, rows/chunks, out), []int{1}, []int{0},
+			Reshape(patches, chunks, rows/chunks, fan), []int{1}, []int{0}) // [chunks, out, fan]
+		return ReduceSum(sums, 0)
 	})
 	output := DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
 	return IdentityWithCustomGradient(output, func(_, v *Node) *Node { gradient = v; return v })
