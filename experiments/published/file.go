@@ -3,6 +3,7 @@ package published
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	"epochal/dataset"
 	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 
 	"github.com/goccy/go-yaml/ast"
 )
@@ -36,6 +38,7 @@ type content struct {
 	Why      string     `yaml:"why"`
 	Settings ast.Node   `yaml:"settings"`
 	Claims   []ast.Node `yaml:"claims"`
+	Distort  bool       `yaml:"distorted"`
 }
 
 // settings are the fields of [experiments.Config] that a file may set, as its keys.
@@ -110,7 +113,7 @@ func (e *Experiment) read(text []byte) (err error) {
 		return wrong(nodeAt(e.body, "$.name"),
 			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", c.Name, maxName)
 	}
-	e.Name, e.Title, e.Why = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why)
+	e.Name, e.Title, e.Why, e.Distort = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why), c.Distort
 	if e.Config, err = configOf(c.Settings); err != nil {
 		return err
 	}
@@ -203,6 +206,23 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 	return claim, err
 }
 
+// readBy reads which distortion the claim is about: one of those that are evaluated.
+func (c *Claim) readBy(n ast.Node) error {
+	if err := decode(n, &c.By); err != nil {
+		return err
+	}
+	var known []string
+	for _, d := range evaluate.Distortions() {
+		if d == c.distortion() {
+			return nil
+		}
+		if by := max(d.Shift, d.Rotation); (d.Rotation != 0) == (c.Kind == BetterWhenRotated) {
+			known = append(known, fmt.Sprint(by))
+		}
+	}
+	return wrong(n, "found %d, expected one of %s", c.By, strings.Join(known, ", "))
+}
+
 // readTerms reads what a claim of its kind says, within what is possible for it.
 func (c *Claim) readTerms(n ast.Node) error {
 	row := c.Kind.row()
@@ -224,6 +244,8 @@ func (c *Claim) readTerms(n ast.Node) error {
 			return wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
 		case field == "experiment":
 			err = decode(value, &c.Reference)
+		case field == "by":
+			err = c.readBy(value)
 		case field == "class":
 			err = decodeBetween(value, &c.Class, 0, classes-1)
 		case field == "over" && c.Epochs <= row.spare:

@@ -7,12 +7,16 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/record"
 	"epochal/experiments/study"
+	"epochal/experiments/trained"
+	"epochal/model"
 )
 
 // MaxSeeds is the most seeds of an experiment.
@@ -87,11 +91,17 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	all := map[string]ExperimentResult{}
 	for i, e := range chosen {
 		result := ExperimentResult{
-			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize, Own: e.Twin == "",
+			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize, Own: e.Twin == "" && e.Group == "", Group: e.Group,
 			Config: e.Config, Command: o.Command, Claims: []ClaimResult{},
 		}
 		if err := result.summarize(made[i*o.Seeds : (i+1)*o.Seeds]); err != nil {
 			return Results{}, err
+		}
+		if e.Distort {
+			kept, _ := before.Find(e.Name)
+			if err := result.distort(ctx, kept.Runs, o); err != nil {
+				return Results{}, err
+			}
 		}
 		all[e.Name] = result
 	}
@@ -162,5 +172,41 @@ func (e *ExperimentResult) reread(folder string) error {
 		}
 		runs = append(runs, study.Result{Folder: run.Folder, Record: one})
 	}
-	return e.summarize(runs)
+	kept := e.Runs
+	err := e.summarize(runs)
+	for i := range e.Runs {
+		e.Runs[i].Distorted = kept[i].Distorted
+	}
+	return err
+}
+
+// distort evaluates the networks on distorted test images, except for those of kept runs that were.
+func (e *ExperimentResult) distort(ctx context.Context, kept []RunResult, o Options) error {
+	for i := range e.Runs {
+		run := &e.Runs[i]
+		for _, before := range kept {
+			if before.Folder == run.Folder && reflect.DeepEqual(before.Epochs, run.Epochs) {
+				run.Distorted = before.Distorted
+			}
+		}
+		if run.Diverged != nil || run.Distorted != nil {
+			continue
+		}
+		network, err := trained.Open(filepath.Join(o.Folder, run.Folder), model.Hints{})
+		if err != nil {
+			return err
+		}
+		result, err := evaluate.Run(ctx, network, evaluate.Options{
+			Backend: e.Records[i].Environment.LastBackend().Name, Distort: true, Warn: func(text string) {
+				if o.Observer != nil {
+					o.Observer(study.Other{Event: experiments.Warning{Text: text}})
+				}
+			},
+		})
+		if err != nil {
+			return err
+		}
+		run.Distorted = result.Distorted
+	}
+	return nil
 }
