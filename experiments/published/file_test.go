@@ -97,7 +97,7 @@ name: mine-2
 
 // kindNames are the kinds as errors list them.
 const kindNames = "final_test_accuracy, train_test_gap, no_overfitting, class_accuracy, " +
-	"crossover_epoch, still_rising, better_than, close_to"
+	"crossover_epoch, still_rising, better_than, close_to, better_when_shifted, better_when_rotated"
 
 // Every wrong file gives one error that names the place, what was found and what
 // was expected; the hint stands after a "; ".

@@ -44,6 +44,7 @@ func (d *document) plan(data *dataset.Dataset) {
 			s.plan(data)
 		}
 	}
+	d.Glance = answerFigure(d.Results)
 	d.Comparison = &figure{
 		Alt:     "The final test accuracy of each experiment, and its training time. The numbers are in the sections of the experiments.",
 		Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time per run.",
@@ -155,7 +156,7 @@ func comparedOf(e experiment) figures.Compared {
 
 // figures are those of the whole document.
 func (d *document) figures() []*figure {
-	all := []*figure{d.Comparison, d.Batch}
+	all := []*figure{d.Glance, d.Comparison, d.Batch}
 	for _, s := range d.Sections {
 		all = append(all, s.Curves, s.Matrix, s.Mistakes)
 	}
