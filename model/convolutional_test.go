@@ -8,6 +8,7 @@ import (
 
 	"epochal/model"
 	"epochal/model/backend"
+	"epochal/model/backend/backendtest"
 )
 
 // convolved is a network of two convolutions for MNIST's images.
@@ -81,7 +82,7 @@ func TestConvolutionalRefusesTheImpossible(t *testing.T) {
 	}
 }
 
-// One step on every backend: the logits are those of plain Go, so that the losses are,
+// On XLA and in pure Go: the logits are those of plain Go, so that the losses are,
 // and what is written is read again, with metadata and without.
 func TestConvolutionalOnEveryBackend(t *testing.T) {
 	for _, n := range []model.Convolutional{
@@ -92,7 +93,7 @@ func TestConvolutionalOnEveryBackend(t *testing.T) {
 			Channels: []int{4, 3}, Kernel: 4},
 	} {
 		t.Run(fmt.Sprint(n.Channels), func(t *testing.T) {
-			onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
+			test := func(t *testing.T, b *backend.Backend) {
 				f := newFixture(t, b, n, 8, model.Unnormalized(), 30, 40)
 				forward := model.NewForward(model.Description{Architecture: n, Normalization: model.Unnormalized()}, f.weights)
 				found := evaluate(t, f.Network, f.images, 1)
@@ -103,7 +104,11 @@ func TestConvolutionalOnEveryBackend(t *testing.T) {
 						t.Fatalf("image %d: found a probability that differs by %v, and %d layers", i, difference, len(activations))
 					}
 				}
-			})
+			}
+			t.Run("go", func(t *testing.T) { test(t, backendtest.Go(t)) })
+			if n.Activation == model.ActivationReLU { // one network, because it takes a second to compile
+				t.Run("xla:cpu", func(t *testing.T) { test(t, backendtest.XLA(t)) })
+			}
 			d := model.Description{Architecture: n, Normalization: model.Unnormalized(), BatchSize: 1, Version: "v"}
 			weights := model.Initialize(n.Parameters(), 1)
 			var file bytes.Buffer

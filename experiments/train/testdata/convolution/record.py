@@ -10,7 +10,7 @@ import numpy as np, torch
 from safetensors.torch import save_file
 from torch import nn
 
-TRAIN, TEST, BATCH, RATE, EPOCHS = 2000, 500, 52, 0.05, 2
+TRAIN, TEST, BATCH, RATE, EPOCHS = 560, 120, 52, 0.2, 2
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
