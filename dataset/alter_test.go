@@ -18,9 +18,9 @@ func TestTrainImages(t *testing.T) {
 		}
 		return d
 	}
-	all, few, more := read(dataset.Options{}), read(dataset.Options{Seed: 1, TrainImages: 10}), read(dataset.Options{Seed: 1, TrainImages: 100})
+	few, more := read(dataset.Options{Seed: 1, TrainImages: 10}), read(dataset.Options{Seed: 1, TrainImages: 100})
 	other := read(dataset.Options{Seed: 2, TrainImages: 10})
-	if few.Train.Len() != 10 || more.Train.Len() != 100 || few.Test.Len() != 10000 || few.Mean != all.Mean || few.Name != dataset.MNIST {
+	if few.Train.Len() != 10 || more.Train.Len() != 100 || few.Test.Len() != 10000 || few.Mean != 0.1307 || few.Name != dataset.MNIST {
 		t.Errorf("found %d and %d training images, %d test images, mean %v of %s", few.Train.Len(), more.Train.Len(), few.Test.Len(), few.Mean, few.Name)
 	}
 	for i := range few.Train.Len() {
@@ -28,8 +28,8 @@ func TestTrainImages(t *testing.T) {
 			t.Errorf("image %d of 10 is not among the 100", i)
 		}
 	}
-	if dataset.SameContent(few.Files, all.Files) || dataset.SameContent(few.Files, other.Files) || few.Files[2] != all.Files[2] {
-		t.Errorf("found the files %v, expected others than %v and %v, and the same test set", few.Files, all.Files, other.Files)
+	if dataset.KnownName(few.Files) != "" || dataset.SameContent(few.Files, other.Files) || few.Files[2] != other.Files[2] {
+		t.Errorf("found the files %v and %v, expected others, and the same test set", few.Files, other.Files)
 	}
 	_, err := dataset.Open(dataset.MNIST, dataset.Options{TrainImages: 60001})
 	if err == nil || err.Error() != "mnist: --train-images: found 60001, expected at most 60000, the training images that there are" {

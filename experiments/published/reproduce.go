@@ -1,6 +1,7 @@
 package published
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,9 @@ const MaxSeeds = 1000
 
 // QuickEpochs is the number of epochs of a smoke test.
 const QuickEpochs = 2
+
+// quickImages is the number of training images of a smoke test of the group on convolutions.
+const quickImages = 2000
 
 // ResultsFile is where the results are in their folder. It is at most
 // maxResults long.
@@ -63,7 +67,11 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	if o.Quick {
 		o.Seeds, chosen = 1, slices.Clone(chosen)
 		for i := range chosen {
-			chosen[i].Config.Epochs, chosen[i].Claims = min(chosen[i].Config.Epochs, QuickEpochs), nil
+			c := &chosen[i].Config
+			c.Epochs, chosen[i].Claims = min(c.Epochs, QuickEpochs), nil
+			if chosen[i].Group == Convolution { // whose networks are not small
+				c.TrainImages = min(cmp.Or(c.TrainImages, quickImages), quickImages)
+			}
 		}
 	}
 	if err := o.Validate(); err != nil {

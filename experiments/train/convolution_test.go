@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"epochal/dataset"
@@ -18,11 +19,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
+var readMNIST = sync.OnceValues(func() (*dataset.Dataset, error) { return dataset.Read(dataset.MNIST, dataset.Options{}) })
+
 // convolutional is the setting of the PyTorch run in testdata/convolution, with the images
 // that it trained on.
 func convolutional(t *testing.T) experiments.Config {
 	t.Helper()
-	data, err := dataset.Read(dataset.MNIST, dataset.Options{})
+	data, err := readMNIST()
 	if err != nil {
 		t.Fatal(err)
 	}
