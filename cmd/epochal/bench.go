@@ -59,7 +59,7 @@ Exit code 1 means that a cell failed, or that a backend or a peer requested by
 name could not be measured. The results are printed all the same.`,
 		Example: `  epochal bench --quick
   epochal bench --backend xla:cpu --layer-sizes 512,512 --batch-size 16,64,256
-  epochal bench --backend xla:cpu --layer-sizes 128 --conv-channels 8,16 --conv-channels 32,64
+  epochal bench --backend xla:cpu --conv-channels 8,16 --conv-channels 32,64
   epochal bench --json bench.json --figure bench.svg
   epochal bench --format gobench > new.txt && benchstat old.txt new.txt
   epochal bench --peer jax --python peers/bin/python`,

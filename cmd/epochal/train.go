@@ -31,10 +31,10 @@ func newTrain(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network and evaluate it after every epoch",
-		Long: `Train a fully connected network, or with --conv-channels a convolutional one, with
-plain SGD and evaluate it on the training and test sets after every epoch. Without flags this is the post's first attempt
-as published: layer sizes 512,512, 20 epochs, learning rate 0.001, batch size
-64, inputs scaled to 0..1.
+		Long: `Train a fully connected network, or with --conv-channels a convolutional one,
+with plain SGD and evaluate it on the training and test sets after every epoch.
+Without flags this is the post's first attempt as published: layer sizes
+512,512, 20 epochs, learning rate 0.001, batch size 64, inputs scaled to 0..1.
 
 A missing plugin is installed first. The run folder gets config.json,
 environment.json, metrics.jsonl, evaluation.json, model.safetensors and
@@ -49,7 +49,7 @@ were moved.`,
   epochal train --normalize --epochs 5
   epochal train --validation 5000 --patience 3 --epochs 100 --max-time 10m
   epochal train --layer-sizes "" --learning-rate 0.01 --require-accuracy 0.85
-  epochal train --conv-channels 16,32 --layer-sizes 128 --learning-rate 0.05 --epochs 5
+  epochal train --conv-channels 16,32 --layer-sizes 128 --learning-rate 0.05
   epochal train --resume runs/2026-11-23_16-35-10 --epochs 40`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {

@@ -56,15 +56,15 @@ var Peers = []Peer{
 		"torch_loop.py", []string{"--feed=memory"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
 	},
 	{
-		"torch-tuned", "torch-memory, its backward pass by hand, updates in place; convolutions with channels last",
+		"torch-tuned", "torch-memory, backward by hand, in place; convolutions NHWC",
 		"torch_loop.py", []string{"--feed=memory", "--tuned"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
 	},
 	{
-		"jax", "JAX with a whole epoch as one compiled scan; with convolutions a step a call",
+		"jax", "JAX, an epoch as one compiled scan; convolutions step by step",
 		"jax_epoch.py", nil, nil, []string{"jax", "jaxlib", "numpy"},
 	},
 	{
-		"jax-tuned", "jax, its batches gathered ahead, one thread for small steps; convolutions as products",
+		"jax-tuned", "jax, batches ahead, threads chosen; convolutions as products",
 		"jax_epoch.py", []string{"--tuned"}, nil, []string{"jax", "jaxlib", "numpy"},
 	},
 }
