@@ -21,7 +21,8 @@ func TestTrainImages(t *testing.T) {
 	few, more := read(dataset.Options{Seed: 1, TrainImages: 10}), read(dataset.Options{Seed: 1, TrainImages: 100})
 	other := read(dataset.Options{Seed: 2, TrainImages: 10})
 	if few.Train.Len() != 10 || more.Train.Len() != 100 || few.Test.Len() != 10000 || few.Mean != 0.1307 || few.Name != dataset.MNIST {
-		t.Errorf("found %d and %d training images, %d test images, mean %v of %s", few.Train.Len(), more.Train.Len(), few.Test.Len(), few.Mean, few.Name)
+		t.Errorf("found %d and %d training images, %d test images, mean %v of %s",
+			few.Train.Len(), more.Train.Len(), few.Test.Len(), few.Mean, few.Name)
 	}
 	for i := range few.Train.Len() {
 		if !bytes.Contains(more.Train.Pixels, few.Train.Image(i)) {

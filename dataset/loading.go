@@ -102,7 +102,8 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 	l.TrainCount, l.TestCount = len(train), len(test)
 	if o.TrainImages > l.TrainCount {
 		f.close()
-		return nil, fmt.Errorf("%s: --train-images: found %d, expected at most %d, the training images that there are", name, o.TrainImages, l.TrainCount)
+		return nil, fmt.Errorf("%s: --train-images: found %d, expected at most %d, the training images that there are",
+			name, o.TrainImages, l.TrainCount)
 	}
 	l.TrainCount = cmp.Or(o.TrainImages, l.TrainCount)
 

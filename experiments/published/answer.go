@@ -56,7 +56,7 @@ func (r Results) Answer() string {
 	var said []string
 	better, of := 0, 0
 	for _, c := range r.Comparisons() {
-		if convolution, dense := isConvolution(c.Name), !isConvolution(c.Against); !convolution || !dense || strings.Contains(c.Name, "permuted") {
+		if !isConvolution(c.Name) || isConvolution(c.Against) || strings.Contains(c.Name, "permuted") {
 			continue
 		}
 		of++
@@ -65,7 +65,8 @@ func (r Results) Answer() string {
 		}
 	}
 	if of > 0 {
-		said = append(said, fmt.Sprintf("The convolution is better than the fully connected network in %d of %s", better, plural(of, "comparison")))
+		said = append(said, fmt.Sprintf("The convolution is better than the fully connected network in %d of %s",
+			better, plural(of, "comparison")))
 	}
 	for _, c := range r.Comparisons() {
 		wrong := func(i Interval) float64 { return 1 - i.Mean }
@@ -92,7 +93,8 @@ func (r Results) Answer() string {
 				}
 			}
 		}
-		said = append(said, fmt.Sprintf("The best convolution reaches %s of %d test images, %.0f mistakes, where the 99.9%% that the post hopes for are %.0f",
+		said = append(said, fmt.Sprintf("The best convolution reaches %s of %d test images, %.0f mistakes, "+
+			"where the 99.9%% that the post hopes for are %.0f",
 			best.TestAccuracy.Percent(), images, (1-best.TestAccuracy.Mean)*float64(images), float64(images)/1000))
 	}
 	if len(said) == 0 {

@@ -175,7 +175,8 @@ type Claim struct {
 }
 
 // Measure is the claim's statistic for one seed: of the run of the experiment, and of the
-// same seed's run of the experiment referred to, if there is one, else the zero RunResult. Neither has diverged. Accuracies and their differences are
+// same seed's run of the experiment referred to, if there is one, else the zero RunResult.
+// Neither has diverged. Accuracies and their differences are
 // fractions; a crossover is an epoch from 1, or +Inf if there is none; the accuracy
 // of a class of which the test set has no image is NaN, and so is that on distorted images
 // that were not evaluated.

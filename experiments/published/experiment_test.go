@@ -77,7 +77,8 @@ func TestAll(t *testing.T) {
 		if e.Why == "" || len(e.Claims) == 0 && e.Group == "" {
 			t.Errorf("%s: found no reason or no claims", e.Name)
 		}
-		if want := "experiments/published/" + filepath.Join(e.Group, strings.TrimSuffix(e.Name, published.NormalizedSuffix)) + ".yaml"; e.File != want {
+		file := filepath.Join(e.Group, strings.TrimSuffix(e.Name, published.NormalizedSuffix)) + ".yaml"
+		if want := "experiments/published/" + file; e.File != want {
 			t.Errorf("%s: found the file %s, expected %s", e.Name, e.File, want)
 		}
 		for _, c := range e.Claims {
@@ -193,7 +194,8 @@ func TestChoose(t *testing.T) {
 	}
 	for _, c := range []struct{ name, hint string }{
 		{"bset", "did you mean best?"}, {"Deeper", "did you mean deeper?"}, {"smallerbatch", "did you mean smaller-batch?"},
-		{"attempt1", "did you mean attempt-1?"}, {"highr-lerning-rat", "did you mean higher-learning-rate?"}, {"convolutions", "did you mean convolution?"}, {"", ""},
+		{"attempt1", "did you mean attempt-1?"}, {"highr-lerning-rat", "did you mean higher-learning-rate?"},
+		{"convolutions", "did you mean convolution?"}, {"", ""},
 	} {
 		_, err := published.Choose(everything, []string{"best", c.name})
 		checkError(t, err, `experiment "`+c.name+`" is unknown, expected one of `+strings.Join(names(everything), ", ")+", convolution", c.hint)

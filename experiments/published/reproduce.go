@@ -99,7 +99,8 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	all := map[string]ExperimentResult{}
 	for i, e := range chosen {
 		result := ExperimentResult{
-			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize, Own: e.Twin == "" && e.Group == "", Group: e.Group,
+			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize,
+			Own: e.Twin == "" && e.Group == "", Group: e.Group,
 			Config: e.Config, Command: o.Command, Claims: []ClaimResult{},
 		}
 		if err := result.summarize(made[i*o.Seeds : (i+1)*o.Seeds]); err != nil {
