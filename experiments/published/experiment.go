@@ -13,15 +13,14 @@ import (
 
 // Experiment is a named setting with what is claimed about it.
 type Experiment struct {
-	Name   string             // lower-case letters, digits and hyphens; unique
-	Title  string             // one line; the name unless the file has one
-	Why    string             // what differs from attempt 1 and why, "" if the file does not say
-	Config experiments.Config // valid; Seed and Backend are left to whoever runs it
-	Claims []Claim            // in the order of the file; may be empty
-	// Distort has the networks evaluated on distorted test images as well.
-	Distort bool
-	Group   string // what the experiment belongs to: Convolution, or "" for the post's and users'
-	Twin    string // the same experiment of the post with the other inputs, "" for a user's experiment
+	Name    string             // lower-case letters, digits and hyphens; unique
+	Title   string             // one line; the name unless the file has one
+	Why     string             // what differs from attempt 1 and why, "" if the file does not say
+	Config  experiments.Config // valid; Seed and Backend are left to whoever runs it
+	Claims  []Claim            // in the order of the file; may be empty
+	Distort bool               // evaluate the networks on distorted test images as well
+	Group   string             // what the experiment belongs to: Convolution, or "" for the post's and users'
+	Twin    string             // the same experiment of the post with the other inputs, "" for a user's experiment
 
 	File string   // where it is written; of an embedded one its path in the repository
 	body ast.Node // of File, for errors; nil for one that was not read from a file
