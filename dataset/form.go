@@ -15,7 +15,14 @@ type Options struct {
 	// TestShare is the share of the images that become the test set where the data has
 	// none, above 0 and below 1; 0 means [DefaultTestShare].
 	TestShare float64
-	Seed      uint64 // draws them
+	Seed      uint64 // draws them, and TrainImages
+
+	// TrainImages is how many of the training images are used, drawn by the seed, those of a
+	// smaller number among those of a larger one; 0: all.
+	TrainImages int
+
+	// PermutePixels draws one permutation of the pixels, which is applied to every image; 0: none.
+	PermutePixels uint64
 
 	// Progress is called while images are read, from one goroutine at a time; may be nil.
 	Progress func(done, total int)
@@ -23,7 +30,12 @@ type Options struct {
 
 // Changes reports whether what [Open] gives for a name has to be read to know its content:
 // it is not MNIST, or not as it is built in.
-func (o Options) Changes(name string) bool { return name != MNIST || o.Transpose == "true" }
+func (o Options) Changes(name string) bool {
+	return name != MNIST || o.Transpose == "true" || o.alters()
+}
+
+// alters reports whether the images that are read are not those that are used.
+func (o Options) alters() bool { return o.TrainImages != 0 || o.PermutePixels != 0 }
 
 // DefaultTestShare is the share of the images that become the test set where the data has none.
 const DefaultTestShare = 0.1

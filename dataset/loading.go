@@ -100,6 +100,12 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 		l.Warnings = append(l.Warnings, name+": --test-share has no effect: the data has a test set")
 	}
 	l.TrainCount, l.TestCount = len(train), len(test)
+	if o.TrainImages > l.TrainCount {
+		f.close()
+		return nil, fmt.Errorf("%s: --train-images: found %d, expected at most %d, the training images that there are",
+			name, o.TrainImages, l.TrainCount)
+	}
+	l.TrainCount = cmp.Or(o.TrainImages, l.TrainCount)
 
 	chosen := classNames
 	if class, problem := checkClassNames(f.classNames); chosen == nil && problem != "" {
@@ -124,6 +130,9 @@ func (f form) start(name string, classNames []string, o Options) (*Loading, erro
 		if err == nil {
 			d.ClassNames = chosen
 			d.recognize(classNames != nil)
+			if o.alters() {
+				d.alter(o)
+			}
 		}
 		return d, err
 	})

@@ -1,6 +1,7 @@
 package experiments
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -42,6 +43,11 @@ type Config struct {
 	Transpose string  `json:"transpose,omitempty"`  // "true", "false", or "" for what the names of the files tell
 	TestShare float64 `json:"test_share,omitempty"` // above 0 and below 1; 0: dataset.DefaultTestShare, where there is no test set
 
+	// Which training images are used, and in which order all images have their pixels; left out where
+	// they are zero, as above.
+	TrainImages   int    `json:"train_images,omitempty"`   // drawn by the seed, those held out included; 0: all
+	PermutePixels uint64 `json:"permute_pixels,omitempty"` // draws the order; 0: as they are
+
 	Validation int `json:"validation"` // training images held out, 0 for none
 	// Patience ends a run whose validation loss has not fallen for so many epochs; 0: never.
 	// It is left out where it is 0, so that the identity of runs from before it stays the same.
@@ -54,7 +60,15 @@ type Config struct {
 	// On CUDA, two runs on one GPU have the same bits, else kernels are chosen by timing them.
 	// Missing is false: runs that were made before it was there did the latter.
 	Deterministic bool `json:"deterministic,omitempty"`
+
+	// Convolutions before the layers, as [model.Convolutional] has them. Both are left out
+	// where there are none, so that other runs keep their identity.
+	ConvChannels []int `json:"conv_channels,omitempty"` // of each convolution; none: the post's network
+	ConvKernel   int   `json:"conv_kernel,omitempty"`   // rows and columns of each; 0: DefaultConvKernel
 }
+
+// DefaultConvKernel is the number of rows and columns of a convolution where a Config says none.
+const DefaultConvKernel = 3
 
 // Defaults is the post's first attempt, as published: inputs from 0 to 1.
 func Defaults() Config {
@@ -92,6 +106,13 @@ func (c Config) Validate() error {
 	}
 	known := slices.Contains(model.Activations(), model.Activation(c.Activation))
 	check(known, "activation", strconv.Quote(c.Activation), activationNames())
+	between("conv_channels", len(c.ConvChannels), 0, model.MaxStages)
+	for _, channels := range c.ConvChannels {
+		between("conv_channels", channels, 1, model.MaxChannels)
+	}
+	between("conv_kernel", c.ConvKernel, 0, model.MaxKernel)
+	check(c.ConvKernel == 0 || len(c.ConvChannels) > 0, "conv_kernel", fmt.Sprintf("%d without convolutions", c.ConvKernel),
+		"their channels as well (conv_channels)")
 	between("epochs", c.Epochs, 1, MaxEpochs)
 	rate := float64(float32(c.LearningRate)) // what the device gets
 	check(rate > 0 && !math.IsInf(rate, 0), "learning_rate", FormatFloat(c.LearningRate), "a finite number above 0 in float32")
@@ -99,6 +120,7 @@ func (c Config) Validate() error {
 	check(c.Data != "", "data", `""`, "mnist, a folder or a file")
 	check(slices.Contains([]string{"", "true", "false"}, c.Transpose), "transpose", strconv.Quote(c.Transpose), "true or false")
 	check(c.TestShare >= 0 && c.TestShare < 1, "test_share", FormatFloat(c.TestShare), "a fraction above 0 and below 1, such as 0.1")
+	check(c.TrainImages >= 0, "train_images", strconv.Itoa(c.TrainImages), "0 (all) or more")
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
 	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d with validation 0", c.Patience),
@@ -130,7 +152,10 @@ func (c Config) Over(epochs []EpochMetrics) bool {
 
 // DataOptions say how [dataset.Open] reads the data of c.
 func (c Config) DataOptions() dataset.Options {
-	return dataset.Options{Split: c.Split, Transpose: c.Transpose, TestShare: c.TestShare, Seed: c.Seed}
+	return dataset.Options{
+		Split: c.Split, Transpose: c.Transpose, TestShare: c.TestShare, Seed: c.Seed,
+		TrainImages: c.TrainImages, PermutePixels: c.PermutePixels,
+	}
 }
 
 func activationNames() string {
@@ -144,11 +169,30 @@ func activationNames() string {
 // Architecture is the network of c for images of rows times columns pixels in that
 // many classes. It is the only place where a config becomes an architecture.
 func (c Config) Architecture(rows, columns, classes int) (model.Architecture, error) {
-	t := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: model.Activation(c.Activation)}
-	if err := t.Validate(); err != nil {
-		return t, Problem{Field: "layer_sizes", Reason: err}
+	activation := model.Activation(c.Activation)
+	layers := model.FullyConnected{Rows: rows, Columns: columns, Hidden: c.LayerSizes, Classes: classes, Activation: activation}
+	if len(c.ConvChannels) == 0 {
+		if err := layers.Validate(); err != nil {
+			return layers, Problem{Field: "layer_sizes", Reason: err}
+		}
+		return layers, nil
 	}
-	return t, nil
+	n := model.Convolutional{FullyConnected: layers, Channels: c.ConvChannels, Kernel: cmp.Or(c.ConvKernel, DefaultConvKernel)}
+	if err := n.Validate(); err != nil {
+		return n, Problem{Field: "conv_channels", Reason: err}
+	}
+	return n, nil
+}
+
+// Canonical is c as every config is written that means the same network.
+func (c Config) Canonical() Config {
+	if len(c.ConvChannels) == 0 {
+		c.ConvChannels = nil
+	}
+	if c.ConvKernel == DefaultConvKernel {
+		c.ConvKernel = 0
+	}
+	return c
 }
 
 // A Problem is one impossible field of a Config.

@@ -15,7 +15,7 @@ type Architecture interface {
 	// method may assume that it reported nothing.
 	Validate() error
 
-	// String is the network as PyTorch prints it, which describes it completely.
+	// String is the network as PyTorch prints it, which with the Task describes it completely.
 	String() string
 
 	// Task is what the network classifies.

@@ -111,13 +111,13 @@ type Hints struct {
 	Activation    Activation     // one of [Activations]; "": ReLU
 	Normalization *Normalization // nil: none
 
-	// Of an image; 0: those of a square, or else of one row.
+	// Of an image; 0: those of a square, or else of one row. Behind convolutions: MNIST's.
 	Rows, Columns int
 }
 
 // ReadModel reads weights, and what they are of: from the metadata that
 // [WriteModel] writes, or, in a file without it, from the names and shapes of the
-// tensors, which are then those of a [FullyConnected] network. It accepts what
+// tensors, which are then those of a [FullyConnected] or a [Convolutional] network. It accepts what
 // [ReadWeights] accepts. name is the file's, for errors; an error says which
 // tensor or which part of the metadata is wrong, what was found and what was expected.
 func ReadModel(r io.Reader, name string, h Hints) (d Description, weights Weights, err error) {
@@ -140,7 +140,7 @@ func describe(metadata map[string]string, tensors map[string]tensorHeader, h Hin
 		if h.Normalization != nil {
 			d.Normalization = *h.Normalization
 		}
-		d.Architecture, err = guessFullyConnected(tensors, h)
+		d.Architecture, err = guess(tensors, h)
 	} else {
 		d, err = parseDescription(metadata)
 	}
@@ -199,10 +199,20 @@ func readArchitecture(task Task, f *fields) Architecture {
 	switch f.text(architectureSetting) {
 	case fullyConnectedKind:
 		return readFullyConnected(task, f)
+	case convolutionalKind:
+		return readConvolutional(task, f)
 	default:
-		f.check(false, architectureSetting, fullyConnectedKind)
+		f.check(false, architectureSetting, fullyConnectedKind+" or "+convolutionalKind)
 		return nil
 	}
+}
+
+// guess is the architecture that has tensors of such names and shapes.
+func guess(tensors map[string]tensorHeader, h Hints) (Architecture, error) {
+	if _, found := tensors[stageName(0)+"weight"]; found {
+		return guessConvolutional(tensors, h)
+	}
+	return guessFullyConnected(tensors, h)
 }
 
 // fields reads metadata and keeps the first error.

@@ -110,7 +110,7 @@ func TestReadModelRefuses(t *testing.T) {
 	start := string(good[8 : len(good)-56])
 	for _, c := range []struct{ old, new, want string }{
 		{`"tanh"`, `"gelu"`, `m: metadata: activation: found "gelu", expected one of [relu sigmoid tanh]`},
-		{`"fully_connected"`, `"transformer"`, `m: metadata: architecture: found "transformer", expected fully_connected`},
+		{`"fully_connected"`, `"transformer"`, `m: metadata: architecture: found "transformer", expected fully_connected or convolutional`},
 		{`"classes":"2"`, `"classes":"257"`, `m: metadata: classes: found "257", expected 2 to 256`},
 		{`"classes":"2"`, `"classes":"3"`, `m: metadata: class_names: found "[\"no\",\"yes\"]", expected 3 names`},
 		{`[\"no\",\"yes\"]`, `\"no\"`, `m: metadata: class_names: found "\"no\"", expected a list of texts as JSON`},

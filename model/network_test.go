@@ -25,7 +25,7 @@ func onEveryBackend(t *testing.T, test func(*testing.T, *backend.Backend)) {
 // fixture is a small network on a device with data to train it on.
 type fixture struct {
 	*model.Network
-	architecture model.FullyConnected
+	architecture model.Architecture
 	images       *model.Images
 	train, test  dataset.Set
 	weights      model.Weights
@@ -36,12 +36,13 @@ func relu(classes int, hidden ...int) model.FullyConnected {
 	return model.FullyConnected{Rows: 3, Columns: 4, Hidden: hidden, Classes: classes, Activation: model.ActivationReLU}
 }
 
-func newFixture(t *testing.T, b *backend.Backend, a model.FullyConnected, batch int, n model.Normalization, train, test int) fixture {
+func newFixture(t *testing.T, b *backend.Backend, a model.Architecture, batch int, n model.Normalization, train, test int) fixture {
 	t.Helper()
+	task := a.Task()
 	f := fixture{
 		architecture: a,
-		train:        randomSet(1, train, a.Rows, a.Columns, a.Classes),
-		test:         randomSet(2, test, a.Rows, a.Columns, a.Classes),
+		train:        randomSet(1, train, task.Rows, task.Columns, task.Classes),
+		test:         randomSet(2, test, task.Rows, task.Columns, task.Classes),
 		weights:      model.Initialize(a.Parameters(), 3),
 	}
 	f.compile(t, b, model.Program{Architecture: a, BatchSize: batch})
@@ -177,7 +178,7 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 	if !(math.Abs(got.Loss-loss) < 2e-6) {
 		t.Errorf("section %d: found loss %v, expected %v", section, got.Loss, loss)
 	}
-	confusion := make([][]int, f.architecture.Classes)
+	confusion := make([][]int, f.architecture.Task().Classes)
 	for class := range confusion {
 		confusion[class] = make([]int, len(confusion))
 	}
@@ -206,7 +207,7 @@ func compareEvaluation(t *testing.T, f fixture, section int, set dataset.Set, wa
 func TestEvaluationInChunks(t *testing.T) {
 	onEveryBackend(t, func(t *testing.T, b *backend.Backend) {
 		f := newFixture(t, b, relu(4, 5), 7, model.Unnormalized(), 2503, 1001)
-		want := newReference(f.architecture, f.weights)
+		want := newReference(f.architecture.(model.FullyConnected), f.weights)
 		compareEvaluation(t, f, 0, f.train, want, model.Unnormalized())
 		compareEvaluation(t, f, 1, f.test, want, model.Unnormalized())
 	})

@@ -45,7 +45,7 @@ func (s *Snapshot) Close() { finalize(s.parameters...) }
 // client. Its pixels are copied, 1 MB at a time, so that there is no second copy of all.
 func (n *Network) evaluateChunkBeside(parameters []*tensors.Tensor, images *Images, where section, row int) (results perImage, err error) {
 	inputs := n.program.inputs()
-	labels := make([]uint8, evaluationChunk(inputs))
+	labels := make([]uint8, n.program.chunk())
 	copy(labels, where.labels[row:])
 	pixels := images.bytes[(where.first+row)*inputs:][:len(labels)*inputs]
 	chunk := &Images{normalization: images.normalization}

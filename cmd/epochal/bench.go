@@ -35,7 +35,7 @@ var benchFormats = map[string]func(*terminal, bench.Results) error{
 func newBench(t *terminal) *cobra.Command {
 	o := bench.Defaults()
 	var quick, requirements bool
-	var networks, steps []string
+	var networks, convolutions, steps []string
 	out := benchOutput{terminal: t, format: "table"}
 	var peers []string
 	for _, peer := range bench.Peers {
@@ -59,6 +59,7 @@ Exit code 1 means that a cell failed, or that a backend or a peer requested by
 name could not be measured. The results are printed all the same.`,
 		Example: `  epochal bench --quick
   epochal bench --backend xla:cpu --layer-sizes 512,512 --batch-size 16,64,256
+  epochal bench --backend xla:cpu --conv-channels 8,16 --conv-channels 32,64
   epochal bench --json bench.json --figure bench.svg
   epochal bench --format gobench > new.txt && benchstat old.txt new.txt
   epochal bench --peer jax --python peers/bin/python`,
@@ -74,7 +75,7 @@ name could not be measured. The results are printed all the same.`,
 				}
 				o.LayerSizes, o.Quick = small.LayerSizes, true
 			}
-			problems := readGrid(&o, networks, steps)
+			problems := readGrid(&o, networks, convolutions, steps)
 			impossible, _ := errors.AsType[experiments.Problems](o.Validate())
 			if problems = append(append(problems, impossible...), out.check()...); len(problems) > 0 {
 				return problems
@@ -100,6 +101,8 @@ name could not be measured. The results are printed all the same.`,
 		"xla:cpu, xla:cuda, go, or any GoMLX backend `string`; may be repeated (default every usable one)")
 	flags.StringArrayVar(&networks, "layer-sizes", nil,
 		"`widths` of the hidden layers of a network, separated by commas; may be repeated (default 32,32 128,128 512,512 1024,1024)")
+	flags.StringArrayVar(&convolutions, "conv-channels", nil,
+		"`channels` of convolutions before the hidden layers, separated by commas; \"\" for none; may be repeated (default none)")
 	flags.IntSliceVar(&o.BatchSizes, "batch-size", o.BatchSizes, "`images` per SGD step, separated by commas")
 	flags.StringSliceVar(&steps, "steps-per-call", nil,
 		"SGD `steps` per device call, separated by commas; epoch for a whole epoch (default epoch,1)")
@@ -126,7 +129,7 @@ name could not be measured. The results are printed all the same.`,
 }
 
 // readGrid reads the flags that pflag cannot parse by itself, if they were given.
-func readGrid(o *bench.Options, networks, steps []string) (problems experiments.Problems) {
+func readGrid(o *bench.Options, networks, convolutions, steps []string) (problems experiments.Problems) {
 	if networks != nil {
 		o.LayerSizes = nil
 	}
@@ -136,6 +139,13 @@ func readGrid(o *bench.Options, networks, steps []string) (problems experiments.
 			problems = append(problems, experiments.Problem{Field: "layer_sizes", Reason: err})
 		}
 		o.LayerSizes = append(o.LayerSizes, widths)
+	}
+	for _, text := range convolutions {
+		var channels layerSizes
+		if err := channels.Set(text); err != nil {
+			problems = append(problems, experiments.Problem{Field: "conv_channels", Reason: err})
+		}
+		o.ConvChannels = append(o.ConvChannels, channels)
 	}
 	if steps != nil {
 		o.StepsPerCall = make([]bench.StepsPerCall, len(steps))

@@ -80,6 +80,7 @@ matrix, and how much the network's confidence is worth.`,
 	addDataFlags(flags, dataFlags{&o.Data, &o.Reading.Split, &o.Reading.Transpose, &o.Reading.TestShare},
 		dataUsage+" (default: what the network was trained on)")
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
+	flags.BoolVar(&o.Distort, "distort", false, "also shift the images by 1 to 4 pixels, and rotate them by 10 to 30 degrees")
 	flags.BoolVar(&asJSON, "json", false, "print the results as JSON")
 	flags.StringVar(&figure, "figure", "", "plot accuracy against confidence in `file`, .svg or .png")
 	network.add(flags)
@@ -123,6 +124,17 @@ func printEvaluation(t *terminal, r evaluate.Result) error {
 	t.printf("%s\n", aligned(rows))
 	if len(r.Classes) <= mostColumns {
 		t.printf("%s\n", aligned(confusionRows(names, r.Confusion)))
+	}
+	if len(r.Distorted) > 0 {
+		rows = [][]string{{"images", "accuracy"}}
+		for _, d := range r.Distorted {
+			what := "shifted by " + words.Counted(d.Shift, "pixel")
+			if d.Rotation != 0 {
+				what = "rotated by " + words.Counted(d.Rotation, "degree")
+			}
+			rows = append(rows, []string{what, words.Percent(d.Accuracy, 2)})
+		}
+		t.printf("%s\n", aligned(rows))
 	}
 	return t.printf("expected calibration error %s, in %d bins of confidence\n", words.Percent(r.Calibration.Error, 2), evaluate.Bins)
 }

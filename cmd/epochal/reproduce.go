@@ -35,6 +35,8 @@ func newReproduce(t *terminal) *cobra.Command {
 		Long: `Run experiments over several seeds and judge, claim by claim, whether the
 published result holds, with 95% intervals. Without arguments it runs all of
 the post's experiments or, with --experiment, those in the given files.
+"reproduce convolution" answers the post's open question, how different
+convolutions are, into results/convolution.
 
 The results folder keeps every run, finished or interrupted: the same command
 continues the interrupted ones, and returns immediately when nothing is left to
@@ -49,6 +51,7 @@ machines share none.
 Exit code 3 means that a claim that was expected to hold does not.`,
 		Example: `  epochal reproduce attempt-1 best
   epochal reproduce --quick
+  epochal reproduce convolution
   epochal reproduce --experiment mine.yaml --seeds 3`,
 		ValidArgsFunction: func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			known, err := published.Known(files...)
@@ -74,8 +77,11 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			}
 			if o.Folder == "" {
 				o.Folder = "results"
+				if !slices.ContainsFunc(chosen, func(e published.Experiment) bool { return e.Group != published.Convolution }) {
+					o.Folder = filepath.Join("results", published.Convolution)
+				}
 				if o.Quick {
-					o.Folder = filepath.Join("results", "quick")
+					o.Folder = filepath.Join(o.Folder, "quick")
 				}
 			}
 			if o.Quick && c.Flags().Changed("seeds") {

@@ -31,10 +31,10 @@ func newTrain(t *terminal) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "train",
 		Short: "Train a network and evaluate it after every epoch",
-		Long: `Train a fully connected network with plain SGD and evaluate it on the training
-and test sets after every epoch. Without flags this is the post's first attempt
-as published: layer sizes 512,512, 20 epochs, learning rate 0.001, batch size
-64, inputs scaled to 0..1.
+		Long: `Train a fully connected network, or with --conv-channels a convolutional one,
+with plain SGD and evaluate it on the training and test sets after every epoch.
+Without flags this is the post's first attempt as published: layer sizes
+512,512, 20 epochs, learning rate 0.001, batch size 64, inputs scaled to 0..1.
 
 A missing plugin is installed first. The run folder gets config.json,
 environment.json, metrics.jsonl, evaluation.json, model.safetensors and
@@ -49,6 +49,7 @@ were moved.`,
   epochal train --normalize --epochs 5
   epochal train --validation 5000 --patience 3 --epochs 100 --max-time 10m
   epochal train --layer-sizes "" --learning-rate 0.01 --require-accuracy 0.85
+  epochal train --conv-channels 16,32 --layer-sizes 128 --learning-rate 0.05
   epochal train --resume runs/2026-11-23_16-35-10 --epochs 40`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -66,8 +67,10 @@ were moved.`,
 					options.Keep = "" // as before
 				}
 			}
-			if config.Init != "" && c.Flags().Changed("init") && !options.Resume {
-				if err := continueNetwork(&config, !c.Flags().Changed("layer-sizes"), !c.Flags().Changed("activation")); err != nil {
+			changed := c.Flags().Changed
+			if config.Init != "" && changed("init") && !options.Resume {
+				convolutions := !changed("conv-channels") && !changed("conv-kernel")
+				if err := continueNetwork(&config, !changed("layer-sizes"), convolutions, !changed("activation")); err != nil {
 					return err
 				}
 			}
@@ -138,20 +141,26 @@ were moved.`,
 	return command
 }
 
-// continueNetwork gives c the widths of its initial weights and, if the file says it,
-// their activation, as far as they are wanted.
-func continueNetwork(c *experiments.Config, widths, activation bool) error {
+// continueNetwork gives c the widths and the convolutions of its initial weights and, if the
+// file says it, their activation, as far as they are wanted.
+func continueNetwork(c *experiments.Config, widths, convolutions, activation bool) error {
 	n, err := trained.Open(c.Init, model.Hints{})
 	if err != nil {
 		return fmt.Errorf("init: %w", err)
 	}
-	if network, ok := n.Description.Architecture.(model.FullyConnected); ok {
-		if widths {
-			c.LayerSizes = append([]int{}, network.Hidden...)
-		}
-		if activation && n.Described() {
-			c.Activation = string(network.Activation)
-		}
+	network, _ := n.Description.Architecture.(model.FullyConnected)
+	convolutional, behind := n.Description.Architecture.(model.Convolutional)
+	if behind {
+		network = convolutional.FullyConnected
+	}
+	if widths {
+		c.LayerSizes = append([]int{}, network.Hidden...)
+	}
+	if convolutions {
+		c.ConvChannels, c.ConvKernel = convolutional.Channels, convolutional.Kernel
+	}
+	if activation && n.Described() {
+		c.Activation = string(network.Activation)
 	}
 	return nil
 }
@@ -203,7 +212,11 @@ func resumeArguments(flags *pflag.FlagSet, folder string) []string {
 // config.json with a dash for the underscore.
 func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Var((*layerSizes)(&c.LayerSizes), "layer-sizes", "`widths` of the hidden layers, separated by commas; \"\" for none")
-	flags.StringVar(&c.Activation, "activation", c.Activation, "`function` after each hidden layer: relu, sigmoid, tanh")
+	flags.Var((*layerSizes)(&c.ConvChannels), "conv-channels",
+		"`channels` of convolutions before the hidden layers, separated by commas, each with 2x2 max pooling behind it")
+	flags.IntVar(&c.ConvKernel, "conv-kernel", c.ConvKernel,
+		fmt.Sprintf("`pixels` that a convolution looks at each way; no padding (default %d)", experiments.DefaultConvKernel))
+	flags.StringVar(&c.Activation, "activation", c.Activation, "`function` after each convolution and hidden layer: relu, sigmoid, tanh")
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the training set")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "`rate` of plain SGD")
 	flags.IntVar(&c.BatchSize, "batch-size", c.BatchSize, "`images` per SGD step; the last batch of an epoch may be smaller")
@@ -211,11 +224,14 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "reorder the training set every epoch")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	addDataFlags(flags, dataFlags{&c.Data, &c.Split, &c.Transpose, &c.TestShare}, dataUsage)
+	flags.IntVar(&c.TrainImages, "train-images", c.TrainImages, "training `images` to use, drawn by the seed; 0: all")
+	flags.Uint64Var(&c.PermutePixels, "permute-pixels", c.PermutePixels,
+		"`number` that draws one order of the pixels for all images, as a control; 0: as they are")
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")
 	flags.IntVar(&c.Patience, "patience", c.Patience,
 		"`epochs` without a lower validation loss after which the run ends; 0: never; needs --validation")
 	flags.StringVar(&c.Init, "init", c.Init,
-		"safetensors `file` with the initial weights, which also gives the layer sizes and the activation (default: drawn from the seed)")
+		"safetensors `file` with the initial weights, which also gives layer sizes, convolutions and activation (default: drawn from the seed)")
 	flags.StringVar(&c.Backend, "backend", c.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
 	flags.BoolVar(&c.TF32, "tf32", c.TF32, "allow TF32 matrix products on CUDA: faster, less exact")
 	flags.BoolVar(&c.Deterministic, "deterministic", c.Deterministic, deterministicUsage)

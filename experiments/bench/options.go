@@ -20,6 +20,7 @@ import (
 type Options struct {
 	Backends     []string       // names, not auto; nil for every usable one
 	LayerSizes   [][]int        // networks
+	ConvChannels [][]int        // convolutions before each of them; nil for none, and a nil one for a network without
 	BatchSizes   []int          // images per step
 	StepsPerCall []StepsPerCall // without effect on pure Go, where every step is a call
 	Feeds        []string       // nil for all on xla:cuda, and FeedResident elsewhere
@@ -113,9 +114,13 @@ func (o Options) Validate() error {
 			check(!strings.Contains(name, "tf32="), "backend", name, "one without tf32, which --precision chooses")
 		}
 	}
-	for _, widths := range o.LayerSizes {
-		if err := (Cell{LayerSizes: widths}).Architecture().Validate(); err != nil {
-			problems = append(problems, experiments.Problem{Field: "layer_sizes", Reason: err})
+	for _, network := range o.networks() {
+		if err := network.Architecture().Validate(); err != nil {
+			field := "layer_sizes"
+			if len(network.ConvChannels) > 0 {
+				field = "conv_channels"
+			}
+			problems = append(problems, experiments.Problem{Field: field, Reason: err})
 		}
 	}
 	for _, size := range o.BatchSizes {
@@ -164,6 +169,21 @@ func (o Options) Validate() error {
 	return nil
 }
 
+// networks are cells with nothing but a network each, in the order of the grid.
+func (o Options) networks() []Cell {
+	convolutions := o.ConvChannels
+	if convolutions == nil {
+		convolutions = [][]int{nil}
+	}
+	var all []Cell
+	for _, channels := range convolutions {
+		for _, widths := range o.LayerSizes {
+			all = append(all, Cell{ConvChannels: channels, LayerSizes: widths})
+		}
+	}
+	return all
+}
+
 // isPureGo and isCUDA tell what a backend's name means.
 func isPureGo(name string) bool { return name == backend.Go || strings.HasPrefix(name, backend.Go+":") }
 func isCUDA(name string) bool   { return strings.HasPrefix(name, backend.XLACUDA) }
@@ -186,7 +206,7 @@ func (o Options) Grid(backends []string) []Cell {
 		if precisions == nil {
 			precisions = []string{Float32, TF32}
 		}
-		for _, widths := range o.LayerSizes {
+		for _, network := range o.networks() {
 			for _, batch := range o.BatchSizes {
 				for _, steps := range o.StepsPerCall {
 					for _, feed := range feeds {
@@ -206,9 +226,9 @@ func (o Options) Grid(backends []string) []Cell {
 							if feed == FeedHost && steps != 1 || precision == TF32 && !isCUDA(name) {
 								continue
 							}
-							cell := Cell{
-								Backend: name, Precision: precision, LayerSizes: widths, BatchSize: batch, StepsPerCall: steps, Feed: feed,
-							}
+							cell := network
+							cell.Backend, cell.Precision, cell.Feed = name, precision, feed
+							cell.BatchSize, cell.StepsPerCall = batch, steps
 							if !slices.ContainsFunc(cells, cell.Equal) {
 								cells = append(cells, cell)
 							}

@@ -15,6 +15,7 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments/record"
+	"epochal/experiments/report/words"
 	"epochal/model/backend"
 )
 
@@ -55,15 +56,15 @@ var Peers = []Peer{
 		"torch_loop.py", []string{"--feed=memory"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
 	},
 	{
-		"torch-tuned", "torch-memory, its backward pass by hand, updates in place",
+		"torch-tuned", "torch-memory, backward by hand, in place; convolutions NHWC",
 		"torch_loop.py", []string{"--feed=memory", "--tuned"}, []string{"--device=cuda"}, []string{"torch", "numpy"},
 	},
 	{
-		"jax", "JAX with a whole epoch as one compiled scan",
+		"jax", "JAX, an epoch as one compiled scan; convolutions step by step",
 		"jax_epoch.py", nil, nil, []string{"jax", "jaxlib", "numpy"},
 	},
 	{
-		"jax-tuned", "jax, its batches gathered ahead, one thread for small steps",
+		"jax-tuned", "jax, batches ahead, threads chosen; convolutions as products",
 		"jax_epoch.py", []string{"--tuned"}, nil, []string{"jax", "jaxlib", "numpy"},
 	},
 }
@@ -97,7 +98,7 @@ func (r *benchmark) addPeers(ctx context.Context, folder string, available []str
 		return fmt.Errorf("peers: %w", err)
 	}
 	// There is room for all, so that appending moves none of the results that jobs point to.
-	r.results.Peers = make([]PeerResult, 0, len(Peers)*len(r.LayerSizes)*len(r.BatchSizes))
+	r.results.Peers = make([]PeerResult, 0, len(Peers)*len(r.networks())*len(r.BatchSizes))
 	for _, peer := range Peers {
 		if !slices.Contains(r.Options.Peers, peer.Name) {
 			continue
@@ -115,17 +116,18 @@ func (r *benchmark) addPeers(ctx context.Context, folder string, available []str
 			r.missing = append(r.missing, peer.Name+": "+failure)
 			r.Observer(Failed{What: peer.Name, Reason: failure})
 		}
-		for _, layers := range r.LayerSizes {
+		for _, n := range r.networks() {
 			for _, batch := range r.BatchSizes {
 				r.results.Peers = append(r.results.Peers, PeerResult{
-					Peer: peer.Name, LayerSizes: layers, BatchSize: batch, Versions: versions, Rounds: []PeerRound{}, Failure: failure,
+					Peer: peer.Name, LayerSizes: n.LayerSizes, ConvChannels: n.ConvChannels, BatchSize: batch,
+					Versions: versions, Rounds: []PeerRound{}, Failure: failure,
 				})
 				if failure != "" {
 					continue
 				}
 				result := &r.results.Peers[len(r.results.Peers)-1]
 				r.jobs = append(r.jobs, &job{
-					what:    fmt.Sprintf("%s %s batch %d", peer.Name, widths(layers), batch),
+					what:    fmt.Sprintf("%s %s batch %d", peer.Name, network(n.ConvChannels, n.LayerSizes), batch),
 					failure: &result.Failure,
 					measure: func(ctx context.Context, round int) error { return r.pair(ctx, folder, peer, result, round) },
 				})
@@ -266,6 +268,7 @@ func (r *benchmark) train(ctx context.Context, result *PeerResult, epochs int) (
 	defer os.RemoveAll(folder)
 	run := filepath.Join(folder, "run")
 	arguments := []string{"train", "--backend=" + r.peerBackend(), "--layer-sizes=" + widths(result.LayerSizes),
+		"--conv-channels=" + words.Widths(result.ConvChannels, ","),
 		fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs), "--out=" + run}
 	if epochs > 1 { // their times count, not what a user gets
 		arguments = append(arguments, fmt.Sprintf("--steps-per-call=%d", WholeEpoch), "--checkpoint-every=0")
@@ -280,7 +283,7 @@ func (r *benchmark) train(ctx context.Context, result *PeerResult, epochs int) (
 // trainPeer runs the peer's program.
 func (r *benchmark) trainPeer(ctx context.Context, folder string, peer Peer, result *PeerResult, epochs int) (processed, error) {
 	arguments := append(slices.Clone(peer.arguments), "--data="+filepath.Join(folder, "mnist"),
-		"--layer-sizes="+strings.Trim(widths(result.LayerSizes), "[]"),
+		"--layer-sizes="+words.Widths(result.LayerSizes, ","), "--conv-channels="+words.Widths(result.ConvChannels, ","),
 		fmt.Sprintf("--batch-size=%d", result.BatchSize), fmt.Sprintf("--epochs=%d", epochs))
 	if isCUDA(r.peerBackend()) {
 		arguments = append(arguments, peer.onCUDA...)

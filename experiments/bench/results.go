@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"epochal/dataset"
+	"epochal/experiments"
 	"epochal/experiments/record"
 	"epochal/experiments/report/words"
 	"epochal/model"
@@ -70,17 +71,18 @@ const (
 
 // Cell is one place of the grid.
 type Cell struct {
-	Backend      string       `json:"backend"`        // xla:cpu, xla:cuda, go or a GoMLX backend string, never auto
-	Precision    string       `json:"precision"`      // Float32 or TF32
-	LayerSizes   []int        `json:"layer_sizes"`    // width of each hidden layer
-	BatchSize    int          `json:"batch_size"`     // images per step
-	StepsPerCall StepsPerCall `json:"steps_per_call"` // 1 with FeedHost
-	Feed         string       `json:"feed"`           // FeedResident or FeedHost
+	Backend      string       `json:"backend"`                 // xla:cpu, xla:cuda, go or a GoMLX backend string, never auto
+	Precision    string       `json:"precision"`               // Float32 or TF32
+	LayerSizes   []int        `json:"layer_sizes"`             // width of each hidden layer
+	ConvChannels []int        `json:"conv_channels,omitempty"` // of convolutions before them, with the default kernel
+	BatchSize    int          `json:"batch_size"`              // images per step
+	StepsPerCall StepsPerCall `json:"steps_per_call"`          // 1 with FeedHost
+	Feed         string       `json:"feed"`                    // FeedResident or FeedHost
 }
 
 // String names a cell: "xla:cpu 512,512 batch 64, epoch per call".
 func (c Cell) String() string {
-	text := fmt.Sprintf("%s %s batch %d, ", c.Backend, widths(c.LayerSizes), c.BatchSize)
+	text := fmt.Sprintf("%s %s batch %d, ", c.Backend, network(c.ConvChannels, c.LayerSizes), c.BatchSize)
 	switch {
 	case c.StepsPerCall == 1:
 		text += "1 step per call"
@@ -101,9 +103,21 @@ func (c Cell) String() string {
 // widths writes layer sizes as --layer-sizes reads them, "[]" for none.
 func widths(layers []int) string { return cmp.Or(words.Widths(layers, ","), "[]") }
 
+// network writes the layers of a network: "conv 16,32 and 128", or "128" without convolutions.
+func network(channels, layers []int) string {
+	if len(channels) == 0 {
+		return widths(layers)
+	}
+	return "conv " + widths(channels) + " and " + widths(layers)
+}
+
 // Architecture is the cell's network, on MNIST.
 func (c Cell) Architecture() model.Architecture {
-	return model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
+	layers := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10, Activation: model.ActivationReLU}
+	if len(c.ConvChannels) == 0 {
+		return layers
+	}
+	return model.Convolutional{FullyConnected: layers, Channels: c.ConvChannels, Kernel: experiments.DefaultConvKernel}
 }
 
 // Runner is what computes: a backend, and the precision of its matrix products.
@@ -126,7 +140,7 @@ func (c Cell) Runner() Runner { return Runner{c.Backend, c.Precision} }
 // SameWork reports whether two cells train the same network with the same batch
 // size, however and wherever.
 func (c Cell) SameWork(other Cell) bool {
-	return c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes)
+	return c.BatchSize == other.BatchSize && slices.Equal(c.LayerSizes, other.LayerSizes) && slices.Equal(c.ConvChannels, other.ConvChannels)
 }
 
 // Equal reports whether two cells are the same place of the grid.
@@ -212,12 +226,13 @@ type Unavailable struct {
 
 // PeerResult is a peer at one network and batch size.
 type PeerResult struct {
-	Peer       string      `json:"peer"`
-	LayerSizes []int       `json:"layer_sizes"`
-	BatchSize  int         `json:"batch_size"`
-	Versions   string      `json:"versions,omitempty"` // of Python and its packages
-	Rounds     []PeerRound `json:"rounds"`
-	Failure    string      `json:"failure,omitempty"` // why rounds are missing, and how to get what is missing
+	Peer         string      `json:"peer"`
+	LayerSizes   []int       `json:"layer_sizes"`
+	ConvChannels []int       `json:"conv_channels,omitempty"`
+	BatchSize    int         `json:"batch_size"`
+	Versions     string      `json:"versions,omitempty"` // of Python and its packages
+	Rounds       []PeerRound `json:"rounds"`
+	Failure      string      `json:"failure,omitempty"` // why rounds are missing, and how to get what is missing
 }
 
 // PeerRound is one pair of measurements, of epochal and of the peer, one after the

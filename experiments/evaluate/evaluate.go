@@ -22,6 +22,7 @@ type Options struct {
 	Reading  dataset.Options        // how Data is read; without Data as the run did
 	Backend  string                 // as in a Config
 	Progress func(install.Progress) // of the installation of a plugin; may be nil
+	Distort  bool                   // also evaluate on [Distortions] of the images
 	Warn     func(text string)      // is told what the user should know and what does not stop the evaluation
 }
 
@@ -65,7 +66,7 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if o.Data == "" && n.Described() && dataset.Digest(data.Files) != n.Description.DataSHA256 {
 		o.Warn("data: these are not the images that the network was trained on")
 	}
-	evaluation, err := run(ctx, device, n, data.Test)
+	evaluation, distorted, err := run(ctx, device, n, data.Test, o.Distort)
 	if err == nil {
 		err = n.CheckOutput(evaluation.Loss)
 	}
@@ -77,28 +78,47 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 		names = data.ClassNames // of weights that have none, such as PyTorch's
 	}
 	result := newResult(evaluation, names)
-	result.File, result.Data, result.Backend = n.File, name, device.Info.Name
+	result.File, result.Data, result.Backend, result.Distorted = n.File, name, device.Info.Name, distorted
 	return result, nil
 }
 
-// run evaluates on an open device.
-func run(ctx context.Context, device *backend.Backend, n trained.Network, set dataset.Set) (model.Evaluation, error) {
-	images, err := model.Upload(device, n.Description.Normalization, set)
-	if err != nil {
-		return model.Evaluation{}, err
-	}
-	defer images.Close()
+// run evaluates on an open device, also on distortions of the images if they are asked for.
+func run(ctx context.Context, device *backend.Backend, n trained.Network, set dataset.Set, distort bool) (
+	evaluation model.Evaluation, distorted []Distorted, err error,
+) {
 	// The loss is a mean over batches of batch means, so it depends on their size.
 	batch := cmp.Or(n.Description.BatchSize, experiments.Defaults().BatchSize)
 	network, err := model.CompileEvaluation(device, model.Program{Architecture: n.Description.Architecture, BatchSize: batch}, set.Len())
 	if err != nil {
-		return model.Evaluation{}, err
+		return evaluation, nil, err
 	}
 	defer network.Close()
 	if err := network.SetWeights(n.Weights); err != nil {
-		return model.Evaluation{}, err
+		return evaluation, nil, err
 	}
-	return network.Evaluate(ctx, images, 0)
+	on := func(set dataset.Set) (model.Evaluation, error) {
+		images, err := model.Upload(device, n.Description.Normalization, set)
+		if err != nil {
+			return model.Evaluation{}, err
+		}
+		defer images.Close()
+		return network.Evaluate(ctx, images, 0)
+	}
+	if evaluation, err = on(set); err != nil || !distort {
+		return evaluation, nil, err
+	}
+	for _, d := range Distortions() {
+		sets := d.sets(set)
+		for _, set := range sets {
+			found, err := on(set)
+			if err != nil {
+				return evaluation, nil, err
+			}
+			d.Accuracy += found.Accuracy() / float64(len(sets))
+		}
+		distorted = append(distorted, d)
+	}
+	return evaluation, distorted, nil
 }
 
 // dataName is the data that was asked for, or else that of the network's run, and how it is read.

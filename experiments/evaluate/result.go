@@ -17,6 +17,8 @@ type Result struct {
 	Classes     []Class     `json:"classes"`
 	Confusion   [][]int     `json:"confusion"` // [label][predicted], in images
 	Calibration Calibration `json:"calibration"`
+
+	Distorted []Distorted `json:"distorted,omitempty"` // if they were asked for
 }
 
 // Class is how a network does on one class. A share of nothing is nil.

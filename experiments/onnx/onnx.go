@@ -161,6 +161,10 @@ func integer(name string, value int64) *protos.AttributeProto {
 	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_INT, I: value}
 }
 
+func integers(name string, values ...int64) *protos.AttributeProto {
+	return &protos.AttributeProto{Name: name, Type: protos.AttributeProto_INTS, Ints: values}
+}
+
 // value describes an input or output, whose dimensions are ints or names.
 func value(name, document string, elements protos.TensorProto_DataType, dimensions ...any) *protos.ValueInfoProto {
 	shape := &protos.TensorShapeProto{}

@@ -52,10 +52,14 @@ func apart(found, expected []float32) float64 {
 func TestTheGraphIsTheNetwork(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pixels := make([]uint8, 5*7)
-	for _, hidden := range [][]int{{}, {9}, {9, 6}} {
+	for i, hidden := range [][]int{{}, {9}, {9, 6}, {}, {9}} {
 		for _, activation := range model.Activations() {
 			for _, n := range []model.Normalization{model.Unnormalized(), {Mean: 0.1307, Deviation: 0.3081}} {
-				a := model.FullyConnected{Rows: 5, Columns: 7, Hidden: hidden, Classes: 3, Activation: activation}
+				layers := model.FullyConnected{Rows: 5, Columns: 7, Hidden: hidden, Classes: 3, Activation: activation}
+				var a model.Architecture = layers
+				if i >= 3 {
+					a = model.Convolutional{FullyConnected: layers, Channels: []int{4, 3}[:5-i], Kernel: i - 2}
+				}
 				d := model.Description{Architecture: a, Normalization: n, Data: "little", Epochs: 3, Version: "v1"}
 				weights := model.Initialize(a.Parameters(), 5)
 				for _, input := range onnx.Inputs() {
@@ -124,7 +128,8 @@ type another struct{ model.FullyConnected }
 func TestAnotherArchitectureIsRefused(t *testing.T) {
 	a := another{model.FullyConnected{Rows: 1, Columns: 2, Classes: 2}}
 	_, err := onnx.Encode(model.Description{Architecture: a, Normalization: model.Unnormalized()}, nil, onnx.Options{Input: onnx.Uint8})
-	if want := "found the architecture onnx_test.another, expected a fully connected network"; err == nil || err.Error() != want {
+	want := "found the architecture onnx_test.another, expected a fully connected or a convolutional network"
+	if err == nil || err.Error() != want {
 		t.Errorf("found error %v, expected %s", err, want)
 	}
 }
@@ -162,6 +167,10 @@ func evaluate(t *testing.T, g *protos.GraphProto, pixels []uint8, input onnx.Inp
 		}
 	}
 	values[onnx.ImageName] = image
+	shape := []int{1} // channels, rows, columns of x, while it is an image
+	for _, d := range g.Input[0].Type.GetTensorType().Shape.Dim[2:] {
+		shape = append(shape, int(d.GetDimValue()))
+	}
 	for _, node := range g.Node {
 		x := values[node.Input[0]]
 		each := func(f func(x float64) float64) []float32 {
@@ -186,6 +195,32 @@ func evaluate(t *testing.T, g *protos.GraphProto, pixels []uint8, input onnx.Inp
 			y = each(func(x float64) float64 { return 1 / (1 + math.Exp(-x)) })
 		case "Tanh":
 			y = each(math.Tanh)
+		case "Conv":
+			weight, bias := values[node.Input[1]], values[node.Input[2]]
+			side := 1
+			for side*side*shape[0]*len(bias) < len(weight) {
+				side++
+			}
+			rows, columns := shape[1]-side+1, shape[2]-side+1
+			for i := range len(bias) * rows * columns {
+				out, row, column, sum := i/(rows*columns), i/columns%rows, i%columns, float64(bias[i/(rows*columns)])
+				for j := range shape[0] * side * side {
+					in, down, right := j/(side*side), j/side%side, j%side
+					sum += float64(weight[out*shape[0]*side*side+j]) * float64(x[(in*shape[1]+row+down)*shape[2]+column+right])
+				}
+				y = append(y, float32(sum))
+			}
+			shape = []int{len(bias), rows, columns}
+		case "MaxPool":
+			if found := fmt.Sprint(node.Attribute[0].Ints, node.Attribute[1].Ints); found != "[2 2] [2 2]" {
+				t.Fatalf("found the attributes %s", found)
+			}
+			for i := range shape[0] * (shape[1] / 2) * (shape[2] / 2) {
+				channel, row, column := i/(shape[1]/2*(shape[2]/2)), i/(shape[2]/2)%(shape[1]/2), i%(shape[2]/2)
+				at := (channel*shape[1]+2*row)*shape[2] + 2*column
+				y = append(y, max(x[at], x[at+1], x[at+shape[2]], x[at+shape[2]+1]))
+			}
+			shape = []int{shape[0], shape[1] / 2, shape[2] / 2}
 		case "Softmax":
 			sum := 0.0
 			for _, x := range x {
@@ -259,6 +294,12 @@ func TestONNXRuntimeAgrees(t *testing.T) {
 			Description: model.Description{Architecture: a, Normalization: model.Unnormalized()},
 			Weights:     model.Initialize(a.Parameters(), 1),
 		}
+	}
+	a := model.Convolutional{FullyConnected: model.FullyConnected{
+		Rows: data.Test.Rows, Columns: data.Test.Columns, Hidden: []int{16}, Classes: 10, Activation: model.ActivationReLU,
+	}, Channels: []int{4, 8}, Kernel: 3}
+	networks["convolutional"] = trained.Network{
+		Description: model.Description{Architecture: a, Normalization: model.Unnormalized()}, Weights: model.Initialize(a.Parameters(), 1),
 	}
 	if networks["relu"], err = trained.Open(result.Folder, model.Hints{}); err != nil {
 		t.Fatal(err)

@@ -7,7 +7,7 @@ import (
 	"strconv"
 
 	"epochal/experiments"
-	"epochal/experiments/record"
+	"epochal/experiments/evaluate"
 )
 
 // Kind is what a claim is about; the key in the file.
@@ -24,6 +24,8 @@ const (
 	StillRising       Kind = "still_rising"        // both accuracies higher than Over epochs before the last
 	BetterThan        Kind = "better_than"         // final test accuracy above that of Reference
 	CloseTo           Kind = "close_to"            // final test accuracy within Tolerance of that of Reference
+	BetterWhenShifted Kind = "better_when_shifted" // accuracy on test images shifted By pixels above that of Reference
+	BetterWhenRotated Kind = "better_when_rotated" // the same of images rotated By degrees
 )
 
 // kind is all that tells one kind of claim from another: a new kind is a new row
@@ -35,7 +37,7 @@ type kind struct {
 	aboveZero bool     // it claims that what is measured is above 0, not that it lies near a value
 	spare     int      // how many of the run's epochs Over leaves out at least
 	text      func(Claim) string
-	measure   func(c Claim, run, reference record.Record) float64
+	measure   func(c Claim, run, reference RunResult) float64
 }
 
 // kinds are all kinds, in the order in which errors name them.
@@ -43,17 +45,17 @@ var kinds = []kind{
 	{
 		name: FinalTestAccuracy, fields: []string{"value", "tolerance"}, unit: percent,
 		text:    func(Claim) string { return "final test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) float64 { return last(run).TestAccuracy },
+		measure: func(_ Claim, run, _ RunResult) float64 { return last(run).TestAccuracy },
 	},
 	{
 		name: TrainTestGap, fields: []string{"value", "tolerance"}, unit: points,
 		text:    func(Claim) string { return "train minus test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) float64 { return last(run).TrainAccuracy - last(run).TestAccuracy },
+		measure: func(_ Claim, run, _ RunResult) float64 { return last(run).TrainAccuracy - last(run).TestAccuracy },
 	},
 	{
 		name: NoOverfitting, fields: []string{"over"}, unit: points, aboveZero: true,
 		text: func(c Claim) string { return "least lead of test over train accuracy, last " + plural(c.Over, "epoch") },
-		measure: func(c Claim, run, _ record.Record) float64 {
+		measure: func(c Claim, run, _ RunResult) float64 {
 			least := math.Inf(1)
 			for _, e := range run.Epochs[len(run.Epochs)-c.Over:] {
 				least = min(least, e.TestAccuracy-e.TrainAccuracy)
@@ -66,17 +68,17 @@ var kinds = []kind{
 		text: func(c Claim) string {
 			return fmt.Sprintf("accuracy of %s %d", map[bool]string{true: "digit", false: "class"}[c.Digits], c.Class)
 		},
-		measure: func(c Claim, run, _ record.Record) float64 { return classAccuracy(run.Test.Confusion, c.Class) },
+		measure: func(c Claim, run, _ RunResult) float64 { return classAccuracy(run.Confusion, c.Class) },
 	},
 	{
 		name: CrossoverEpoch, fields: []string{"value", "tolerance"}, unit: epoch,
 		text:    func(Claim) string { return "crossover of train over test accuracy" },
-		measure: func(_ Claim, run, _ record.Record) float64 { return crossover(run.Epochs) },
+		measure: func(_ Claim, run, _ RunResult) float64 { return crossover(run.Epochs) },
 	},
 	{
 		name: StillRising, fields: []string{"over"}, unit: points, aboveZero: true, spare: 1, // there must be an epoch to rise from
 		text: func(c Claim) string { return "rise of both accuracies, last " + plural(c.Over, "epoch") },
-		measure: func(c Claim, run, _ record.Record) float64 {
+		measure: func(c Claim, run, _ RunResult) float64 {
 			last, before := last(run), run.Epochs[len(run.Epochs)-1-c.Over]
 			return min(last.TrainAccuracy-before.TrainAccuracy, last.TestAccuracy-before.TestAccuracy)
 		},
@@ -89,15 +91,41 @@ var kinds = []kind{
 		name: CloseTo, fields: []string{"experiment", "tolerance"}, unit: points,
 		text: againstReference, measure: leadOverReference,
 	},
+	{
+		name: BetterWhenShifted, fields: []string{"experiment", "by"}, unit: points, aboveZero: true,
+		text: func(c Claim) string {
+			return fmt.Sprintf("accuracy on images shifted by %s against %s", plural(c.By, "pixel"), c.Reference)
+		},
+		measure: leadDistorted,
+	},
+	{
+		name: BetterWhenRotated, fields: []string{"experiment", "by"}, unit: points, aboveZero: true,
+		text: func(c Claim) string {
+			return fmt.Sprintf("accuracy on images rotated by %s against %s", plural(c.By, "degree"), c.Reference)
+		},
+		measure: leadDistorted,
+	},
+}
+
+func leadDistorted(c Claim, run, reference RunResult) float64 {
+	return run.distorted(c.distortion()) - reference.distorted(c.distortion())
+}
+
+// distortion is that of the test images, without an accuracy.
+func (c Claim) distortion() evaluate.Distorted {
+	if c.Kind == BetterWhenRotated {
+		return evaluate.Distorted{Rotation: c.By}
+	}
+	return evaluate.Distorted{Shift: c.By}
 }
 
 func againstReference(c Claim) string { return "final test accuracy against " + c.Reference }
 
-func leadOverReference(_ Claim, run, reference record.Record) float64 {
+func leadOverReference(_ Claim, run, reference RunResult) float64 {
 	return last(run).TestAccuracy - last(reference).TestAccuracy
 }
 
-func last(run record.Record) experiments.EpochMetrics { return run.Epochs[len(run.Epochs)-1] }
+func last(run RunResult) experiments.EpochMetrics { return run.Epochs[len(run.Epochs)-1] }
 
 // classAccuracy is the share of the images of a class that were recognized; NaN
 // if the test set has none.
@@ -138,19 +166,21 @@ type Claim struct {
 	Tolerance float64 // how far off still counts as published, in the unit of Value; above 0, or 0 for a kind without
 	Class     int     // of ClassAccuracy, from 0
 	Over      int     // of StillRising and NoOverfitting, in epochs, from 1
-	Reference string  // name of the experiment that BetterThan and CloseTo compare with, else ""
+	By        int     // of BetterWhenShifted, in pixels, and BetterWhenRotated, in degrees
+	Reference string  // name of the experiment that is compared with, else ""
 	Epochs    int     // of the experiment
 	Digits    bool    // the classes are MNIST's digits
 	Source    string  // gist of the sentence that makes the claim, "" if not stated
 	Expected  bool    // that it does not hold is a failure; true unless the file says otherwise
 }
 
-// Measure is the claim's statistic for one seed: of the run of the experiment, and,
-// for BetterThan and CloseTo, of the same seed's run of the experiment referred to,
-// else the zero Record. Neither has diverged. Accuracies and their differences are
+// Measure is the claim's statistic for one seed: of the run of the experiment, and of the
+// same seed's run of the experiment referred to, if there is one, else the zero RunResult.
+// Neither has diverged. Accuracies and their differences are
 // fractions; a crossover is an epoch from 1, or +Inf if there is none; the accuracy
-// of a class of which the test set has no image is NaN.
-func (c Claim) Measure(run, reference record.Record) float64 {
+// of a class of which the test set has no image is NaN, and so is that on distorted images
+// that were not evaluated.
+func (c Claim) Measure(run, reference RunResult) float64 {
 	return c.Kind.row().measure(c, run, reference)
 }
 

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/published"
-	"epochal/experiments/record"
 )
 
 func TestClaimWords(t *testing.T) {
@@ -59,13 +59,12 @@ func TestClaimWords(t *testing.T) {
 }
 
 // runOf is a complete run with the given train and test accuracies.
-func runOf(train, test []float64) record.Record {
-	r := record.Record{Config: experiments.Defaults()}
-	r.Config.Epochs = len(test)
+func runOf(train, test []float64) published.RunResult {
+	var r published.RunResult
 	for i := range test {
 		r.Epochs = append(r.Epochs, experiments.EpochMetrics{Epoch: i + 1, TrainAccuracy: train[i], TestAccuracy: test[i]})
 	}
-	r.Test.Confusion = [][]int{{97, 3, 0}, {0, 0, 0}, {1, 2, 5}}
+	r.Confusion = [][]int{{97, 3, 0}, {0, 0, 0}, {1, 2, 5}}
 	return r
 }
 
@@ -74,7 +73,9 @@ func TestMeasure(t *testing.T) {
 	crossing := runOf([]float64{0.9, 0.90, 0.95, 0.97}, []float64{0.8, 0.91, 0.94, 0.93})
 	equal := runOf([]float64{0.5, 0.6}, []float64{0.5, 0.6})
 	ahead := runOf([]float64{0.6, 0.7}, []float64{0.5, 0.6})
-	none := record.Record{}
+	shifted := published.RunResult{Distorted: []evaluate.Distorted{{Shift: 2, Accuracy: 0.75}, {Rotation: 30, Accuracy: 0.5}}}
+	unshifted := published.RunResult{Distorted: []evaluate.Distorted{{Rotation: 30, Accuracy: 0.625}, {Shift: 2, Accuracy: 0.5}}}
+	none := published.RunResult{}
 
 	final := published.Claim{Kind: published.FinalTestAccuracy}
 	gap := published.Claim{Kind: published.TrainTestGap}
@@ -85,7 +86,7 @@ func TestMeasure(t *testing.T) {
 	lead := func(n int) published.Claim { return published.Claim{Kind: published.NoOverfitting, Over: n} }
 	for i, c := range []struct {
 		claim          published.Claim
-		run, reference record.Record
+		run, reference published.RunResult
 		want           float64
 	}{
 		{final, lagging, none, 0.81},
@@ -109,6 +110,9 @@ func TestMeasure(t *testing.T) {
 		{better, lagging, ahead, 0.21},
 		{better, ahead, lagging, -0.21},
 		{published.Claim{Kind: published.CloseTo, Reference: "a", Tolerance: 0.1}, ahead, lagging, -0.21},
+		{published.Claim{Kind: published.BetterWhenShifted, Reference: "a", By: 2}, shifted, lagging, math.NaN()},
+		{published.Claim{Kind: published.BetterWhenShifted, Reference: "a", By: 2}, shifted, unshifted, 0.25},
+		{published.Claim{Kind: published.BetterWhenRotated, Reference: "a", By: 30}, unshifted, shifted, 0.125},
 	} {
 		got := c.claim.Measure(c.run, c.reference)
 		if math.IsNaN(got) != math.IsNaN(c.want) || got != c.want && math.Abs(got-c.want) > 1e-12 {

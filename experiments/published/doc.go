@@ -18,6 +18,10 @@
 // results.json of another schema, and run folders of older versions, are neither
 // read nor changed.
 //
-// Runs are made by experiments/study. The package draws and prints nothing
+// The group [Convolution] compares convolutions with fully connected networks;
+// [Results.Answer] says what it found.
+//
+// Runs are made by experiments/study, and networks are evaluated on distorted test
+// images by experiments/evaluate. The package draws and prints nothing
 // (experiments/report and cmd/epochal do) and opens no device.
 package published

@@ -14,12 +14,14 @@ import (
 
 // Experiment is a named setting with what is claimed about it.
 type Experiment struct {
-	Name   string             // lower-case letters, digits and hyphens; unique
-	Title  string             // one line; the name unless the file has one
-	Why    string             // what differs from attempt 1 and why, "" if the file does not say
-	Config experiments.Config // valid; Seed and Backend are left to whoever runs it
-	Claims []Claim            // in the order of the file; may be empty
-	Twin   string             // the same experiment of the post with the other inputs, "" for a user's experiment
+	Name    string             // lower-case letters, digits and hyphens; unique
+	Title   string             // one line; the name unless the file has one
+	Why     string             // what differs from attempt 1 and why, "" if the file does not say
+	Config  experiments.Config // valid; Seed and Backend are left to whoever runs it
+	Claims  []Claim            // in the order of the file; may be empty
+	Distort bool               // evaluate the networks on distorted test images as well
+	Group   string             // what the experiment belongs to: Convolution, or "" for the post's and users'
+	Twin    string             // the same experiment of the post with the other inputs, "" for a user's experiment
 
 	File string   // where it is written; of an embedded one its path in the repository
 	body ast.Node // of File, for errors; nil for one that was not read from a file
@@ -28,7 +30,17 @@ type Experiment struct {
 // NormalizedSuffix ends the name of the twin whose inputs are normalized.
 const NormalizedSuffix = "-normalized"
 
-//go:embed *.yaml
+// Convolution is the group of experiments on the post's open question, how different convolutions are.
+const Convolution = "convolution"
+
+// convolutions are that group, in the order in which its report has them.
+var convolutions = []string{
+	"conv-5k", "dense-5k", "conv-35k", "dense-35k", "conv-670k", "dense-670k", "dense-equal-time", "dense-equal-work",
+	"conv-100-images", "dense-100-images", "conv-1000-images", "dense-1000-images", "conv-10000-images", "dense-10000-images",
+	"conv-35k-permuted", "dense-35k-permuted", "conv-best",
+}
+
+//go:embed *.yaml convolution/*.yaml
 var embedded embed.FS
 
 // folder is where the embedded files are in the repository.
@@ -45,9 +57,12 @@ var order = []string{
 // place is where an experiment stands in the post, after all of it for a user's,
 // which has none of the post's names.
 func place(e ExperimentResult) int {
+	if i := slices.Index(convolutions, e.Name); i >= 0 {
+		return 2*len(order) + i
+	}
 	i := slices.Index(order, strings.TrimSuffix(e.Name, NormalizedSuffix))
 	if i < 0 {
-		return 2 * len(order)
+		return 2*len(order) + len(convolutions)
 	}
 	if e.Normalized {
 		return 2*i + 1
@@ -77,8 +92,8 @@ func normalized(e Experiment) Experiment {
 }
 
 // Known returns the post's experiments in its order, each as published (inputs 0 to
-// 1) and right after it its twin with normalized inputs, and after them those of
-// users' files. Claims may refer to experiments in any order, but not to their own
+// 1) and right after it its twin with normalized inputs, after them those of the group
+// Convolution, and then those of users' files. Claims may refer to experiments in any order, but not to their own
 // or an unknown one. Errors of a file's content are an [*Error].
 func Known(files ...string) ([]Experiment, error) {
 	var known []Experiment
@@ -94,6 +109,19 @@ func Known(files ...string) ([]Experiment, error) {
 		e.Twin = e.Name + NormalizedSuffix
 		known = append(known, e, normalized(e))
 	}
+	for _, name := range convolutions {
+		file := Convolution + "/" + name + ".yaml"
+		text, err := embedded.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		e, err := Parse(folder+file, text)
+		if err != nil {
+			return nil, err
+		}
+		e.Group = Convolution
+		known = append(known, e)
+	}
 	for _, file := range files {
 		e, err := load(file)
 		if err != nil {
@@ -103,6 +131,10 @@ func Known(files ...string) ([]Experiment, error) {
 	}
 	names := namesOf(known)
 	for i, e := range known {
+		if e.Name == Convolution {
+			return nil, strict.InFile(e.File, strict.Wrong(strict.At(e.body, "$.name"),
+				"name: found %s, the name of a group of experiments, expected another one", e.Name))
+		}
 		if first := slices.Index(names, e.Name); first < i {
 			return nil, strict.InFile(e.File, strict.Wrong(strict.At(e.body, "$.name"),
 				"name: found %s, which %s already has, expected a new name", e.Name, known[first].File))
@@ -131,13 +163,13 @@ func namesOf(all []Experiment) []string {
 // Choose returns the known experiments that a command asks for and whatever their
 // claims refer to, in the order of known, each once: those of the names, each with
 // its twin, so that the numbers show what Normalize does; without names those of
-// the users' files; without these all. Errors are an [*Error] that lists the known
-// names.
+// the users' files; without these the post's. The name of a group stands for all of
+// it. Errors are an [*Error] that lists the known names.
 func Choose(known []Experiment, names []string) ([]Experiment, error) {
 	all := namesOf(known)
 	for _, name := range names {
-		if !slices.Contains(all, name) {
-			return nil, strict.Unknown(nil, "experiment %.40q is unknown", name, all)
+		if name != Convolution && !slices.Contains(all, name) {
+			return nil, strict.Unknown(nil, "experiment %.40q is unknown", name, append(all, Convolution))
 		}
 	}
 	chosen := map[string]bool{}
@@ -152,13 +184,12 @@ func Choose(known []Experiment, names []string) ([]Experiment, error) {
 		}
 	}
 	for _, e := range known {
-		if slices.Contains(names, e.Name) || len(names) == 0 && e.Twin == "" {
+		if slices.Contains(names, e.Name) || slices.Contains(names, e.Group) || len(names) == 0 && e.Twin == "" && e.Group == "" {
 			choose(e.Name)
 			choose(e.Twin)
 		}
 	}
-	if len(chosen) == 0 {
-		return known, nil
-	}
-	return slices.DeleteFunc(slices.Clone(known), func(e Experiment) bool { return !chosen[e.Name] }), nil
+	return slices.DeleteFunc(slices.Clone(known), func(e Experiment) bool {
+		return !chosen[e.Name] && (len(chosen) > 0 || e.Group != "")
+	}), nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"epochal/experiments"
 	"epochal/experiments/published"
+	"epochal/model"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -40,7 +41,7 @@ func known(t testing.TB, texts ...string) ([]published.Experiment, error) {
 	return published.Known(files...)
 }
 
-// all are the post's experiments.
+// all are the experiments of the post and of the group on convolutions.
 func all(t testing.TB) []published.Experiment {
 	t.Helper()
 	all, err := published.Known()
@@ -48,6 +49,11 @@ func all(t testing.TB) []published.Experiment {
 		t.Fatal(err)
 	}
 	return all
+}
+
+// ofGroup are those of a group, "" for the post's.
+func ofGroup(all []published.Experiment, group string) []published.Experiment {
+	return slices.DeleteFunc(slices.Clone(all), func(e published.Experiment) bool { return e.Group != group })
 }
 
 func names(all []published.Experiment) []string {
@@ -61,17 +67,18 @@ func names(all []published.Experiment) []string {
 // TestAll compares titles and claims with a list, and checks what else every
 // experiment has.
 func TestAll(t *testing.T) {
-	post := all(t)
+	post := ofGroup(all(t), "")
 	if len(post) != 2*len(embedded(t)) {
 		t.Errorf("found %d experiments, expected a pair for each of %d files", len(post), len(embedded(t)))
 	}
 	text := ""
-	for i, e := range post {
+	for i, e := range all(t) {
 		text += e.Name + ": " + e.Title + "\n"
-		if e.Why == "" || len(e.Claims) == 0 {
+		if e.Why == "" || len(e.Claims) == 0 && e.Group == "" {
 			t.Errorf("%s: found no reason or no claims", e.Name)
 		}
-		if want := "experiments/published/" + strings.TrimSuffix(e.Name, published.NormalizedSuffix) + ".yaml"; e.File != want {
+		file := filepath.Join(e.Group, strings.TrimSuffix(e.Name, published.NormalizedSuffix)) + ".yaml"
+		if want := "experiments/published/" + file; e.File != want {
 			t.Errorf("%s: found the file %s, expected %s", e.Name, e.File, want)
 		}
 		for _, c := range e.Claims {
@@ -83,6 +90,9 @@ func TestAll(t *testing.T) {
 			if c.Source == "" {
 				t.Errorf("%s: %v: found no source", e.Name, c)
 			}
+		}
+		if e.Group != "" {
+			continue
 		}
 		// The twin differs in its inputs and in nothing else.
 		twin := post[i^1]
@@ -156,7 +166,8 @@ func checkError(t *testing.T, err error, message, hint string) {
 }
 
 func TestChoose(t *testing.T) {
-	post := all(t)
+	everything := all(t)
+	post, group := ofGroup(everything, ""), ofGroup(everything, published.Convolution)
 	own, err := known(t, "name: mine\nclaims: [{better_than: yours}, {better_than: best}]", "name: yours\nclaims: [{better_than: mine}]")
 	if err != nil {
 		t.Fatal(err)
@@ -166,7 +177,10 @@ func TestChoose(t *testing.T) {
 		known       []published.Experiment
 		names, want []string
 	}{
-		{post, nil, names(post)},
+		{everything, nil, names(post)},
+		{everything, []string{"convolution"}, names(group)},
+		{everything, []string{"convolution", "conv-5k"}, names(group)},
+		{everything, []string{"conv-5k"}, []string{"conv-5k", "dense-5k"}},
 		{post, []string{"deeper", "attempt-1", "deeper"}, []string{"attempt-1", "attempt-1-normalized", "deeper", "deeper-normalized"}},
 		{post, []string{"smaller-batch-normalized"}, []string{"attempt-1", "attempt-1-normalized", "smaller-batch", "smaller-batch-normalized"}},
 		{own, nil, append(best, "mine", "yours")}, // those of the files and what they need, no twins
@@ -180,9 +194,37 @@ func TestChoose(t *testing.T) {
 	}
 	for _, c := range []struct{ name, hint string }{
 		{"bset", "did you mean best?"}, {"Deeper", "did you mean deeper?"}, {"smallerbatch", "did you mean smaller-batch?"},
-		{"attempt1", "did you mean attempt-1?"}, {"highr-lerning-rat", "did you mean higher-learning-rate?"}, {"convolution", ""}, {"", ""},
+		{"attempt1", "did you mean attempt-1?"}, {"highr-lerning-rat", "did you mean higher-learning-rate?"},
+		{"convolutions", "did you mean convolution?"}, {"", ""},
 	} {
-		_, err := published.Choose(post, []string{"best", c.name})
-		checkError(t, err, `experiment "`+c.name+`" is unknown, expected one of `+strings.Join(names(post), ", "), c.hint)
+		_, err := published.Choose(everything, []string{"best", c.name})
+		checkError(t, err, `experiment "`+c.name+`" is unknown, expected one of `+strings.Join(names(everything), ", ")+", convolution", c.hint)
+	}
+}
+
+// The networks that are compared are as large, and train with as much arithmetic, as is claimed.
+func TestConvolutionBudgets(t *testing.T) {
+	group := ofGroup(all(t), published.Convolution)
+	size := func(name string) (parameters, work float64) {
+		c := group[slices.Index(names(group), name)].Config
+		network, err := c.Architecture(28, 28, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return float64(model.ParameterCount(network.Parameters())), model.TrainFLOPs(network) * float64(c.Epochs)
+	}
+	for _, c := range []struct {
+		convolution, dense string
+		parameters         float64
+	}{{"conv-5k", "dense-5k", 5400}, {"conv-35k", "dense-35k", 34_200}, {"conv-670k", "dense-670k", 670_000}} {
+		convolution, _ := size(c.convolution)
+		dense, _ := size(c.dense)
+		if max(convolution, dense) > 1.04*c.parameters || min(convolution, dense) < 0.96*c.parameters {
+			t.Errorf("%s and %s: found %g and %g parameters, expected about %g", c.convolution, c.dense, convolution, dense, c.parameters)
+		}
+	}
+	_, convolution := size("conv-35k")
+	if _, dense := size("dense-equal-work"); dense < convolution || dense > 1.05*convolution {
+		t.Errorf("found %g operations an image for the fully connected network and %g for the convolution", dense, convolution)
 	}
 }

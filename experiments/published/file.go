@@ -3,6 +3,7 @@ package published
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"math"
 	"regexp"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/strict"
 
 	"github.com/goccy/go-yaml/ast"
@@ -33,6 +35,7 @@ type content struct {
 	Why      string     `yaml:"why"`
 	Settings ast.Node   `yaml:"settings"`
 	Claims   []ast.Node `yaml:"claims"`
+	Distort  bool       `yaml:"distorted"`
 }
 
 // settings are the fields of [experiments.Config] that a file may set, as its keys.
@@ -42,6 +45,8 @@ type content struct {
 type settings struct {
 	LayerSizes   setting `yaml:"layer_sizes"`
 	Activation   setting `yaml:"activation"`
+	ConvChannels setting `yaml:"conv_channels"`
+	ConvKernel   setting `yaml:"conv_kernel"`
 	Epochs       setting `yaml:"epochs"`
 	LearningRate setting `yaml:"learning_rate"`
 	BatchSize    setting `yaml:"batch_size"`
@@ -51,6 +56,8 @@ type settings struct {
 	Split        setting `yaml:"split"`
 	Transpose    setting `yaml:"transpose"`
 	TestShare    setting `yaml:"test_share"`
+	TrainImages  setting `yaml:"train_images"`
+	Permute      setting `yaml:"permute_pixels"`
 	Validation   setting `yaml:"validation"`
 	Init         setting `yaml:"init"`
 }
@@ -101,9 +108,12 @@ func (e *Experiment) read(text []byte) (err error) {
 		return strict.Wrong(strict.At(e.body, "$.name"),
 			"name: found %.40q, expected at most %d lower-case letters, digits and single hyphens between them", c.Name, maxName)
 	}
-	e.Name, e.Title, e.Why = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why)
+	e.Name, e.Title, e.Why, e.Distort = c.Name, cmp.Or(oneLine(c.Title), c.Name), oneLine(c.Why), c.Distort
 	if e.Config, err = configOf(c.Settings); err != nil {
 		return err
+	}
+	if e.Distort && e.Config.PermutePixels != 0 {
+		return strict.Wrong(strict.At(e.body, "$.distorted"), "distorted: found it with permuted pixels, which no shift moves as it moves an image")
 	}
 	for _, n := range c.Claims {
 		claim, err := claimOf(n, e.Config)
@@ -128,9 +138,10 @@ func configOf(n ast.Node) (experiments.Config, error) {
 		return c, nil
 	}
 	into := settings{
-		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize},
-		setting{&c.Normalize}, setting{&c.Shuffle}, setting{&c.Data},
-		setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.Validation}, setting{&c.Init},
+		setting{&c.LayerSizes}, setting{&c.Activation}, setting{&c.ConvChannels}, setting{&c.ConvKernel},
+		setting{&c.Epochs}, setting{&c.LearningRate}, setting{&c.BatchSize}, setting{&c.Normalize}, setting{&c.Shuffle},
+		setting{&c.Data}, setting{&c.Split}, setting{&c.Transpose}, setting{&c.TestShare}, setting{&c.TrainImages},
+		setting{&c.PermutePixels}, setting{&c.Validation}, setting{&c.Init},
 	}
 	if err := strict.Decode(n, &into); err != nil {
 		return c, err
@@ -140,7 +151,8 @@ func configOf(n ast.Node) (experiments.Config, error) {
 	}
 	if c.Data == dataset.MNIST {
 		if _, err := c.Architecture(mnistSide, mnistSide, mnistDigits); err != nil {
-			return c, strict.Wrong(strict.At(n, "$.layer_sizes"), "%v", errors.Unwrap(err))
+			problem, _ := errors.AsType[experiments.Problem](err)
+			return c, strict.Wrong(strict.At(n, "$."+problem.Field), "%v", problem.Reason)
 		}
 	}
 	return c, nil
@@ -179,6 +191,23 @@ func claimOf(n ast.Node, config experiments.Config) (Claim, error) {
 	return claim, err
 }
 
+// readBy reads which distortion the claim is about: one of those that are evaluated.
+func (c *Claim) readBy(n ast.Node) error {
+	if err := strict.Decode(n, &c.By); err != nil {
+		return err
+	}
+	var known []string
+	for _, d := range evaluate.Distortions() {
+		if d == c.distortion() {
+			return nil
+		}
+		if by := max(d.Shift, d.Rotation); (d.Rotation != 0) == (c.Kind == BetterWhenRotated) {
+			known = append(known, fmt.Sprint(by))
+		}
+	}
+	return strict.Wrong(n, "found %d, expected one of %s", c.By, strings.Join(known, ", "))
+}
+
 // readTerms reads what a claim of its kind says, within what is possible for it.
 func (c *Claim) readTerms(n ast.Node) error {
 	row := c.Kind.row()
@@ -200,6 +229,8 @@ func (c *Claim) readTerms(n ast.Node) error {
 			return strict.Wrong(n, "found no %s, expected %s", field, strings.Join(row.fields, ", "))
 		case field == "experiment":
 			err = strict.Decode(value, &c.Reference)
+		case field == "by":
+			err = c.readBy(value)
 		case field == "class":
 			err = decodeBetween(value, &c.Class, 0, classes-1)
 		case field == "over" && c.Epochs <= row.spare:

@@ -1,18 +1,23 @@
 package published
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"reflect"
 	"slices"
 
 	"epochal/dataset/regular"
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/record"
 	"epochal/experiments/study"
+	"epochal/experiments/trained"
+	"epochal/model"
 )
 
 // MaxSeeds is the most seeds of an experiment.
@@ -20,6 +25,9 @@ const MaxSeeds = 1000
 
 // QuickEpochs is the number of epochs of a smoke test.
 const QuickEpochs = 2
+
+// quickImages is the number of training images of a smoke test of the group on convolutions.
+const quickImages = 2000
 
 // ResultsFile is where the results are in their folder. It is at most
 // maxResults long.
@@ -56,7 +64,7 @@ func (o Options) Validate() error {
 // runs are gone is left out, and the observer is told so. Nothing runs if that file
 // is of another version, or if one of the two is a smoke test and the other is not.
 //
-// With o.ReadOnly, nothing is run: chosen experiments whose runs are missing, or those of
+// With o.ReadOnly, nothing is run and evaluated: chosen experiments whose runs are missing, or those of
 // an experiment that their claims refer to, are treated as if they were not chosen.
 func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, error) {
 	if o.Quick {
@@ -83,11 +91,18 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 	all := map[string]ExperimentResult{}
 	for i, e := range chosen {
 		result := ExperimentResult{
-			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize, Own: e.Twin == "",
+			Name: e.Name, Title: e.Title, Why: e.Why, Twin: e.Twin, Normalized: e.Config.Normalize,
+			Own: e.Twin == "" && e.Group == "", Group: e.Group,
 			Config: e.Config, Command: o.Command, Claims: []ClaimResult{},
 		}
 		if err := result.summarize(made[i*o.Seeds : (i+1)*o.Seeds]); err != nil {
 			return Results{}, err
+		}
+		if e.Distort {
+			kept, _ := before.Find(e.Name)
+			if err := result.distort(ctx, kept.Runs, o); err != nil {
+				return Results{}, err
+			}
 		}
 		all[e.Name] = result
 	}
@@ -184,7 +199,11 @@ func Watch(ctx context.Context, chosen []Experiment, o Options) (*study.Watch, e
 func quick(chosen []Experiment) []Experiment {
 	chosen = slices.Clone(chosen)
 	for i := range chosen {
-		chosen[i].Config.Epochs, chosen[i].Claims = min(chosen[i].Config.Epochs, QuickEpochs), nil
+		c := &chosen[i].Config
+		c.Epochs, chosen[i].Claims = min(c.Epochs, QuickEpochs), nil
+		if chosen[i].Group == Convolution { // whose networks are not small
+			c.TrainImages = min(cmp.Or(c.TrainImages, quickImages), quickImages)
+		}
 	}
 	return chosen
 }
@@ -241,5 +260,46 @@ func (e *ExperimentResult) reread(folder string) error {
 		}
 		runs = append(runs, study.Result{Folder: run.Folder, Record: one})
 	}
-	return e.summarize(runs)
+	kept := e.Runs
+	err := e.summarize(runs)
+	for i := range e.Runs {
+		e.Runs[i].Distorted = kept[i].Distorted
+	}
+	return err
+}
+
+// distort evaluates the networks on distorted test images, except for those of kept runs that were.
+func (e *ExperimentResult) distort(ctx context.Context, kept []RunResult, o Options) error {
+	for i := range e.Runs {
+		run := &e.Runs[i]
+		for _, before := range kept {
+			if before.Folder == run.Folder && reflect.DeepEqual(before.Epochs, run.Epochs) {
+				run.Distorted = before.Distorted
+			}
+		}
+		if run.Diverged != nil || run.Distorted != nil {
+			continue
+		}
+		warn := func(text string) {
+			if o.Observer != nil {
+				o.Observer(study.Other{Event: experiments.Warning{Text: text}})
+			}
+		}
+		if o.ReadOnly {
+			warn(fmt.Sprintf("%s: not evaluated on distorted test images, which the command without --report-only does", e.Name))
+			return nil
+		}
+		network, err := trained.Open(filepath.Join(o.Folder, run.Folder), model.Hints{})
+		if err != nil {
+			return err
+		}
+		result, err := evaluate.Run(ctx, network, evaluate.Options{
+			Backend: o.Backend, Distort: true, Warn: warn,
+		})
+		if err != nil {
+			return err
+		}
+		run.Distorted = result.Distorted
+	}
+	return nil
 }

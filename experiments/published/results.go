@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/record"
 	"epochal/experiments/report/words"
 	"epochal/experiments/study"
@@ -33,6 +34,7 @@ type ExperimentResult struct {
 	Twin       string             `json:"twin,omitempty"` // the same with the inputs normalized, or without
 	Normalized bool               `json:"normalized"`
 	Own        bool               `json:"own"`                   // a user's, not the post's
+	Group      string             `json:"group,omitempty"`       // as Experiment.Group
 	Command    string             `json:"command"`               // the last one that asked for it
 	Config     experiments.Config `json:"config"`                // its seed is that of the first run
 	ClassNames []string           `json:"class_names,omitempty"` // by label; none where numbers name the classes
@@ -56,6 +58,17 @@ type RunResult struct {
 	Diverged  *experiments.DivergedMetrics `json:"diverged,omitempty"`
 	Epochs    []experiments.EpochMetrics   `json:"epochs"`
 	Confusion [][]int                      `json:"confusion,omitempty"` // of the test set: [label][predicted]
+	Distorted []evaluate.Distorted         `json:"distorted,omitempty"` // test set, if the experiment asks for it
+}
+
+// distorted is the accuracy on images with such a distortion, NaN if it was not measured.
+func (r RunResult) distorted(d evaluate.Distorted) float64 {
+	for _, found := range r.Distorted {
+		if found.Shift == d.Shift && found.Rotation == d.Rotation {
+			return found.Accuracy
+		}
+	}
+	return math.NaN()
 }
 
 // ClaimResult is a claim and what became of it.
@@ -64,10 +77,12 @@ type ClaimResult struct {
 	Published string    `json:"published"` // "89.4% ± 0.4"
 	Ours      string    `json:"ours"`      // as Claim.Ours
 	Kind      Kind      `json:"kind"`
-	Value     float64   `json:"value"`     // what was published, as Claim.Value
-	Tolerance float64   `json:"tolerance"` // as Claim.Tolerance
-	Source    string    `json:"source"`    // the gist of the post's sentence
-	Expected  bool      `json:"expected"`  // whether it is expected to hold
+	Value     float64   `json:"value"`               // what was published, as Claim.Value
+	Tolerance float64   `json:"tolerance"`           // as Claim.Tolerance
+	Reference string    `json:"reference,omitempty"` // the experiment that is compared with
+	By        int       `json:"by,omitempty"`        // as Claim.By
+	Source    string    `json:"source"`              // the gist of the post's sentence
+	Expected  bool      `json:"expected"`            // whether it is expected to hold
 	Judgement Judgement `json:"judgement"`
 }
 
@@ -131,7 +146,7 @@ func (e *ExperimentResult) summarize(runs []study.Result) error {
 				e.ClassNames = run.Record.Test.ClassNames
 			}
 			classes = len(one.Confusion)
-			train, test = append(train, last(run.Record).TrainAccuracy), append(test, last(run.Record).TestAccuracy)
+			train, test = append(train, last(one).TrainAccuracy), append(test, last(one).TestAccuracy)
 		}
 		e.Seconds += one.Seconds / float64(len(runs))
 		e.Runs, e.Records = append(e.Runs, one), append(e.Records, run.Record)
@@ -144,10 +159,10 @@ func (e *ExperimentResult) summarize(runs []study.Result) error {
 func judge(c Claim, e, reference ExperimentResult) ClaimResult {
 	var values []float64
 	diverged := 0
-	for i, run := range e.Records {
-		var other record.Record
+	for i, run := range e.Runs {
+		var other RunResult
 		if c.Reference != "" {
-			other = reference.Records[i]
+			other = reference.Runs[i]
 		}
 		if run.Diverged != nil || other.Diverged != nil {
 			diverged++
@@ -162,7 +177,7 @@ func judge(c Claim, e, reference ExperimentResult) ClaimResult {
 	}
 	return ClaimResult{
 		Claim: claim, Published: c.Published(), Ours: c.Ours(judgement), Kind: c.Kind, Value: c.Value, Tolerance: c.Tolerance,
-		Source: c.Source, Expected: c.Expected, Judgement: judgement,
+		Reference: c.Reference, By: c.By, Source: c.Source, Expected: c.Expected, Judgement: judgement,
 	}
 }
 

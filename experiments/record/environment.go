@@ -104,11 +104,12 @@ const arithmetic = 1
 // MNIST, which is built in. initSHA256 is the checksum of the initial weights, "" where
 // they are drawn from the seed.
 func Identity(c experiments.Config, data []dataset.File, initSHA256 string) string {
+	c = c.Canonical()
 	c.StepsPerCall = 0 // changes speed, never results
 	// Left out where it is true, so that the runs that people have are known again.
 	nondeterministic := !c.Deterministic
 	c.Deterministic = false
-	c.Split, c.Transpose, c.TestShare = "", "", 0 // their effect is in the data
+	c.Split, c.Transpose, c.TestShare, c.TrainImages, c.PermutePixels = "", "", 0, 0, 0 // their effect is in the data
 	if len(data) == 0 || dataset.KnownName(data) == dataset.MNIST {
 		c.Data, data = dataset.MNIST, nil
 	} else {

@@ -72,6 +72,7 @@ func fixed(c experiments.Config) experiments.Config {
 // fixedWithPlaces is fixed as it was when the places of files could not change. The
 // checkpoints from then have its digest.
 func fixedWithPlaces(c experiments.Config) experiments.Config {
+	c = c.Canonical()
 	defaults := experiments.Defaults()
 	c.Epochs, c.Patience = defaults.Epochs, defaults.Patience
 	c.Backend, c.TF32, c.StepsPerCall = defaults.Backend, defaults.TF32, defaults.StepsPerCall

@@ -61,14 +61,24 @@ func BenchFigure(w io.Writer, format string, r bench.Results) error {
 
 // panelName says what the cells of a panel share.
 func panelName(c bench.Cell) string {
-	return fmt.Sprintf("batch %d, %s", c.BatchSize, words.Counted(len(c.LayerSizes), "hidden layer"))
+	return fmt.Sprintf("batch %d, %s", c.BatchSize, depthText(c))
+}
+
+// depthText says what networks share whose hidden layers differ in width alone.
+func depthText(c bench.Cell) string {
+	text := words.Counted(len(c.LayerSizes), "hidden layer")
+	if len(c.ConvChannels) > 0 {
+		text = "conv " + words.Widths(c.ConvChannels, ",") + " and " + text
+	}
+	return text
 }
 
 // throughputPanels are the panels of all cells that are drawn, by depth and batch size.
 func throughputPanels(r bench.Results) []figures.Setting {
 	cells := slices.Clone(r.Cells)
 	slices.SortStableFunc(cells, func(a, b bench.CellResult) int {
-		return cmp.Or(len(a.Cell.LayerSizes)-len(b.Cell.LayerSizes), a.Cell.BatchSize-b.Cell.BatchSize)
+		return cmp.Or(slices.Compare(a.Cell.ConvChannels, b.Cell.ConvChannels),
+			len(a.Cell.LayerSizes)-len(b.Cell.LayerSizes), a.Cell.BatchSize-b.Cell.BatchSize)
 	})
 	var panels []figures.Setting
 	for _, c := range cells {

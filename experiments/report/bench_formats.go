@@ -43,7 +43,7 @@ func BenchGo(w io.Writer, r bench.Results) error {
 	for _, c := range r.Cells {
 		// Spaces end the name of a benchmark and slashes separate its parts.
 		name := fmt.Sprintf("BenchmarkTrain/backend=%s/layers=%s/batch=%d/steps=%s/feed=%s",
-			url.PathEscape(c.Cell.Backend), layersText(c.Cell.LayerSizes), c.Cell.BatchSize, c.Cell.StepsPerCall, c.Cell.Feed)
+			url.PathEscape(c.Cell.Backend), layersText(c.Cell.ConvChannels, c.Cell.LayerSizes), c.Cell.BatchSize, c.Cell.StepsPerCall, c.Cell.Feed)
 		if c.Cell.Precision != bench.Float32 {
 			name += "/precision=" + c.Cell.Precision
 		}
@@ -63,7 +63,7 @@ func BenchGo(w io.Writer, r bench.Results) error {
 		goComment(&text, name, c.Failure)
 	}
 	for _, p := range r.Peers {
-		name := fmt.Sprintf("BenchmarkPeer/peer=%s/layers=%s/batch=%d", p.Peer, layersText(p.LayerSizes), p.BatchSize)
+		name := fmt.Sprintf("BenchmarkPeer/peer=%s/layers=%s/batch=%d", p.Peer, layersText(p.ConvChannels, p.LayerSizes), p.BatchSize)
 		side := func(of string, times bench.ProcessTimes) {
 			goLine(&text, name+"/of="+of, 1, []goValue{
 				{times.Train * 1e9, "train-ns"},

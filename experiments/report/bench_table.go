@@ -77,7 +77,7 @@ type label struct {
 }
 
 var allLabels = []label{
-	{column{name: "layers", left: true}, "layers", func(c bench.Cell) string { return layersText(c.LayerSizes) }},
+	{column{name: "layers", left: true}, "layers", func(c bench.Cell) string { return layersText(c.ConvChannels, c.LayerSizes) }},
 	{column{name: "batch"}, "batch", func(c bench.Cell) string { return strconv.Itoa(c.BatchSize) }},
 	{
 		column{name: "steps", about: "SGD steps per device call; host: every batch is copied from the host", left: true, spare: 1},
@@ -344,9 +344,9 @@ func (t *benchText) crossovers(r bench.Results) {
 
 // crossoverText is what a crossover says, in a sentence.
 func crossoverText(c bench.Crossover) string {
-	where := "layers " + layersText(c.Line.LayerSizes)
+	where := "layers " + layersText(c.Line.ConvChannels, c.Line.LayerSizes)
 	if c.Along == bench.AlongWidth {
-		where = fmt.Sprintf("%s, batch %d", words.Counted(len(c.Line.LayerSizes), "hidden layer"), c.Line.BatchSize)
+		where = fmt.Sprintf("%s, batch %d", depthText(c.Line), c.Line.BatchSize)
 	}
 	var points []string
 	for _, p := range c.Points {
@@ -409,7 +409,7 @@ func (t *benchText) peers(r bench.Results) {
 	t.heading("peers: time and memory relative to epochal's, pair by pair (2.00x: twice)")
 	var work []bench.Cell
 	for _, p := range r.Peers {
-		work = append(work, bench.Cell{LayerSizes: p.LayerSizes, BatchSize: p.BatchSize})
+		work = append(work, bench.Cell{LayerSizes: p.LayerSizes, ConvChannels: p.ConvChannels, BatchSize: p.BatchSize})
 	}
 	labels := labelsOf(work)
 	columns := append(columns("peer", labels),

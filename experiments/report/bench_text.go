@@ -60,8 +60,14 @@ func aboutText(x float64) string {
 	return words.Thousands(int(math.Round(x)))
 }
 
-// layersText is "512,512".
-func layersText(widths []int) string { return cmp.Or(words.Widths(widths, ","), "none") }
+// layersText is "512,512", or "conv16,32+512,512" with convolutions before the layers.
+func layersText(channels, widths []int) string {
+	layers := cmp.Or(words.Widths(widths, ","), "none")
+	if len(channels) > 0 {
+		return "conv" + words.Widths(channels, ",") + "+" + layers
+	}
+	return layers
+}
 
 // BenchLayout is the shape of a text. The zero value writes everything in full lines.
 type BenchLayout struct {

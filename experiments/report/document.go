@@ -23,10 +23,10 @@ type (
 type document struct {
 	voice
 	Results
-	Expected, Others  *verdictTable // nil without such claims
-	Twins             []twins
-	Sections          []section
-	Comparison, Batch *figure // nil without data
+	Expected, Others          *verdictTable // nil without such claims
+	Twins                     []twins
+	Sections                  []section
+	Glance, Comparison, Batch *figure // nil without data; Glance also without the experiments on convolutions
 }
 
 // section is an experiment.

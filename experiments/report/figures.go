@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ func (d *document) plan(data *dataset.Dataset) {
 			s.plan(data)
 		}
 	}
+	d.Glance = answerFigure(d.Results)
 	d.Comparison = &figure{
 		Alt:     "The final test accuracy of each experiment, and its training time. The numbers are in the sections of the experiments.",
 		Caption: "Final test accuracy of all experiments: the mean of the seeds with its 95% interval, each seed, and the time per run.",
@@ -105,6 +107,9 @@ func (s *section) plan(data *dataset.Dataset) {
 // network is the widths of all layers, "784-512-512-10", or of the hidden ones where
 // data is not what the experiment was trained on.
 func network(e experiment, data *dataset.Dataset) string {
+	if len(e.Config.ConvChannels) > 0 {
+		return "conv " + words.Widths(e.Config.ConvChannels, "-") + ", " + cmp.Or(words.Widths(e.Config.LayerSizes, "-"), "no hidden layer")
+	}
 	widths := e.Config.LayerSizes
 	if data != nil && dataset.SameContent(e.Records[0].Environment.Data, data.Files) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
@@ -151,7 +156,7 @@ func comparedOf(e experiment) figures.Compared {
 
 // figures are those of the whole document.
 func (d *document) figures() []*figure {
-	all := []*figure{d.Comparison, d.Batch}
+	all := []*figure{d.Glance, d.Comparison, d.Batch}
 	for _, s := range d.Sections {
 		all = append(all, s.Curves, s.Matrix, s.Mistakes)
 	}

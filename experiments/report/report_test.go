@@ -17,6 +17,7 @@ import (
 
 	"epochal/dataset"
 	"epochal/experiments"
+	"epochal/experiments/evaluate"
 	"epochal/experiments/published"
 	"epochal/experiments/record"
 	"epochal/experiments/report"
@@ -377,6 +378,34 @@ func TestQuick(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The group on convolutions is answered in a sentence, a figure and a table.
+func TestAnswer(t *testing.T) {
+	r := results()
+	c, environment := r.Experiments[0].Config, r.Environment
+	network := func(name string, right int) published.ExperimentResult {
+		e := experiment(name, c, run(c, environment, right), run(c, environment, right+1))
+		e.Group = published.Convolution
+		for i := range e.Runs {
+			e.Runs[i].Distorted = evaluate.Distortions()
+		}
+		return e
+	}
+	convolution := network("conv-35k", 28)
+	convolution.Claims = []published.ClaimResult{{Reference: "dense-35k", Source: "equal parameters", Claim: "it is better",
+		Kind: published.BetterThan, Judgement: published.Judgement{Verdict: published.Holds, Interval: interval([]float64{0.125, 0.125})}}}
+	r.Experiments = []published.ExperimentResult{convolution, network("dense-35k", 24)}
+	files := write(t, r, images())
+	for _, want := range []string{"How different are convolutions?", "better than the fully connected network in 1 of 1 comparison"} {
+		if !strings.Contains(files["report.html"], want) || !strings.Contains(files["results.md"], want[:20]) {
+			t.Errorf("found no %q in the page and the text", want)
+		}
+	}
+	if len(files["figures/answer.svg"]) == 0 || !strings.Contains(files["figures/answer.svg"], "fully connected") {
+		t.Error("found no figure of the answer")
+	}
+	checkPage(t, files["report.html"])
 }
 
 func TestOneSeed(t *testing.T) {

@@ -148,15 +148,19 @@ func newRunSection(run Run, id string) runSection {
 		return s
 	}
 	a := run.network.Description.Architecture
-	first, inputs := a.Parameters()[0], a.Task().Inputs()
-	if len(first.Dims) != 2 || first.Dims[1] != inputs {
+	first, rows, columns, layer := a.Parameters()[0], a.Task().Rows, a.Task().Columns, "layer"
+	switch {
+	case len(first.Dims) == 2 && first.Dims[1] == rows*columns:
+	case len(first.Dims) == 4 && first.Dims[1] == 1: // the kernels of a convolution
+		rows, columns, layer = first.Dims[2], first.Dims[3], "convolution"
+	default:
 		return s // its weights are no pictures
 	}
-	units := slices.Collect(slices.Chunk(run.network.Weights[0], inputs))
+	units := slices.Collect(slices.Chunk(run.network.Weights[0], rows*columns))
 	s.Weights = &figure{
-		Alt:     "The weights of units of the first layer as pictures, each below the number of its unit.",
-		Caption: "What the units of the first layer look for: their weights from each pixel.",
-		file:    id + "-weights", drawing: figures.Weights(run.name+": weights of the first layer", a.Task().Rows, a.Task().Columns, units),
+		Alt:     fmt.Sprintf("The weights of units of the first %s as pictures, each below the number of its unit.", layer),
+		Caption: fmt.Sprintf("What the units of the first %s look for: their weights from each pixel.", layer),
+		file:    id + "-weights", drawing: figures.Weights(fmt.Sprintf("%s: weights of the first %s", run.name, layer), rows, columns, units),
 	}
 	return s
 }

@@ -24,6 +24,9 @@ func settings(c experiments.Config) []setting {
 	value := reflect.ValueOf(c)
 	for i := range value.NumField() {
 		name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
+		if len(c.ConvChannels) == 0 && strings.HasPrefix(name, "conv_") {
+			continue // nobody who does without convolutions need know of them
+		}
 		s := setting{Name: name, flag: "--" + strings.ReplaceAll(name, "_", "-")}
 		switch field := value.Field(i).Interface().(type) {
 		case bool:
@@ -70,9 +73,9 @@ func (d *document) Defaults() []setting {
 
 // withoutUnset leaves out how data is read, as far as nothing is said about it.
 func withoutUnset(all []setting) []setting {
-	reading := []string{"split", "transpose", "test_share"}
+	reading := []string{"split", "transpose", "test_share", "train_images", "permute_pixels"}
 	return slices.DeleteFunc(all, func(s setting) bool {
-		return slices.Contains(reading, s.Name) && (s.Value == `""` || s.Value == "0.0")
+		return slices.Contains(reading, s.Name) && slices.Contains([]string{`""`, "0.0", "0"}, s.Value)
 	})
 }
 

@@ -94,7 +94,7 @@ func writeFiles(folder string, all []*figure, stale *regexp.Regexp, others ...fi
 }
 
 // figureFile is what the figures of all reports are called.
-var figureFile = regexp.MustCompile(`^(batch|comparison|[a-z0-9-]+-(curves|confusion|mistakes))\.(png|svg)$`)
+var figureFile = regexp.MustCompile(`^(answer|batch|comparison|[a-z0-9-]+-(curves|confusion|mistakes))\.(png|svg)$`)
 
 // removeStale removes the figures that match stale and are not among the files written.
 // Files of any other name are the user's.

@@ -103,6 +103,7 @@ type networkState struct {
 	Rows     int      `json:"rows"`
 	Columns  int      `json:"columns"`
 	Classes  []string `json:"classes"` // as the page shows them
+	Maps     [][3]int `json:"maps"`    // channels, rows and columns of the first hidden layers: those that are convolutions
 }
 
 func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
@@ -127,6 +128,9 @@ func (n *network) state() *networkState {
 	state := &networkState{
 		Name: cmp.Or(n.Folder, n.File), Layers: words.Widths(widths, ", "),
 		Data: d.Data, Rows: task.Rows, Columns: task.Columns,
+	}
+	if convolutional, ok := d.Architecture.(model.Convolutional); ok {
+		state.Maps = convolutional.Maps()
 	}
 	if d.Version != "" {
 		state.Accuracy = &d.TestAccuracy

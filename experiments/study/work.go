@@ -46,8 +46,12 @@ func (t *task) until() int { return cmp.Or(t.Until, t.Config.Epochs) }
 // products, as if every dataset had MNIST's size. It orders runs and tells how
 // far they are.
 func Cost(c experiments.Config) float64 {
-	t := model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
-	return float64(c.Epochs) * (60000*model.TrainFLOPs(t) + 70000*model.EvaluationFLOPs(t))
+	t, err := c.Architecture(28, 28, 10)
+	if err != nil { // images of other data may be larger
+		t = model.FullyConnected{Rows: 28, Columns: 28, Hidden: c.LayerSizes, Classes: 10}
+	}
+	images := float64(cmp.Or(c.TrainImages, 60000))
+	return float64(c.Epochs) * (images*model.TrainFLOPs(t) + (images+10000)*model.EvaluationFLOPs(t))
 }
 
 // run starts the jobs and waits for them. The first error stops all of them.

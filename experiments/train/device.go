@@ -87,7 +87,8 @@ func (d *Device) forgetNetworks() {
 
 // compile returns a compiled network; the weights it has may be another run's.
 func (d *Device) compile(p model.Program, counts []int) (*model.Network, error) {
-	key := fmt.Sprint(p.Architecture, p.BatchSize, p.SingleSteps, counts) // the printed architecture says all of it
+	// The printed architecture says all but the size of an image.
+	key := fmt.Sprint(p.Architecture, p.Architecture.Task(), p.BatchSize, p.SingleSteps, counts)
 	if network, ok := d.networks[key]; ok {
 		return network, nil
 	}

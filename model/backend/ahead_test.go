@@ -136,7 +136,7 @@ func (c compiler) compile(t *testing.T, target, program, flags string) (made com
 }
 
 // programs are what training and evaluation on MNIST send to a CUDA plugin.
-func programs(t *testing.T, tf32 bool, hidden []int) (training, evaluation string) {
+func programs(t *testing.T, tf32 bool, architecture model.Architecture) (training, evaluation string) {
 	t.Helper()
 	folder := t.TempDir()
 	t.Setenv("FAKE_DUMP", folder)
@@ -145,7 +145,6 @@ func programs(t *testing.T, tf32 bool, hidden []int) (training, evaluation strin
 		t.Fatal(err)
 	}
 	defer b.Close()
-	architecture := model.FullyConnected{Rows: 28, Columns: 28, Hidden: hidden, Classes: 10, Activation: model.ActivationReLU}
 	network, err := model.Compile(b, model.Program{Architecture: architecture, BatchSize: 64}, 60000, 10000)
 	if err != nil {
 		t.Fatal(err)
@@ -171,6 +170,11 @@ func programs(t *testing.T, tf32 bool, hidden []int) (training, evaluation strin
 	return training, evaluation
 }
 
+// layers is a fully connected network for MNIST.
+func layers(hidden ...int) model.FullyConnected {
+	return model.FullyConnected{Rows: 28, Columns: 28, Hidden: hidden, Classes: 10, Activation: model.ActivationReLU}
+}
+
 // What the real programs become on a GPU, without one.
 func TestCompiledForAGPU(t *testing.T) {
 	c := newCompiler(t)
@@ -181,7 +185,7 @@ func TestCompiledForAGPU(t *testing.T) {
 	check := func(card gpu, hidden []int, tf32, fast bool) {
 		t.Helper()
 		target := card.target(t)
-		training, evaluation := programs(t, tf32, hidden)
+		training, evaluation := programs(t, tf32, layers(hidden...))
 		flags, most, kind, programs := repeatable+" "+graphs, 24, "repeatable", []string{training, evaluation}
 		if fast { // without a GPU, what autotuning starts from: Triton's products, which do not add to a weight in place
 			flags, most, kind, programs = graphs, 26, "any", []string{training}
@@ -220,15 +224,34 @@ func TestCompiledForAGPU(t *testing.T) {
 
 	// What tensor cores are given, where XLA writes the products itself; cuBLAS decides by the precision.
 	for _, tf32 := range []bool{false, true} {
-		training, _ := programs(t, tf32, []int{512, 512})
+		training, _ := programs(t, tf32, layers(512, 512))
 		if made := c.compile(t, h100.target(t), training, graphs+" --xla_dump_emitter_re=.*"); made.mma != tf32 {
 			t.Errorf("found TF32 products %t, expected %t", made.mma, tf32)
 		}
 	}
 
 	// Without the flag the loop is the host's: the test sees the difference.
-	training, _ := programs(t, false, []int{32})
+	training, _ := programs(t, false, layers(32))
 	if made := c.compile(t, h100.target(t), training, repeatable); made.oneGraph || made.kernels == 0 {
 		t.Errorf("found %+v without %s, expected a loop on the host", made, graphs)
+	}
+}
+
+// Convolutions as matrix products are part of the one graph as well, and need no cuDNN.
+func TestConvolutionsCompiledForAGPU(t *testing.T) {
+	c := newCompiler(t)
+	g := backendtest.CUDA(t, h100.name)
+	g.Here(t)
+	t.Setenv("XLA_FLAGS", "")
+	target := h100.target(t)
+	for _, channels := range [][]int{{8, 16}, {32, 64}} {
+		training, evaluation := programs(t, false, model.Convolutional{FullyConnected: layers(128), Channels: channels, Kernel: 3})
+		for _, program := range []string{training, evaluation} {
+			made := c.compile(t, target, program, repeatable+" "+graphs)
+			t.Logf("%v: %+v", channels, made)
+			if !made.oneGraph || made.kernels == 0 || made.kernels > 60 || made.tf32 {
+				t.Errorf("%v: found %+v, expected one graph with at most 60 kernels a step in float32", channels, made)
+			}
+		}
 	}
 }

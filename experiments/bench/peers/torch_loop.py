@@ -4,7 +4,8 @@
     pip install -r requirements.txt
     python torch_loop.py --data ../../../dataset/mnist --feed loader   # torchvision dataset + DataLoader, as the post does it
     python torch_loop.py --data ../../../dataset/mnist --feed memory   # the whole set as one tensor: what a careful user would write
-    python torch_loop.py --data ../../../dataset/mnist --feed memory --tuned   # the backward pass by hand, the update in place
+    python torch_loop.py --data ../../../dataset/mnist --feed memory --tuned   # the backward pass by hand, the update in place;
+                                                                          # convolutions with channels last instead
 
 One JSON line per epoch on standard output: seconds and metrics. Losses are means of batch means, as in the post.
 """
@@ -16,6 +17,7 @@ p = argparse.ArgumentParser()
 p.add_argument("--data", required=True, help="folder with the four IDX .gz files")
 p.add_argument("--feed", choices=["loader", "memory"], default="loader")
 p.add_argument("--layer-sizes", default="512,512")
+p.add_argument("--conv-channels", default="", help="of convolutions before the layers, each with ReLU and 2x2 max pooling")
 p.add_argument("--batch-size", type=int, default=64)
 p.add_argument("--learning-rate", type=float, default=1e-3)
 p.add_argument("--epochs", type=int, default=4)
@@ -60,7 +62,11 @@ def loader_feed(train, shuffle, root):
     return DataLoader(d, batch_size=a.batch_size, shuffle=shuffle)
 
 
-sizes = [784] + [int(s) for s in a.layer_sizes.split(",") if s] + [10]
+convolutions, inputs, side = [], 1, 28
+for channels in (int(s) for s in a.conv_channels.split(",") if s):
+    convolutions += [nn.Conv2d(inputs, channels, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    inputs, side = channels, (side - 2) // 2
+sizes = [inputs * side * side] + [int(s) for s in a.layer_sizes.split(",") if s] + [10]
 layers = []
 for i in range(len(sizes) - 2):
     layers += [nn.Linear(sizes[i], sizes[i + 1]), nn.ReLU()]
@@ -68,7 +74,11 @@ stack = nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 if a.init:
     from safetensors.torch import load_file
     stack.load_state_dict({k.removeprefix("linear_relu_stack."): v for k, v in load_file(a.init).items()})
-model = nn.Sequential(nn.Flatten(), stack).to(device)
+model = nn.Sequential(nn.Unflatten(1, (1, 28, 28)) if a.feed == "memory" else nn.Identity(), *convolutions, nn.Flatten(), stack).to(device)
+if not convolutions:
+    model = nn.Sequential(nn.Flatten(), stack).to(device)
+elif a.tuned:
+    model = model.to(memory_format=torch.channels_last)
 loss_fn, sgd = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=a.learning_rate)
 
 if a.feed == "loader":
@@ -127,7 +137,7 @@ def tuned_step(x, y):
     return -log[rows, y].mean()
 
 
-if a.tuned:
+if a.tuned and not convolutions:
     step = tuned_step
 steps = []
 for epoch in range(1, a.epochs + 1):

@@ -271,6 +271,19 @@ function grid(canvas, columns, values, colour) {
   canvas.getContext("2d").putImageData(pixels, 0, 0);
 }
 
+// The maps of a convolution side by side, in rows, with null between them; and the columns of a row.
+function tiled(values, [maps, rows, columns]) {
+  const across = Math.ceil(Math.sqrt(2 * maps));
+  const width = across * (columns + 1) - 1, height = Math.ceil(maps / across) * (rows + 1) - 1;
+  const pixels = new Array(width * height).fill(null);
+  values.forEach((value, i) => {
+    const map = Math.floor(i / (rows * columns)), row = Math.floor(i / columns) % rows, column = i % columns;
+    const top = Math.floor(map / across) * (rows + 1), left = (map % across) * (columns + 1);
+    pixels[(top + row) * width + left + column] = value;
+  });
+  return [width, pixels];
+}
+
 function layers(activations) {
   const figures = [...document.querySelectorAll("#pictures .layer")];
   activations.forEach((values, i) => {
@@ -282,9 +295,14 @@ function layers(activations) {
       figures[i] = figure;
     }
     const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-9);
-    const text = `Layer ${i + 1}: ${values.filter((value) => value > 0).length} of ${values.length} neurons above 0`;
+    const map = network.maps?.[i];
+    const above = values.filter((value) => value > 0).length;
+    const text = map ? `Layer ${i + 1}: ${map[0]} maps of ${map[1]} by ${map[2]}, ${above} of ${values.length} values above 0`
+      : `Layer ${i + 1}: ${above} of ${values.length} neurons above 0`;
     figures[i].firstChild.ariaLabel = figures[i].lastChild.textContent = text;
-    grid(figures[i].firstChild, Math.ceil(Math.sqrt(2 * values.length)), values, (value) => {
+    const [columns, pixels] = map ? tiled(values, map) : [Math.ceil(Math.sqrt(2 * values.length)), values];
+    grid(figures[i].firstChild, columns, pixels, (value) => {
+      if (value === null) return [128, 128, 128];
       const strength = Math.abs(value) / largest;
       return value < 0 ? [60 * strength, 140 * strength, 255 * strength] : [255 * strength, 190 * strength, 70 * strength];
     });
