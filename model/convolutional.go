@@ -10,6 +10,7 @@ import (
 	//lint:ignore ST1001 with a prefix on every operation the arithmetic is hard to read
 	. "github.com/gomlx/gomlx/core/graph"
 
+	"epochal/dataset"
 	"epochal/model/backend"
 
 	"github.com/gomlx/compute/dtypes"
@@ -97,7 +98,7 @@ func (n Convolutional) Validate() error {
 }
 
 // Products are those of the convolutions, whose rows are the pixels of their outputs,
-// and those of the linear layers.
+// and those of the linear layers. As is usual, pixels that a pooling drops are counted.
 func (n Convolutional) Products() []Product {
 	var products []Product
 	for _, s := range n.stages() {
@@ -149,7 +150,8 @@ func (n Convolutional) Logits(images *Node, parameters []*Node) *Node {
 }
 
 // convolution is x [batch, rows, columns, in] convolved with the weight [out, in, k, k],
-// without padding, [batch, rows-k+1, columns-k+1, out].
+// without padding, [batch, rows-k+1, columns-k+1, out], less an odd last row or column,
+// which the pooling drops: of 11 by 11 pixels, that is a sixth of the work.
 //
 // It is one matrix product, of the pixels that every output sees, because XLA
 // computes a convolution inside a loop on the processor 10 to 15 times slower than
@@ -157,7 +159,7 @@ func (n Convolutional) Logits(images *Node, parameters []*Node) *Node {
 func convolution(x, weight *Node) *Node {
 	from, kernel := x.Shape().Dimensions, weight.Shape().Dimensions
 	out, in, side := kernel[0], kernel[1], kernel[2]
-	rows, columns := from[1]-side+1, from[2]-side+1
+	rows, columns := (from[1]-side+1)/pooling*pooling, (from[2]-side+1)/pooling*pooling
 	var seen []*Node // by each output, [batch, rows, columns, in] for each place of the kernel
 	for i := range side {
 		for j := range side {
@@ -174,8 +176,9 @@ func convolution(x, weight *Node) *Node {
 // [rows, out].
 //
 // The sums of the weight's gradient have so many terms that XLA's CPU client would divide
-// them among its threads, whose number would decide the bits. So they are computed in
-// chunks, each too small to be divided, and then added up.
+// them among its threads, whose number would decide the bits, where the gradient itself is
+// too small to be divided. So they are computed in chunks and then added up: of images, whose
+// sums are short, and no more of them than take the memory of the patches.
 func patchProduct(patches, weight *Node, images int) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
@@ -185,8 +188,10 @@ func patchProduct(patches, weight *Node, images int) *Node {
 		rows, fan, out := patches.Shape().Dim(0), patches.Shape().Dim(1), gradient.Shape().Dim(1)
 		const small = 1 << 18 // multiplications, a third of what has been seen to be divided
 		chunks := 1
-		for images%chunks != 0 || chunks < images && rows/chunks*fan*out > small {
-			chunks++
+		for n := 2; n <= min(images, rows/out) && rows/chunks*fan*out > small; n++ {
+			if images%n == 0 {
+				chunks = n
+			}
 		}
 		sums := DotGeneral(Reshape(gradient, chunks, rows/chunks, out), []int{1}, []int{0},
 			Reshape(patches, chunks, rows/chunks, fan), []int{1}, []int{0}) // [chunks, out, fan]
@@ -197,12 +202,12 @@ func patchProduct(patches, weight *Node, images int) *Node {
 }
 
 // maxPool is the largest value of each 2x2 pixels of x [batch, rows, columns, channels],
-// [batch, rows/2, columns/2, channels]. Its gradient goes to the first of them that is
-// the largest, row by row, as in PyTorch; GoMLX would share it among all that are.
+// whose rows and columns are even: [batch, rows/2, columns/2, channels]. Its gradient goes
+// to the first of them that is the largest, row by row, as in PyTorch; GoMLX would share it
+// among all that are.
 func maxPool(x *Node) *Node {
 	from := x.Shape().Dimensions
 	batch, rows, columns, channels := from[0], from[1]/pooling, from[2]/pooling, from[3]
-	x = Slice(x, AxisRange(), AxisRange(0, pooling*rows), AxisRange(0, pooling*columns), AxisRange())
 	windows := Reshape(x, batch, rows, pooling, columns, pooling, channels)
 	// As in product, the identity after the maximum records the gradient for the one before it.
 	var gradient *Node // [batch, rows, columns, channels]
@@ -309,8 +314,9 @@ func readConvolutional(task Task, f *fields) Convolutional {
 	return n
 }
 
-// guessConvolutional is the network that has tensors of such shapes. Whether they
-// fit together, [readTensors] reports.
+// guessConvolutional is the network that has tensors of such shapes, of images of h's size, or
+// else of MNIST's, or else of a square; several may leave the same after the poolings, of which it
+// is the smallest. Whether the tensors fit together, [readTensors] reports.
 func guessConvolutional(tensors map[string]tensorHeader, h Hints) (n Convolutional, err error) {
 	for i := 0; ; i++ {
 		name := stageName(i) + "weight"
@@ -322,10 +328,21 @@ func guessConvolutional(tensors map[string]tensorHeader, h Hints) (n Convolution
 		}
 		n.Channels, n.Kernel = append(n.Channels, tensor.Shape[0]), tensor.Shape[2]
 	}
+	square := h.Rows == 0
 	rows, columns := cmp.Or(h.Rows, mnistSide), cmp.Or(h.Columns, mnistSide)
 	h.Rows, h.Columns = rows, columns
 	if n.FullyConnected, err = guessFullyConnected(tensors, h); err != nil {
 		return n, err
+	}
+	fits := func() bool {
+		first := n.dense().Parameters()[0]
+		return n.Validate() == nil && tensors[first.Name].Shape[1] == first.FanIn
+	}
+	for side := 1; square && !fits() && side <= dataset.MaxSide; side++ {
+		n.Rows, n.Columns = side, side
+	}
+	if square && !fits() {
+		n.Rows, n.Columns = rows, columns
 	}
 	if err := n.Validate(); err != nil {
 		return n, err

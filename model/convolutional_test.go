@@ -133,24 +133,30 @@ func TestConvolutionalOnEveryBackend(t *testing.T) {
 	}
 }
 
-// Without metadata an image of another size than MNIST's must be said.
+// Without metadata, images are MNIST's, or else of a square, the smallest of which the poolings
+// leave as much.
 func TestReadConvolutionsWithoutMetadata(t *testing.T) {
-	read := func(n model.Convolutional) (model.Description, error) {
+	for _, test := range []struct {
+		rows, columns, side int
+		err                 string
+	}{
+		{28, 28, 28, "<nil>"},
+		{32, 32, 30, "<nil>"},
+		{32, 40, 0, "m: tensor linear_relu_stack.0.weight: found 768 inputs, expected 400, " +
+			"which the convolutions leave of an image of 28 by 28 pixels"},
+	} {
+		n := convolved
+		n.Rows, n.Columns = test.rows, test.columns
 		var file bytes.Buffer
 		if err := model.WriteWeights(&file, n.Parameters(), model.Initialize(n.Parameters(), 1)); err != nil {
 			t.Fatal(err)
 		}
 		d, _, err := model.ReadModel(&file, "m", model.Hints{})
-		return d, err
-	}
-	if d, err := read(convolved); err != nil || !reflect.DeepEqual(d.Architecture, convolved) {
-		t.Errorf("found %+v (%v), expected %+v", d.Architecture, err, convolved)
-	}
-	other := convolved
-	other.Rows, other.Columns = 32, 32
-	const want = "m: tensor linear_relu_stack.0.weight: found 576 inputs, expected 400, " +
-		"which the convolutions leave of an image of 28 by 28 pixels"
-	if _, err := read(other); err == nil || err.Error() != want {
-		t.Errorf("found error %v, expected %s", err, want)
+		want := convolved
+		want.Rows, want.Columns = test.side, test.side
+		if fmt.Sprint(err) != test.err || err == nil && !reflect.DeepEqual(d.Architecture, want) {
+			t.Errorf("%d by %d pixels: found %+v (%v), expected %d by %d (%s)",
+				test.rows, test.columns, d.Architecture, err, test.side, test.side, test.err)
+		}
 	}
 }

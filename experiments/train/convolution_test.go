@@ -80,10 +80,13 @@ func TestConvolutionsFollowPyTorch(t *testing.T) {
 func TestConvolutionsGiveTheSameBytes(t *testing.T) {
 	backendtest.XLA(t)
 	c := convolutional(t)
-	c.Init, c.ConvChannels, c.ConvKernel, c.Backend, c.Epochs = "", []int{12, 4}, 0, backend.XLACPU, 1
-	first := toldAndWritten(t, c, filepath.Join(t.TempDir(), "run"), 1)
-	if all := toldAndWritten(t, c, filepath.Join(t.TempDir(), "run"), 3); all != first {
-		t.Error("found other files or events with three threads than with one")
+	c.Init, c.ConvKernel, c.Backend, c.Epochs = "", 0, backend.XLACPU, 1
+	for _, channels := range [][]int{{12, 4}, {32, 64}} {
+		c.ConvChannels = channels
+		first := toldAndWritten(t, c, filepath.Join(t.TempDir(), "run"), 1)
+		if all := toldAndWritten(t, c, filepath.Join(t.TempDir(), "run"), 3); all != first {
+			t.Errorf("%v: found other files or events with three threads than with one", channels)
+		}
 	}
 }
 

@@ -58,8 +58,9 @@ def convolution(x, w):
     if form != "product":
         return jax.lax.conv_general_dilated(x, w, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
     b, h, v, c = x.shape
-    seen = [x[:, i:h - 2 + i, j:v - 2 + j] for i in range(3) for j in range(3)]
-    return (jnp.concatenate(seen, 3).reshape(-1, 9 * c) @ w.reshape(9 * c, -1)).reshape(b, h - 2, v - 2, -1)
+    h, v = (h - 2) // 2 * 2, (v - 2) // 2 * 2  # the pooling drops an odd last row and column
+    seen = [x[:, i:h + i, j:v + j] for i in range(3) for j in range(3)]
+    return (jnp.concatenate(seen, 3).reshape(-1, 9 * c) @ w.reshape(9 * c, -1)).reshape(b, h, v, -1)
 
 
 def windows(x):
@@ -158,7 +159,7 @@ def evaluate(params, x, y):
 for epoch in range(1, a.epochs + 1):
     t0 = time.perf_counter()
     params, losses = train_epoch(params, X, Y, jnp.array(rng.permutation(len(X)), dtype=jnp.int32))
-    losses.block_until_ready()
+    jax.block_until_ready((params, losses))
     t1 = time.perf_counter()
     (l, c), (lt, ct) = jax.block_until_ready((evaluate(params, X, Y), evaluate(params, XT, YT)))
     print(json.dumps(dict(epoch=epoch, train_seconds=round(t1 - t0, 6), eval_seconds=round(time.perf_counter() - t1, 6),

@@ -62,6 +62,8 @@ def loader_feed(train, shuffle, root):
     return DataLoader(d, batch_size=a.batch_size, shuffle=shuffle)
 
 
+if a.conv_channels and a.init:
+    p.error("--init and --conv-channels: give one of them; only the fully connected layers are read")
 convolutions, inputs, side = [], 1, 28
 for channels in (int(s) for s in a.conv_channels.split(",") if s):
     convolutions += [nn.Conv2d(inputs, channels, 3), nn.ReLU(), nn.MaxPool2d(2)]
