@@ -23,6 +23,10 @@ type Description struct {
 	// does not say it, what they show is cut out and centred as MNIST's digits are.
 	Whole bool
 
+	// PermutePixels drew the order of the pixels of the images in training, see
+	// [dataset.Options]; 0: they were as they are.
+	PermutePixels uint64
+
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.
 	Data         string  // the name under which the data is known, such as dataset.MNIST, or the base name of its folder
 	DataSHA256   string  // of the data, see [dataset.Digest]
@@ -50,6 +54,9 @@ const (
 	picturesSetting = "pictures"
 	wholePictures   = "whole"
 )
+
+// permutedSetting is the name of PermutePixels in a file's metadata, where it is not 0.
+const permutedSetting = "permute_pixels"
 
 // The names of what every description has in a file; those of the architecture's
 // settings join them.
@@ -86,6 +93,9 @@ func (d Description) Metadata() map[string]string {
 	if d.Whole {
 		metadata[picturesSetting] = wholePictures
 	}
+	if d.PermutePixels != 0 {
+		metadata[permutedSetting] = strconv.FormatUint(d.PermutePixels, 10)
+	}
 	maps.Copy(metadata, d.Architecture.Settings())
 	return metadata
 }
@@ -111,7 +121,7 @@ type Hints struct {
 	Activation    Activation     // one of [Activations]; "": ReLU
 	Normalization *Normalization // nil: none
 
-	// Of an image; 0: those of a square, or else of one row. Behind convolutions: MNIST's.
+	// Of an image; 0: those of a square, or else of one row; before convolutions, those of MNIST, or else of a square.
 	Rows, Columns int
 }
 
@@ -188,6 +198,10 @@ func parseDescription(metadata map[string]string) (Description, error) {
 	if metadata[picturesSetting] != "" {
 		d.Whole = true
 		f.check(metadata[picturesSetting] == wholePictures, picturesSetting, wholePictures)
+	}
+	if metadata[permutedSetting] != "" {
+		d.PermutePixels, err = strconv.ParseUint(metadata[permutedSetting], 10, 64)
+		f.check(err == nil, permutedSetting, "a whole number, 0 or more")
 	}
 	d.Architecture = readArchitecture(task, f)
 	return d, f.err

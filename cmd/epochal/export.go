@@ -45,7 +45,7 @@ The input "image" is [batch, 1, rows, columns]; the output "logits", and with
 			if err := regular.CanWrite(out); err != nil {
 				return fmt.Errorf("export: %w", record.Unwritable(err))
 			}
-			n, err := network.open(t, c, args[0])
+			n, err := network.openForPictures(t, c, args[0])
 			if err != nil {
 				return fmt.Errorf("export: %w", err)
 			}

@@ -35,7 +35,7 @@ func (f *networkFlags) add(flags *pflag.FlagSet) {
 	flags.StringVar(&f.activation, "activation", "",
 		"`function` after each hidden layer, for a file without metadata: relu, sigmoid, tanh (default relu)")
 	flags.StringVar(&f.imageSize, "image-size", "",
-		"`ROWSxCOLUMNS` of an image, such as 28x28, for a file without metadata (default: a square)")
+		"`ROWSxCOLUMNS` of an image, such as 28x28, for a file without metadata (default: a square; with convolutions, 28x28)")
 	flags.StringVar(&f.normalize, "normalize", "",
 		"mean and deviation of the pixels in training, as --normalize=MEAN,DEVIATION with =, for a file without metadata; "+
 			"without a value MNIST's, "+mnistNormalization)
@@ -89,12 +89,27 @@ func (f *networkFlags) open(t *terminal, c *cobra.Command, path string) (trained
 		}
 		return n, nil
 	}
-	if task := n.Description.Architecture.Task(); task.Rows != task.Columns && f.imageSize == "" && !f.anyShape {
+	task := n.Description.Architecture.Task()
+	if _, guessed := n.Description.Architecture.(model.Convolutional); guessed && task.Rows != 28 && f.imageSize == "" {
+		return n, experiments.Problem{Field: "image_size", Found: "none",
+			Expected: fmt.Sprintf("rows and columns: %s does not say them, and they are not 28x28", n.File)}
+	}
+	if task.Rows != task.Columns && f.imageSize == "" && !f.anyShape {
 		return n, experiments.Problem{Field: "image_size", Found: "none",
 			Expected: fmt.Sprintf("rows and columns such as 3x4: %s only says that an image has %d pixels", n.File, task.Inputs())}
 	}
 	t.note("%s says nothing of the network but its widths; --activation and --normalize say the rest", n.File)
 	return n, nil
+}
+
+// openForPictures opens it to use it on pictures, whose pixels are in their usual order.
+func (f *networkFlags) openForPictures(t *terminal, c *cobra.Command, path string) (trained.Network, error) {
+	n, err := f.open(t, c, path)
+	if err == nil && n.Description.PermutePixels != 0 {
+		err = fmt.Errorf("%s: found a network trained on permuted pixels, expected one of pixels in their order: "+
+			"it can be evaluated, but knows no picture", n.File)
+	}
+	return n, err
 }
 
 // networkArgument expects the network, and at least that many arguments after it.

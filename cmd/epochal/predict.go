@@ -43,7 +43,7 @@ an IDX file are taken as they are.`,
   epochal predict model.safetensors - < drawing.webp`,
 		Args: networkArgument(1, -1, " and at least one image"),
 		RunE: func(c *cobra.Command, args []string) error {
-			n, err := network.open(t, c, args[0])
+			n, err := network.openForPictures(t, c, args[0])
 			if err != nil {
 				return err
 			}

@@ -64,7 +64,7 @@ its addresses. Ctrl-C ends the server.`,
 				}
 			}
 			if len(args) == 1 {
-				n, err := network.open(t, c, args[0])
+				n, err := network.openForPictures(t, c, args[0])
 				if err != nil {
 					return err
 				}

@@ -37,6 +37,10 @@ func Run(ctx context.Context, n trained.Network, o Options) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if o.Distort && options.PermutePixels != 0 {
+		return Result{}, experiments.Problem{Field: "distort", Found: "a network of permuted pixels",
+			Expected: "one of images as they are, which a shift moves as it moves an image"}
+	}
 	loading, err := dataset.Open(name, options)
 	if err != nil && o.Data == "" {
 		return Result{}, record.Elsewhere("data", err)
@@ -123,6 +127,7 @@ func run(ctx context.Context, device *backend.Backend, n trained.Network, set da
 
 // dataName is the data that was asked for, or else that of the network's run, and how it is read.
 func dataName(n trained.Network, o Options) (name string, reading dataset.Options, err error) {
+	o.Reading.PermutePixels = n.Description.PermutePixels
 	_, noRecord := os.Stat(filepath.Join(n.Folder, record.ConfigFile)) // as in a folder with nothing but a copied file
 	switch recorded := n.Description.Data; {
 	case o.Data != "":
@@ -144,11 +149,11 @@ func dataName(n trained.Network, o Options) (name string, reading dataset.Option
 }
 
 // fits reports a dataset that is not made for the network. One that the file says
-// nothing of takes images of any shape with the right number of pixels.
+// nothing of takes images of any shape with the right number of pixels, unless it has convolutions.
 func fits(n trained.Network, l *dataset.Loading) error {
 	task := n.Description.Architecture.Task()
 	same := task.Rows == l.Rows && task.Columns == l.Columns
-	if !n.Described() {
+	if _, flat := n.Description.Architecture.(model.FullyConnected); flat && !n.Described() {
 		same = task.Inputs() == l.Rows*l.Columns
 	}
 	if !same {
