@@ -121,6 +121,8 @@ func (c Config) Validate() error {
 	check(slices.Contains([]string{"", "true", "false"}, c.Transpose), "transpose", strconv.Quote(c.Transpose), "true or false")
 	check(c.TestShare >= 0 && c.TestShare < 1, "test_share", FormatFloat(c.TestShare), "a fraction above 0 and below 1, such as 0.1")
 	check(c.TrainImages >= 0, "train_images", strconv.Itoa(c.TrainImages), "0 (all) or more")
+	check(c.TrainImages <= 0 || c.Validation < c.TrainImages, "train_images", strconv.Itoa(c.TrainImages),
+		fmt.Sprintf("more than the %d that validation holds out of them", c.Validation))
 	check(c.Validation >= 0, "validation", strconv.Itoa(c.Validation), "0 or more")
 	between("patience", c.Patience, 0, MaxEpochs)
 	check(c.Patience <= 0 || c.Validation > 0, "patience", fmt.Sprintf("%d with validation 0", c.Patience),
@@ -187,7 +189,7 @@ func (c Config) Architecture(rows, columns, classes int) (model.Architecture, er
 // Canonical is c as every config is written that means the same network.
 func (c Config) Canonical() Config {
 	if len(c.ConvChannels) == 0 {
-		c.ConvChannels = nil
+		c.ConvChannels, c.ConvKernel = nil, 0
 	}
 	if c.ConvKernel == DefaultConvKernel {
 		c.ConvKernel = 0

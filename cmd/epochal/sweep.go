@@ -160,32 +160,36 @@ func (l *settingLists) add(flags *pflag.FlagSet) {
 	usual := pflag.NewFlagSet("", pflag.ContinueOnError)
 	c := l.plan.Base
 	addConfigFlags(usual, &c)
-	for _, field := range sweep.Fields() {
-		flag := usual.Lookup(flagName(field))
-		if flag == nil {
-			continue
+	usual.SortFlags = false
+	usual.VisitAll(func(flag *pflag.Flag) {
+		if !slices.ContainsFunc(sweep.Fields(), func(field string) bool { return flagName(field) == flag.Name }) {
+			return
 		}
-		if field == "init" {
+		if flag.Name == "init" {
 			flag.Usage = "safetensors `file` with the initial weights (default: drawn from the seed)"
 		}
 		texts := new([]string)
 		l.values[flag.Name] = texts
-		if field == "layer_sizes" {
-			flags.StringArrayVar(texts, flag.Name, nil, flag.Usage+"; may be repeated, for several networks (default "+flag.DefValue+")")
-			continue
+		if flag.Value.Type() == (*layerSizes)(nil).Type() {
+			several := "; may be repeated, for several networks"
+			if flag.DefValue != "" {
+				several += " (default " + flag.DefValue + ")"
+			}
+			flags.StringArrayVar(texts, flag.Name, nil, flag.Usage+several)
+			return
 		}
 		several := "; several values are separated by commas"
 		if !strings.Contains(flag.Usage, "`") {
 			several = "; several `values` are separated by commas"
 		}
-		if flag.DefValue != "" {
+		if flag.DefValue != "" && !strings.Contains(flag.Usage, "(default") {
 			several += " (default " + flag.DefValue + ")"
 		}
 		flags.StringSliceVar(texts, flag.Name, nil, flag.Usage+several)
 		if flag.Value.Type() == "bool" {
 			flags.Lookup(flag.Name).NoOptDefVal = "true"
 		}
-	}
+	})
 	p := &l.plan
 	flags.StringVar(&l.name, "name", "", "`name` of the sweep, its title and its folder in sweeps/ (default: that of the plan, or\n"+
 		"made from the flags, so that other flags have another folder)")

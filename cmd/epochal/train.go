@@ -224,7 +224,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.BoolVar(&c.Shuffle, "shuffle", c.Shuffle, "reorder the training set every epoch")
 	flags.Uint64Var(&c.Seed, "seed", c.Seed, "`number` that determines the initial weights and the order of images")
 	addDataFlags(flags, dataFlags{&c.Data, &c.Split, &c.Transpose, &c.TestShare}, dataUsage)
-	flags.IntVar(&c.TrainImages, "train-images", c.TrainImages, "training `images` to use, drawn by the seed; 0: all")
+	flags.IntVar(&c.TrainImages, "train-images", c.TrainImages, "training `images` to use, those held out included, drawn by the seed; 0: all")
 	flags.Uint64Var(&c.PermutePixels, "permute-pixels", c.PermutePixels,
 		"`number` that draws one order of the pixels for all images, as a control; 0: as they are")
 	flags.IntVar(&c.Validation, "validation", c.Validation, "training `images` to hold out and evaluate separately")

@@ -62,7 +62,7 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 	if err != nil {
 		return f, err
 	}
-	images := data.TrainCount - p.Base.Validation
+	all := data.TrainCount
 	data.Close()
 	devices, err := f.open(ctx, o)
 	for _, device := range devices {
@@ -75,7 +75,7 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 		return cmp.Compare(epochCost(a.Config), epochCost(b.Config))
 	})
 	for _, i := range slices.Compact([]int{0, len(ordered) / 2, len(ordered) - 1}) {
-		speed, err := measureAll(ctx, ordered[i], uint64(len(f.Measured)), devices, images, o)
+		speed, err := measureAll(ctx, ordered[i], uint64(len(f.Measured)), devices, trainedOn(ordered[i].Config, all), o)
 		if err != nil {
 			return f, err
 		}
@@ -83,7 +83,7 @@ func Estimate(ctx context.Context, p Plan, o Options) (Forecast, error) {
 	}
 	seconds, longest := 0.0, 0.0
 	for _, s := range missing {
-		one := f.seconds(s.Config, images)
+		one := f.seconds(s.Config, all)
 		seconds, longest = seconds+one, max(longest, one)
 	}
 	f.Time = time.Duration(max(seconds/float64(f.Jobs), longest) * float64(time.Second))
@@ -112,6 +112,14 @@ func (p Plan) missing(ctx context.Context, settings []Setting, o Options) (missi
 		}
 	}
 	return missing, err
+}
+
+// trainedOn is the number of images of an epoch of c, with so many training images in the data.
+func trainedOn(c experiments.Config, all int) int {
+	if c.TrainImages > 0 {
+		all = min(all, c.TrainImages)
+	}
+	return max(1, all-c.Validation)
 }
 
 func epochCost(c experiments.Config) float64 { return study.Cost(c) / float64(c.Epochs) }
@@ -201,13 +209,13 @@ func measure(ctx context.Context, s Setting, device *train.Device, images int, o
 }
 
 // seconds is what a run of c takes: as the measured setting whose work is nearest, and in
-// proportion to the work of a step and the number of steps.
-func (f Forecast) seconds(c experiments.Config, images int) float64 {
-	steps := float64(dataset.BatchCount(images, c.BatchSize))
+// proportion to the work of a step and the number of steps. The data has so many training images.
+func (f Forecast) seconds(c experiments.Config, all int) float64 {
+	steps := float64(dataset.BatchCount(trainedOn(c, all), c.BatchSize))
 	perStep := epochCost(c) / steps
 	// seconds of a step = a + b*work, through the smallest and the largest that was measured
 	point := func(s Speed) (work, seconds float64) {
-		n := float64(dataset.BatchCount(images, s.Setting.Config.BatchSize))
+		n := float64(dataset.BatchCount(trainedOn(s.Setting.Config, all), s.Setting.Config.BatchSize))
 		return epochCost(s.Setting.Config) / n, s.EpochSeconds / n
 	}
 	least, most := f.Measured[0], f.Measured[0]

@@ -198,6 +198,7 @@ func (p Plan) Check() ([]Setting, error) {
 
 // check reports what is impossible in one config, before any data is read.
 func check(c experiments.Config) error {
+	c = c.Canonical()
 	if err := c.Validate(); err != nil {
 		return err
 	}
@@ -262,7 +263,11 @@ func (p Plan) settings() []Setting {
 					field(&c, parameter.Name).Set(reflect.ValueOf(parameter.draw(c, p.Random.Seed, draw)))
 				}
 			}
-			if key := describe(c, swept, " "); !known[key] {
+			c := c
+			if len(c.ConvChannels) == 0 {
+				c.ConvKernel = 0 // of nothing: with several kernels, no convolutions are one setting
+			}
+			if key := describe(c.Canonical(), swept, " "); !known[key] {
 				known[key] = true
 				all = append(all, Setting{Number: len(all) + 1, Config: c})
 			}

@@ -137,6 +137,9 @@ func settingsOf(started experiments.RunStarted) (map[string]message, error) {
 	}
 	delete(values, "steps_per_call") // changes no result
 	settings := map[string]message{"layer_sizes": message(nil).text(3, words.Widths(config.LayerSizes, ","))}
+	if len(config.ConvChannels) > 0 {
+		settings["conv_channels"] = message(nil).text(3, words.Widths(config.ConvChannels, ","))
+	}
 	for name, value := range values {
 		switch value := value.(type) {
 		case float64:
