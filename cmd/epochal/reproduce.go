@@ -58,7 +58,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 			if err != nil {
 				return nil, cobra.ShellCompDirectiveError
 			}
-			var names []string
+			names := []string{cobra.CompletionWithDesc(published.Convolution, "all experiments on convolutions")}
 			for _, e := range known {
 				if !slices.Contains(args, e.Name) {
 					names = append(names, cobra.CompletionWithDesc(e.Name, e.Title))
@@ -142,7 +142,7 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel, each on the next GPU; 0: one per core, or one per GPU")
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
 	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
-	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, with --quick results/quick)")
+	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, of the group convolution results/convolution; with --quick, quick in it)")
 	addShardFlags(flags, &shard, &merge)
 	onCluster.add(flags)
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")
@@ -165,7 +165,10 @@ func newList(t *terminal) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			for _, e := range known {
+			for i, e := range known {
+				if e.Group != "" && known[i-1].Group == "" {
+					t.printf("\n%s: experiments on the post's open question, which run only when they are named\n\n", e.Group)
+				}
 				t.printf("%s\n    %s\n", e.Name, e.Title)
 				for _, claim := range e.Claims {
 					t.printf("    - %s: %s\n", claim, claim.Published())
@@ -220,8 +223,12 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 			continue
 		}
 		var rows [][]string
+		said := "published "
+		if e.Group != "" {
+			said = "claimed "
+		}
 		for _, c := range e.Claims {
-			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, "published " + c.Published,
+			rows = append(rows, []string{string(c.Judgement.Verdict), c.Claim, said + c.Published,
 				fmt.Sprintf("ours %s, n = %d", c.Ours, c.Judgement.Interval.N+c.Judgement.Never)})
 		}
 		t.printf("%s\n", e.Name)
@@ -237,5 +244,8 @@ func printVerdicts(t *terminal, r published.Results, folder string) error {
 			strconv.Itoa(e.TestAccuracy.N), fmt.Sprintf("%.1f", e.Seconds)})
 	}
 	t.table("", 1, rows...)
+	if answer := r.Answer(); answer != "" {
+		t.printf("\n%s\n", answer)
+	}
 	return t.printf("\n%s\n", filepath.Join(folder, "report.html"))
 }

@@ -3,6 +3,7 @@ package published
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"epochal/experiments/evaluate"
@@ -12,8 +13,10 @@ import (
 type Comparison struct {
 	Question      string // what is equal, or how the images differ: "equal training time"
 	Name, Against string // of the experiments
+	Claim         string // what is claimed: "above dense-35k"
 	Ours, Theirs  Interval
-	Difference    Interval // ours minus theirs, seed by seed
+	Seconds       [2]float64 // of a run, ours and theirs, training and evaluation
+	Difference    Interval   // ours minus theirs, seed by seed
 	Verdict       Verdict
 }
 
@@ -26,7 +29,11 @@ func (r Results) Comparisons() []Comparison {
 			if e.Group != Convolution || !found {
 				continue
 			}
-			one := Comparison{c.Source, e.Name, other.Name, e.TestAccuracy, other.TestAccuracy, c.Judgement.Interval, c.Judgement.Verdict}
+			one := Comparison{
+				Question: c.Source, Name: e.Name, Against: other.Name, Claim: c.Published,
+				Ours: e.TestAccuracy, Theirs: other.TestAccuracy, Seconds: [2]float64{e.Seconds, other.Seconds},
+				Difference: c.Judgement.Interval, Verdict: c.Judgement.Verdict,
+			}
 			if c.By != 0 {
 				distortion := Claim{Kind: c.Kind, By: c.By}.distortion()
 				one.Ours, one.Theirs = e.Distorted(distortion), other.Distorted(distortion)
@@ -51,69 +58,107 @@ func (e ExperimentResult) Distorted(d evaluate.Distorted) Interval {
 	return NewAccuracy(values)
 }
 
+// equalBudget begins the source of a claim that compares networks of an equal budget.
+const equalBudget = "equal "
+
 // Answer says what the group's comparisons found, "" if none was made.
 func (r Results) Answer() string {
 	var said []string
-	better, of := 0, 0
+	for _, sentence := range []string{r.budgets(), r.permutation(), r.hope()} {
+		if sentence != "" {
+			said = append(said, sentence)
+		}
+	}
+	return strings.Join(said, " ")
+}
+
+// budgets says how the comparisons of equal budgets ended.
+func (r Results) budgets() string {
+	verdicts, all := map[Verdict]int{}, 0
+	least, most := math.Inf(1), 0.0 // mistakes of the convolution for each of the other network
 	for _, c := range r.Comparisons() {
-		if !isConvolution(c.Name) || isConvolution(c.Against) || strings.Contains(c.Name, "permuted") {
+		if !strings.HasPrefix(c.Question, equalBudget) {
 			continue
 		}
-		of++
-		if c.Verdict == Holds {
-			better++
+		all++
+		verdicts[c.Verdict]++
+		if c.Verdict == Holds && c.Theirs.Mean < 1 {
+			share := (1 - c.Ours.Mean) / (1 - c.Theirs.Mean)
+			least, most = min(least, share), max(most, share)
 		}
 	}
-	if of > 0 {
-		said = append(said, fmt.Sprintf("The convolution is better than the fully connected network in %d of %s",
-			better, plural(of, "comparison")))
+	if all == 0 {
+		return ""
 	}
-	for _, c := range r.Comparisons() {
-		wrong := func(i Interval) float64 { return 1 - i.Mean }
-		if strings.HasPrefix(c.Question, "equal") && c.Theirs.N > 0 && wrong(c.Theirs) > 0 {
-			said = append(said, fmt.Sprintf("With %s it makes %.0f%% of the other's mistakes", c.Question, 100*wrong(c.Ours)/wrong(c.Theirs)))
-		}
+	text := fmt.Sprintf("With an equal budget, the convolution is better than the fully connected network in %d of %s",
+		verdicts[Holds], plural(all, "comparison"))
+	if most > 0 {
+		text += fmt.Sprintf(", where it makes %.0f%% to %.0f%% as many mistakes", 100*least, 100*most)
 	}
+	if open := verdicts[Undecided]; open > 0 {
+		text += fmt.Sprintf("; %d of them cannot be decided", open)
+	}
+	return text + "."
+}
+
+// permutation says what one order of the pixels for all images changes.
+func (r Results) permutation() string {
+	var changes []string
 	for _, name := range []string{"conv-35k", "dense-35k"} {
-		if change := r.change(name, name+"-permuted"); change.Known() {
+		before, _ := r.Find(name)
+		after, _ := r.Find(name + "-permuted")
+		if change := NewInterval(Differences(before, after), -1, 1); change.Known() {
 			includes := "excludes"
 			if change.Low <= 0 && change.High >= 0 {
 				includes = "includes"
 			}
-			said = append(said, fmt.Sprintf("A permutation of the pixels changes the accuracy of %s by %s points (%s), which %s no change", name,
+			changes = append(changes, fmt.Sprintf("%s by %s points (%s, which %s 0)", name,
 				points.rounded(change.Mean), points.span(points.rounded(change.Low), points.rounded(change.High)), includes))
 		}
 	}
-	if best, found := r.Find("conv-best"); found && len(best.Claims) > 0 && best.TestAccuracy.N > 0 {
-		images := 0
-		for _, run := range best.Runs[:1] {
-			for _, row := range run.Confusion {
-				for _, count := range row {
-					images += count
-				}
-			}
-		}
-		said = append(said, fmt.Sprintf("The best convolution reaches %s of %d test images, %.0f mistakes, "+
-			"where the 99.9%% that the post hopes for are %.0f",
-			best.TestAccuracy.Percent(), images, (1-best.TestAccuracy.Mean)*float64(images), float64(images)/1000))
-	}
-	if len(said) == 0 {
+	if len(changes) == 0 {
 		return ""
 	}
-	return strings.Join(said, ". ") + "."
+	return "Permuting the pixels changes the test accuracy of " + strings.Join(changes, " and of ") + "."
 }
 
-func isConvolution(name string) bool { return strings.HasPrefix(name, "conv-") }
-
-// change is the difference of the final test accuracies, b minus a, seed by seed.
-func (r Results) change(a, b string) Interval {
-	before, _ := r.Find(a)
-	after, _ := r.Find(b)
-	var values []float64
-	for i := range min(len(before.Runs), len(after.Runs)) {
-		if one, other := before.Runs[i], after.Runs[i]; one.Diverged == nil && other.Diverged == nil {
-			values = append(values, last(other).TestAccuracy-last(one).TestAccuracy)
+// hope says how far the best convolution is from the accuracy that the post hopes for.
+func (r Results) hope() string {
+	const hoped = 0.999
+	best, found := r.Find("conv-best")
+	i := slices.IndexFunc(best.Runs, func(run RunResult) bool { return run.Confusion != nil })
+	if !found || r.Quick || i < 0 || !best.TestAccuracy.Known() {
+		return ""
+	}
+	images := 0
+	for _, row := range best.Runs[i].Confusion {
+		for _, count := range row {
+			images += count
 		}
 	}
-	return NewInterval(values, -1, 1)
+	where := "includes"
+	if best.TestAccuracy.High < hoped {
+		where = "lies below"
+	} else if best.TestAccuracy.Low > hoped {
+		where = "lies above"
+	}
+	n, wrong := float64(images), 1-best.TestAccuracy.Mean
+	chance := 1.96 * math.Sqrt(n*wrong*(1-wrong)) // of a count of independent mistakes
+	return fmt.Sprintf("The best convolution makes %.0f mistakes in %d test images: its accuracy, %s, %s the 99.9%% that the post hopes for, "+
+		"which are %.0f mistakes. That interval is over seeds; by chance, another %d images would show about %.0f to %.0f mistakes.",
+		n*wrong, images, best.TestAccuracy.Percent(), where, n*(1-hoped), images, n*wrong-chance, n*wrong+chance)
+}
+
+// Differences are those of the final test accuracies, b minus a, for each seed with
+// which neither diverged.
+func Differences(a, b ExperimentResult) []float64 {
+	var values []float64
+	for _, run := range a.Runs {
+		for _, other := range b.Runs {
+			if run.Seed == other.Seed && run.Diverged == nil && other.Diverged == nil {
+				values = append(values, last(other).TestAccuracy-last(run).TestAccuracy)
+			}
+		}
+	}
+	return values
 }

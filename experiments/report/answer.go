@@ -11,8 +11,11 @@ import (
 
 // answerFigure draws what the group on convolutions found at a glance: the accuracy of a convolution
 // and of a fully connected network of equal size, by the number of training images and by how the test images
-// are distorted. It is nil without such experiments.
+// are distorted. It is nil without such experiments, and of a smoke test, which has few images.
 func answerFigure(r Results) *figure {
+	if r.Quick {
+		return nil
+	}
 	networks := []struct{ name, words string }{{"conv-35k", "convolution"}, {"dense-35k", "fully connected"}}
 	var parts []figures.Versus
 	// part adds a part, if of is known of both networks for at least two values.
@@ -69,19 +72,19 @@ func answerFigure(r Results) *figure {
 	return &figure{
 		Alt: "Test accuracy of a convolution and of a fully connected network with as many parameters. The table says the same in numbers.",
 		Caption: "Test accuracy of a convolution and of a fully connected network with as many parameters, 35 k: means of the seeds " +
-			"with their 95% intervals.",
+			"with their 95% intervals. Those with fewer training images have more epochs and smaller batches.",
 		file: "answer", drawing: figures.Accuracies("Convolution and fully connected network, 35 k parameters each", parts),
 	}
 }
 
 // compared is a row of the table of the group on convolutions.
-type compared struct{ Question, Ours, Theirs, Difference, Verdict string }
+type compared struct{ Question, Ours, Claim, Difference, Seconds, Verdict string }
 
 // Answers are the rows of that table, none without such experiments.
 func (d *document) Answers() (rows []compared) {
 	for _, c := range d.Comparisons() {
-		rows = append(rows, compared{words.Printable(c.Question), c.Name + " " + c.Ours.Percent(), c.Against + " " + c.Theirs.Percent(),
-			pointsText(c.Difference), string(c.Verdict)})
+		rows = append(rows, compared{words.Printable(c.Question), c.Name + " " + c.Ours.Percent(), c.Claim + ", " + c.Theirs.Percent(),
+			pointsText(c.Difference), fmt.Sprintf("%.0f, %.0f", c.Seconds[0], c.Seconds[1]), string(c.Verdict)})
 	}
 	return rows
 }

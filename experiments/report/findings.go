@@ -15,7 +15,7 @@ import (
 // voice holds the words in which the page of the post's experiments differs from that
 // of a user's own.
 type voice struct {
-	own       bool // there are experiments of a user's own
+	own       bool // not the post's experiments: a user's, or the group on convolutions
 	Title     string
 	QuickNote string // the first thing to be read in the results of a smoke test
 	Claimed   string // heads the column of what is claimed
@@ -35,7 +35,7 @@ func voiceOf(r Results) voice {
 	}
 	const quick = "Smoke test: one seed and a few epochs, to see that everything works. No claim was judged"
 	if convolutions {
-		return voice{true, "How different are convolutions?", quick + ".", "Claimed", "attempt 1"}
+		return voice{own: true, Title: "How different are convolutions?", QuickNote: quick + ".", Claimed: "Claimed", Default: "attempt 1"}
 	}
 	if len(own) == 0 {
 		return voice{
@@ -154,7 +154,7 @@ func allTwins(r Results) []twins {
 		if e.Normalized || !found || !other.Normalized {
 			continue
 		}
-		t := twins{e, other, published.NewInterval(differences(e, other), -1, 1), notStated, "–"}
+		t := twins{e, other, published.NewInterval(published.Differences(e, other), -1, 1), notStated, "–"}
 		i := slices.IndexFunc(e.Claims, func(c published.ClaimResult) bool { return c.Kind == published.FinalTestAccuracy })
 		if i >= 0 {
 			value := e.Claims[i].Value
@@ -171,20 +171,6 @@ func allTwins(r Results) []twins {
 		all = append(all, t)
 	}
 	return all
-}
-
-// differences are those of the final test accuracies of b and a, for each seed with
-// which neither diverged.
-func differences(a, b experiment) []float64 {
-	var values []float64
-	for _, run := range a.Runs {
-		for _, other := range b.Runs {
-			if run.Seed == other.Seed && run.Diverged == nil && other.Diverged == nil {
-				values = append(values, other.Epochs[len(other.Epochs)-1].TestAccuracy-run.Epochs[len(run.Epochs)-1].TestAccuracy)
-			}
-		}
-	}
-	return values
 }
 
 // TwinFinding says what the table of twins shows, "" if there is nothing to say.

@@ -27,6 +27,9 @@ func settings(c experiments.Config) []setting {
 		if len(c.ConvChannels) == 0 && strings.HasPrefix(name, "conv_") {
 			continue // nobody who does without convolutions need know of them
 		}
+		if name == "conv_kernel" && c.ConvKernel == 0 {
+			continue // the usual one
+		}
 		s := setting{Name: name, flag: "--" + strings.ReplaceAll(name, "_", "-")}
 		switch field := value.Field(i).Interface().(type) {
 		case bool:

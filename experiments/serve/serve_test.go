@@ -280,7 +280,7 @@ func TestWithoutNetwork(t *testing.T) {
 		t.Errorf("found %s, expected %s", found, want)
 	}
 	s.Use(untrained(4, 3))
-	if found := state(); !strings.Contains(found, `"layers":"784, 4, 3, 10"`) || !strings.Contains(found, `"accuracy":null`) {
+	if found := state(); !strings.Contains(found, `"layers":"layers 784, 4, 3, 10"`) || !strings.Contains(found, `"accuracy":null`) {
 		t.Errorf("found %s", found)
 	}
 }

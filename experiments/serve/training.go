@@ -97,7 +97,7 @@ func (t *training) snapshot() *progress {
 // network as the page shows it.
 type networkState struct {
 	Name     string   `json:"name"`
-	Layers   string   `json:"layers"` // "784, 128, 10"
+	Layers   string   `json:"layers"` // "layers 784, 128, 10"
 	Data     string   `json:"data"`
 	Accuracy *float64 `json:"accuracy"` // on the test set, null if unknown
 	Rows     int      `json:"rows"`
@@ -126,11 +126,14 @@ func (n *network) state() *networkState {
 		widths = append(widths, product.Out)
 	}
 	state := &networkState{
-		Name: cmp.Or(n.Folder, n.File), Layers: words.Widths(widths, ", "),
+		Name: cmp.Or(n.Folder, n.File), Layers: "layers " + words.Widths(widths, ", "),
 		Data: d.Data, Rows: task.Rows, Columns: task.Columns,
 	}
 	if convolutional, ok := d.Architecture.(model.Convolutional); ok {
 		state.Maps = convolutional.Maps()
+		stages := len(convolutional.Channels)
+		state.Layers = "convolutions " + words.Widths(convolutional.Channels, ", ") +
+			"; layers " + words.Widths(widths[1+stages:], ", ")
 	}
 	if d.Version != "" {
 		state.Accuracy = &d.TestAccuracy

@@ -327,7 +327,7 @@ function start(state) {
   network = state.network;
   const accuracy = network.accuracy === null ? "" : `, test accuracy ${(100 * network.accuracy).toFixed(2)}%`;
   const data = network.data && `, trained on ${network.data}`;
-  $("network").textContent = `${network.name}: layers ${network.layers}${data}${accuracy}`;
+  $("network").textContent = `${network.name}: ${network.layers}${data}${accuracy}`;
   $("save").title = `Adds it with this label to ${state.save}, for train --data ${state.save}`;
   network.classes.forEach((name, i) => {
     $("label").append(new Option(name, i));
