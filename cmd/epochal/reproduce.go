@@ -142,7 +142,8 @@ Exit code 3 means that a claim that was expected to hold does not.`,
 	flags.IntVar(&o.Jobs, "jobs", o.Jobs, "`runs` in parallel, each on the next GPU; 0: one per core, or one per GPU")
 	flags.BoolVar(&o.Quick, "quick", o.Quick, "smoke test: one seed, 2 epochs, no claims judged")
 	flags.StringArrayVar(&files, "experiment", nil, "YAML `file` with an experiment of your own; may be repeated")
-	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, of the group convolution results/convolution; with --quick, quick in it)")
+	flags.StringVar(&o.Folder, "out", "", "results `folder` (default results, or for the group convolution\n"+
+		"results/convolution; with --quick, quick in it)")
 	addShardFlags(flags, &shard, &merge)
 	onCluster.add(flags)
 	flags.StringVar(&o.Backend, "backend", o.Backend, "auto, xla:cpu, xla:cuda, go, or any GoMLX backend `string`")

@@ -113,7 +113,8 @@ func (e *Experiment) read(text []byte) (err error) {
 		return err
 	}
 	if e.Distort && e.Config.PermutePixels != 0 {
-		return strict.Wrong(strict.At(e.body, "$.distorted"), "distorted: found it with permuted pixels, which no shift moves as it moves an image")
+		return strict.Wrong(strict.At(e.body, "$.distorted"),
+			"distorted: found it with permuted pixels, which no shift moves as it moves an image")
 	}
 	for _, n := range c.Claims {
 		claim, err := claimOf(n, e.Config)
