@@ -48,7 +48,7 @@ const (
 
 	// chunkConvolved is what chunkInputs is for convolutions, which are faster in chunks
 	// that stay in the processor's caches.
-	chunkConvolved = 1 << 22
+	chunkConvolved = 1 << 20
 )
 
 // evaluationChunk is the number of images of that many inputs that are
