@@ -27,6 +27,9 @@ type Description struct {
 	// [dataset.Options]; 0: they were as they are.
 	PermutePixels uint64
 
+	// TrainImages is the number of training images that Seed drew from the data; 0: all.
+	TrainImages int
+
 	// Where the weights come from; empty for a file without metadata, which is seen by its Version.
 	Data         string  // the name under which the data is known, such as dataset.MNIST, or the base name of its folder
 	DataSHA256   string  // of the data, see [dataset.Digest]
@@ -55,8 +58,11 @@ const (
 	wholePictures   = "whole"
 )
 
-// permutedSetting is the name of PermutePixels in a file's metadata, where it is not 0.
-const permutedSetting = "permute_pixels"
+// The names of PermutePixels and TrainImages in a file's metadata, where they are not 0.
+const (
+	permutedSetting    = "permute_pixels"
+	trainImagesSetting = "train_images"
+)
 
 // The names of what every description has in a file; those of the architecture's
 // settings join them.
@@ -95,6 +101,9 @@ func (d Description) Metadata() map[string]string {
 	}
 	if d.PermutePixels != 0 {
 		metadata[permutedSetting] = strconv.FormatUint(d.PermutePixels, 10)
+	}
+	if d.TrainImages != 0 {
+		metadata[trainImagesSetting] = strconv.Itoa(d.TrainImages)
 	}
 	maps.Copy(metadata, d.Architecture.Settings())
 	return metadata
@@ -202,6 +211,9 @@ func parseDescription(metadata map[string]string) (Description, error) {
 	if metadata[permutedSetting] != "" {
 		d.PermutePixels, err = strconv.ParseUint(metadata[permutedSetting], 10, 64)
 		f.check(err == nil, permutedSetting, "a whole number, 0 or more")
+	}
+	if metadata[trainImagesSetting] != "" {
+		d.TrainImages = f.integer(trainImagesSetting, 0, math.MaxInt32)
 	}
 	d.Architecture = readArchitecture(task, f)
 	return d, f.err

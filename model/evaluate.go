@@ -72,7 +72,7 @@ type perImage struct {
 // evaluate evaluates a section, all of its chunks in one call where the device
 // has loops, else in a call each.
 func (n *Network) evaluate(ctx context.Context, parameters []*tensors.Tensor, images *Images, where section) (all perImage, err error) {
-	chunk := n.program.chunk()
+	chunk := n.program.chunk(n.backend.Backend)
 	chunks := dataset.BatchCount(len(where.labels), chunk)
 	if n.backend.StepLoops() && n.backend.Beside == nil {
 		return n.evaluateCall(parameters, images, map[string]any{"first": int32(where.first), "chunks": int32(chunks)})
@@ -98,7 +98,7 @@ func (n *Network) evaluate(ctx context.Context, parameters []*tensors.Tensor, im
 
 // evaluateChunk evaluates the chunk that begins at a row of the section.
 func (n *Network) evaluateChunk(parameters []*tensors.Tensor, images *Images, where section, row int) (perImage, error) {
-	rows := make([]int32, n.program.chunk())
+	rows := make([]int32, n.program.chunk(n.backend.Backend))
 	for i := range rows {
 		rows[i] = int32(where.first + row + i)
 	}

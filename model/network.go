@@ -59,7 +59,7 @@ func compile(b *backend.Backend, p Program, counts []int, build func(n *Network)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		chunk := p.chunk()
+		chunk := p.chunk(b.Backend)
 		if b.Beside != nil {
 			n.evaluation, evaluationErr = buildEvaluationLoop(b.Beside.Backend, p, chunk, 1)
 		} else if b.StepLoops() {

@@ -47,23 +47,33 @@ const (
 	chunkInputs = 1 << 24
 
 	// chunkConvolved is what chunkInputs is for convolutions, which are faster in chunks
-	// that stay in the processor's caches.
-	chunkConvolved = 1 << 20
+	// that stay in the caches of a processor; the other one, on a GPU, is 1 GB.
+	chunkConvolved     = 1 << 20
+	chunkConvolvedCUDA = 1 << 28
 )
 
 // evaluationChunk is the number of images of that many inputs that are
-// evaluated at once.
-func evaluationChunk(inputs int) int { return max(1, min(chunkImages, chunkInputs/inputs)) }
+// evaluated at once, as a rule a multiple of 8, so that it has divisors.
+func evaluationChunk(inputs int) int {
+	images := max(1, min(chunkImages, chunkInputs/inputs))
+	if images > 8 {
+		images -= images % 8
+	}
+	return images
+}
 
-// chunk is the number of images that p evaluates at once. It divides evaluationChunk,
+// chunk is the number of images that p evaluates at once on b. It divides evaluationChunk,
 // which the resident rows are made for: convolutions, whose products have many rows for an
 // image, take the largest divisor whose inputs of a product stay as small as images'.
-func (p Program) chunk() int {
+func (p Program) chunk(b compute.Backend) int {
 	most := evaluationChunk(p.inputs())
-	chunk := most
+	chunk, inputs := most, chunkConvolved
+	if backend.IsCUDA(b) {
+		inputs = chunkConvolvedCUDA
+	}
 	for _, product := range p.Architecture.Products() {
 		if product.Rows > 1 {
-			chunk = max(1, min(chunk, chunkConvolved/(product.Rows*product.In)))
+			chunk = max(1, min(chunk, inputs/(product.Rows*product.In)))
 		}
 	}
 	for most%chunk != 0 {
@@ -181,7 +191,7 @@ func (p Program) evaluate(v values, pixels, labels *Node) (losses, predictions, 
 //	first, chunks, scale, offset, pixels, labels, parameters...
 //	-> losses, predictions, confidences, each [most, chunk]
 func buildEvaluationLoop(backend compute.Backend, p Program, rows, most int) (*program, error) {
-	chunk := p.chunk()
+	chunk := p.chunk(backend)
 	return build(backend, "evaluation", func(s *state) []*Node {
 		s.input("first", dtypes.Int32)
 		s.input("chunks", dtypes.Int32)
@@ -223,7 +233,7 @@ func zeros[T float32 | uint8](g *Graph, dimensions ...int) *Node {
 //	-> losses, predictions, confidences, each [chunk]
 func buildEvaluationChunk(backend compute.Backend, p Program, rows int) (*program, error) {
 	return build(backend, "evaluation chunk", func(s *state) []*Node {
-		s.input("batch", dtypes.Int32, p.chunk())
+		s.input("batch", dtypes.Int32, p.chunk(backend))
 		p.declareData(s, rows)
 		batch := s.values["batch"]
 		losses, predictions, confidences := p.evaluate(s.values, gather(s.values["pixels"], batch), gather(s.values["labels"], batch))

@@ -42,10 +42,10 @@ func (s *Snapshot) Evaluate(ctx context.Context, images *Images, section int) (E
 func (s *Snapshot) Close() { finalize(s.parameters...) }
 
 // evaluateChunkBeside evaluates the chunk that begins at a row of the section on the second
-// client. Its pixels are copied, 1 MB at a time, so that there is no second copy of all.
+// client. Its pixels are copied, at most 1 MB at a time, so that there is no second copy of all.
 func (n *Network) evaluateChunkBeside(parameters []*tensors.Tensor, images *Images, where section, row int) (results perImage, err error) {
 	inputs := n.program.inputs()
-	labels := make([]uint8, n.program.chunk())
+	labels := make([]uint8, n.program.chunk(n.backend.Backend))
 	copy(labels, where.labels[row:])
 	pixels := images.bytes[(where.first+row)*inputs:][:len(labels)*inputs]
 	chunk := &Images{normalization: images.normalization}

@@ -46,12 +46,12 @@ func (f *clusterFlags) add(flags *pflag.FlagSet) {
 	flags.IntVar(&f.kubernetes.Shards, "kubernetes", 0, "print a Kubernetes job of this many `shards`, for kubectl apply -f -")
 	flags.StringVar(&f.kubernetes.Image, "image", "", "container `image` that has epochal, for --kubernetes")
 	flags.StringVar(&f.kubernetes.Claim, "claim", "",
-		"`name` of the volume claim for --kubernetes; relative paths are those of its volume, which all nodes must be able to write")
+		"`name` of the ReadWriteMany volume claim for --kubernetes; relative paths are those of its volume")
 	flags.StringVar(&f.kubernetes.CPU, "cpu", "2", "`cores` of each pod")
 	flags.StringVar(&f.kubernetes.Memory, "memory", "2Gi", "`memory` of each pod")
 	flags.IntVar(&f.kubernetes.GPUs, "gpu", 0, "`number` of NVIDIA GPUs of each pod")
 	flags.StringVar(&f.kubernetes.Queue, "queue", "", "`queue` of Kueue that starts the job")
-	flags.IntVar(&f.parallel, "parallel", 0, "most `shards` at one time, with --slurm or --kubernetes; 0: all")
+	flags.IntVar(&f.parallel, "parallel", 0, "most `shards` at a time, with --slurm or --kubernetes; 0: all")
 }
 
 // clusterWork is what a command gives to a cluster.

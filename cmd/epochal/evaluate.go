@@ -34,7 +34,7 @@ func newEvaluate(t *terminal) *cobra.Command {
 		Long: `Measure a trained network, that of a run folder or of a safetensors file, on the
 test set of the data that it was trained on, or of --data: loss and accuracy as
 train prints them, precision, recall and F1 of every class, the confusion
-matrix, and how much the network's confidence is worth.`,
+matrix, and the expected calibration error.`,
 		Example: `  epochal evaluate runs/2026-11-23_16-35-10
   epochal evaluate model.safetensors --data fashion-mnist --json
   epochal evaluate pytorch.safetensors --data mnist --normalize --figure r.svg`,

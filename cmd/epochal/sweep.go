@@ -69,11 +69,11 @@ A plan file is YAML; grid or random is needed, all else can be left out:
   seeds: 3                              # or a list
   validation: 5000                      # training images to rank by
   rank_by: validation_accuracy          # or validation_loss
-  stop: {rule: halving, at: [5, 10], eta: 2}  # or median, or off
-The rules stop bad settings after the epochs in at: halving lets one in eta go
-on, median those that are no worse than the median of all settings. Shards wait
-for each other there: each ends, and all are called again, once for each epoch
-in at. --slurm N --follow does that by itself.`,
+  stop: {rule: halving, at: [5, 10], eta: 2}  # or rule: median
+The rules stop bad settings after the epochs in at: successive halving keeps one
+in eta, median those that are no worse than the median of all settings. Every
+shard ends there; when all have ended, run all of them again, once for each
+epoch in at. --slurm N --follow does that by itself.`,
 		Example: `  epochal sweep --learning-rate 0.01,0.1 --layer-sizes 128 --layer-sizes 512,512
   epochal sweep plan.yaml --dry-run
   epochal sweep plan.yaml --export best.yaml

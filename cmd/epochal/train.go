@@ -119,11 +119,11 @@ were moved.`,
 	flags.IntVar(&options.GPU, "device", 0, "`number` of the GPU, of those that CUDA_VISIBLE_DEVICES allows")
 	flags.StringVar(&options.Folder, "out", "", "run `folder`, new or empty (default runs/<date>_<time>)")
 	flags.DurationVar(&options.MaxTime, "max-time", 0,
-		"`time` after which the run is saved and ends, to be continued with --resume, such as 10m; exit code 0")
+		"`time`, such as 10m, after which the run is saved and ends; --resume continues it; exit code 0")
 	flags.IntVar(&options.CheckpointEvery, "checkpoint-every", options.CheckpointEvery,
 		"`epochs` between two checkpoints; 0: only on interrupt and at the end")
 	flags.StringVar(&options.Keep, "keep", options.Keep,
-		"`which` checkpoints to keep: last, or best, which also keeps the epoch with the lowest validation loss (without a split, training loss)")
+		"`which` checkpoints to keep: last, or best, which also keeps the epoch with the lowest validation loss (else training loss)")
 	flags.StringVar(&resume, "resume", "", "`folder` of the interrupted run to continue")
 	flags.Float64Var(&required, "require-accuracy", 0, "exit with code 3 if the final test accuracy is below this `fraction`, such as 0.89")
 	flags.BoolVar(&quiet, "quiet", false, "print a line for each epoch and one for the run folder, and nothing else but warnings and errors")
@@ -215,7 +215,7 @@ func addConfigFlags(flags *pflag.FlagSet, c *experiments.Config) {
 	flags.Var((*layerSizes)(&c.ConvChannels), "conv-channels",
 		"`channels` of convolutions before the hidden layers, separated by commas, each with 2x2 max pooling behind it")
 	flags.IntVar(&c.ConvKernel, "conv-kernel", c.ConvKernel,
-		fmt.Sprintf("`pixels` that a convolution looks at each way; no padding (default %d)", experiments.DefaultConvKernel))
+		fmt.Sprintf("`pixels` on each side of the square kernels; no padding (default %d)", experiments.DefaultConvKernel))
 	flags.StringVar(&c.Activation, "activation", c.Activation, "`function` after each convolution and hidden layer: relu, sigmoid, tanh")
 	flags.IntVar(&c.Epochs, "epochs", c.Epochs, "passes over the training set")
 	flags.Float64Var(&c.LearningRate, "learning-rate", c.LearningRate, "`rate` of plain SGD")

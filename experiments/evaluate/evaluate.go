@@ -138,6 +138,7 @@ func dataName(n trained.Network, o Options) (name string, reading dataset.Option
 		reading.Progress = o.Reading.Progress
 		return run.Environment.Locate(run.Config.Data), reading, err
 	case recorded == dataset.MNIST:
+		o.Reading.TrainImages, o.Reading.Seed = n.Description.TrainImages, n.Description.Seed
 		return recorded, o.Reading, nil
 	case recorded != "":
 		return "", reading, experiments.Problem{Field: "data", Found: "none",

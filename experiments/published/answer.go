@@ -15,7 +15,7 @@ type Comparison struct {
 	Name, Against string // of the experiments
 	Claim         string // what is claimed: "above dense-35k"
 	Ours, Theirs  Interval
-	Seconds       [2]float64 // of a run, ours and theirs, training and evaluation
+	Seconds       [2]float64 // of training per run, ours and theirs
 	Difference    Interval   // ours minus theirs, seed by seed
 	Verdict       Verdict
 }
@@ -31,7 +31,7 @@ func (r Results) Comparisons() []Comparison {
 			}
 			one := Comparison{
 				Question: c.Source, Name: e.Name, Against: other.Name, Claim: c.Published,
-				Ours: e.TestAccuracy, Theirs: other.TestAccuracy, Seconds: [2]float64{e.Seconds, other.Seconds},
+				Ours: e.TestAccuracy, Theirs: other.TestAccuracy, Seconds: [2]float64{e.trainSeconds(), other.trainSeconds()},
 				Difference: c.Judgement.Interval, Verdict: c.Judgement.Verdict,
 			}
 			if c.By != 0 {
@@ -42,6 +42,21 @@ func (r Results) Comparisons() []Comparison {
 		}
 	}
 	return all
+}
+
+// trainSeconds is how long a run that did not diverge trained, without evaluation, on average.
+func (e ExperimentResult) trainSeconds() float64 {
+	seconds, runs := 0.0, 0.0
+	for _, run := range e.Runs {
+		if run.Diverged != nil {
+			continue
+		}
+		runs++
+		for _, epoch := range run.Epochs {
+			seconds += epoch.TrainSeconds
+		}
+	}
+	return seconds / max(1, runs)
 }
 
 // Distorted is the accuracy on test images with such a distortion, which may be none.
@@ -92,11 +107,13 @@ func (r Results) budgets() string {
 	}
 	text := fmt.Sprintf("With an equal budget, the convolution is better than the fully connected network in %d of %s",
 		verdicts[Holds], plural(all, "comparison"))
-	if most > 0 {
-		text += fmt.Sprintf(", where it makes %.0f%% to %.0f%% as many mistakes", 100*least, 100*most)
+	if from, to := fmt.Sprintf("%.0f%%", 100*least), fmt.Sprintf("%.0f%%", 100*most); most > 0 && from != to {
+		text += fmt.Sprintf(", where it makes %s to %s as many mistakes", from, to)
+	} else if most > 0 {
+		text += fmt.Sprintf(", where it makes %s as many mistakes", to)
 	}
 	if open := verdicts[Undecided]; open > 0 {
-		text += fmt.Sprintf("; %d of them cannot be decided", open)
+		text += fmt.Sprintf("; %s undecided", map[bool]string{true: "1 is", false: fmt.Sprint(open, " are")}[open == 1])
 	}
 	return text + "."
 }
@@ -143,10 +160,11 @@ func (r Results) hope() string {
 		where = "lies above"
 	}
 	n, wrong := float64(images), 1-best.TestAccuracy.Mean
-	chance := 1.96 * math.Sqrt(n*wrong*(1-wrong)) // of a count of independent mistakes
-	return fmt.Sprintf("The best convolution makes %.0f mistakes in %d test images: its accuracy, %s, %s the 99.9%% that the post hopes for, "+
-		"which are %.0f mistakes. That interval is over seeds; by chance, another %d images would show about %.0f to %.0f mistakes.",
-		n*wrong, images, best.TestAccuracy.Percent(), where, n*(1-hoped), images, n*wrong-chance, n*wrong+chance)
+	chance := 1.96 * math.Sqrt(2*n*wrong*(1-wrong)) // between two counts of independent mistakes
+	return fmt.Sprintf("The best convolution makes %.0f mistakes in %d test images: the 95%% interval of its accuracy, %s, "+
+		"%s the 99.9%% that the post hopes for, which are %.0f mistakes. That interval is over seeds; by chance, "+
+		"another %d images would show about %.0f to %.0f mistakes.",
+		n*wrong, images, best.TestAccuracy.Percent(), where, n*(1-hoped), images, max(0, n*wrong-chance), n*wrong+chance)
 }
 
 // Differences are those of the final test accuracies, b minus a, for each seed with

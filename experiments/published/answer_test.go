@@ -60,13 +60,13 @@ func TestAnswer(t *testing.T) {
 	}}
 	answer := r.Answer()
 	for _, want := range []string{
-		"better than the fully connected network in 1 of 1 comparison, where it makes 51% to 51% as many mistakes.",
+		"better than the fully connected network in 1 of 1 comparison, where it makes 51% as many mistakes.",
 		"Permuting the pixels changes the test accuracy of conv-35k by -3.03 points (",
 		"which excludes 0) and of dense-35k by ",
 		"which includes 0). ",
-		"The best convolution makes 70 mistakes in 10000 test images: its accuracy, ",
+		"The best convolution makes 70 mistakes in 10000 test images: the 95% interval of its accuracy, ",
 		"lies below the 99.9% that the post hopes for, which are 10 mistakes.",
-		"would show about 54 to 86 mistakes.",
+		"would show about 47 to 93 mistakes.",
 	} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("found %q, expected %q in it", answer, want)

@@ -159,7 +159,7 @@ func (k Kind) row() kind {
 
 // Claim is a statement about an experiment that its runs may or may not bear out. It
 // says that a statistic of a run, [Claim.Measure], lies on average within Tolerance
-// of Value, or, for NoOverfitting, StillRising and BetterThan, above 0.
+// of Value, or, for NoOverfitting, StillRising and those that begin with Better, above 0.
 type Claim struct {
 	Kind      Kind
 	Value     float64 // what was published: a fraction, or an epoch for CrossoverEpoch; 0 for a kind without

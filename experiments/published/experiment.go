@@ -146,6 +146,9 @@ func Known(files ...string) ([]Experiment, error) {
 				return nil, strict.InFile(e.File, strict.Wrong(at, "found the experiment itself, expected another one"))
 			case c.Reference != "" && !slices.Contains(names, c.Reference):
 				return nil, strict.InFile(e.File, strict.Unknown(at, "found the unknown experiment %.40q", c.Reference, names))
+			case c.By != 0 && !(e.Distort && known[slices.Index(names, c.Reference)].Distort):
+				return nil, strict.InFile(e.File, strict.Wrong(at, "found an experiment without \"distorted: true\", expected it in %s and in %s",
+					e.Name, c.Reference))
 			}
 		}
 	}

@@ -84,7 +84,7 @@ type compared struct{ Question, Ours, Claim, Difference, Seconds, Verdict string
 func (d *document) Answers() (rows []compared) {
 	for _, c := range d.Comparisons() {
 		rows = append(rows, compared{words.Printable(c.Question), c.Name + " " + c.Ours.Percent(), c.Claim + ", " + c.Theirs.Percent(),
-			pointsText(c.Difference), fmt.Sprintf("%.0f, %.0f", c.Seconds[0], c.Seconds[1]), string(c.Verdict)})
+			pointsText(c.Difference), fmt.Sprintf("%.3g, %.3g", c.Seconds[0], c.Seconds[1]), string(c.Verdict)})
 	}
 	return rows
 }

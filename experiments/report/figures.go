@@ -87,7 +87,7 @@ func (s *section) plan(data *dataset.Dataset) {
 		}
 	}
 	run := slices.IndexFunc(s.Records, func(r record.Record) bool { return r.Diverged == nil })
-	if run < 0 || data == nil || !dataset.SameContent(s.Records[run].Environment.Data, data.Files) || len(s.Records[run].Test.Mistakes) == 0 {
+	if run < 0 || data == nil || !sameTest(s.Records[run], data) || len(s.Records[run].Test.Mistakes) == 0 {
 		return
 	}
 	var mistakes []figures.Mistake
@@ -104,6 +104,12 @@ func (s *section) plan(data *dataset.Dataset) {
 	}
 }
 
+// sameTest reports whether a run had the test images of data; its training images may be fewer.
+func sameTest(r record.Record, data *dataset.Dataset) bool {
+	half := len(data.Files) / 2 // the training set's come first
+	return len(r.Environment.Data) == len(data.Files) && dataset.SameContent(r.Environment.Data[half:], data.Files[half:])
+}
+
 // network is the widths of all layers, "784-512-512-10", or of the hidden ones where
 // data is not what the experiment was trained on.
 func network(e experiment, data *dataset.Dataset) string {
@@ -111,7 +117,7 @@ func network(e experiment, data *dataset.Dataset) string {
 		return "conv " + words.Widths(e.Config.ConvChannels, "-") + ", " + cmp.Or(words.Widths(e.Config.LayerSizes, "-"), "no hidden layer")
 	}
 	widths := e.Config.LayerSizes
-	if data != nil && dataset.SameContent(e.Records[0].Environment.Data, data.Files) {
+	if data != nil && sameTest(e.Records[0], data) {
 		widths = slices.Concat([]int{data.Train.Rows * data.Train.Columns}, widths, []int{data.Classes})
 	}
 	return words.Widths(widths, "-")

@@ -525,7 +525,7 @@ func TestWriteAgainWithLess(t *testing.T) {
 	r := results()
 	r.Experiments = r.Experiments[:1]
 	other := images()
-	other.Files[0].SHA256 = strings.Repeat("00", 32)
+	other.Files[1].SHA256 = strings.Repeat("00", 32)
 	if err := report.Write(folder, r, other); err != nil {
 		t.Fatal(err)
 	}

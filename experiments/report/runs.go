@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -144,8 +145,8 @@ func newRunSection(run Run, id string) runSection {
 		s.Train, s.Test = words.Percent(last.TrainAccuracy, 2), words.Percent(last.TestAccuracy, 2)
 		s.plan(run.data)
 	}
-	if run.network == nil {
-		return s
+	if run.network == nil || run.network.Description.PermutePixels != 0 {
+		return s // the weights of permuted pixels are no pictures
 	}
 	a := run.network.Description.Architecture
 	first, rows, columns, layer := a.Parameters()[0], a.Task().Rows, a.Task().Columns, "layer"
@@ -194,26 +195,27 @@ func (d *runsDocument) Table() [][]string {
 // RunsTable compares runs: a row for each below a head, with the settings in which they
 // differ and their numbers.
 func RunsTable(runs []Run) [][]string {
-	head := []string{"run"}
-	var all [][]setting
-	for _, run := range runs {
-		all = append(all, settings(run.Record.Config))
-	}
-	var differ []int
-	for i, first := range all[0] {
-		if first.Name == "epochs" {
-			continue // beside those that are over
-		}
-		if slices.ContainsFunc(all, func(of []setting) bool { return of[i] != first }) {
-			differ, head = append(differ, i), append(head, first.Name)
+	var names []string
+	values := make([]map[string]string, len(runs)) // of the settings by name; a run has not all of them
+	for i, run := range runs {
+		values[i] = map[string]string{}
+		for _, s := range settings(run.Record.Config) {
+			values[i][s.Name] = s.Value
+			if !slices.Contains(names, s.Name) {
+				names = append(names, s.Name)
+			}
 		}
 	}
-	table := [][]string{append(head, "state", "epochs", "train", "validation", "test", "test loss", "seconds")}
+	differ := slices.DeleteFunc(names, func(name string) bool {
+		differs := func(of map[string]string) bool { return of[name] != values[0][name] }
+		return name == "epochs" || !slices.ContainsFunc(values, differs) // epochs stand beside those that are over
+	})
+	table := [][]string{append(append([]string{"run"}, differ...), "state", "epochs", "train", "validation", "test", "test loss", "seconds")}
 	validated := false
 	for i, run := range runs {
 		row := []string{run.name}
-		for _, field := range differ {
-			row = append(row, words.Printable(all[i][field].Value))
+		for _, name := range differ {
+			row = append(row, words.Printable(cmp.Or(values[i][name], "–")))
 		}
 		numbers := []string{"–", "–", "–", "–"}
 		if last, ok := run.Last(); ok {

@@ -188,6 +188,10 @@ func (p Plan) Check() ([]Setting, error) {
 		return nil, problems
 	}
 	settings := p.settings()
+	convolutional := slices.ContainsFunc(settings, func(s Setting) bool { return len(s.Config.ConvChannels) > 0 })
+	if !convolutional && (p.Base.ConvKernel != 0 || slices.Contains(p.Swept(), "conv_kernel")) {
+		return nil, experiments.Problem{Field: "conv_kernel", Found: "no convolutions", Expected: "their channels as well (conv_channels)"}
+	}
 	for _, s := range settings {
 		if err := check(s.Config); err != nil {
 			return nil, err

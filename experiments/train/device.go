@@ -143,7 +143,7 @@ func (d *Device) upload(loading *dataset.Loading, c experiments.Config) (*model.
 		images = images.Normalized(d.normalization)
 	}
 	described := d.described
-	described.PermutePixels = c.PermutePixels
+	described.PermutePixels, described.TrainImages = c.PermutePixels, c.TrainImages
 	described.Normalization = images.Normalization()
 	return images, d.files, described, nil
 }

@@ -46,6 +46,15 @@ bin/kube-controller-manager --kubeconfig state/config --controllers job-controll
 ask $server/api/v1/namespaces/default/serviceaccounts/default >/dev/null
 
 jobs=$server/apis/batch/v1/namespaces/default/jobs
+# until_there TEXT COMMAND...: the command prints that text, within a minute.
+until_there() {
+  for _ in $(seq 60); do
+    [[ $("${@:2}") == *"$1"* ]] && return
+    sleep 1
+  done
+  echo "kubernetes.sh: found no $1 in a minute from: ${*:2}" >&2
+  exit 1
+}
 pods() { ask "$server/api/v1/namespaces/default/pods?labelSelector=batch.kubernetes.io/job-name=$name"; }
 # ended INDEX CODE: the pod of that index ends with that code.
 ended() {
@@ -57,12 +66,13 @@ ended() {
 }
 for manifest in least all; do
   # Strict: a field that the server does not know is an error.
-  name=$(ask -X POST -H 'Content-Type: application/yaml' --data-binary @"$here/$manifest.yaml" "$jobs?fieldValidation=Strict" |
-    sed -n 's/^    "name": "\(epochal-.*\)",/\1/p')
-  until [[ $(pods) == *"\"name\": \"$name-1-"* ]]; do sleep 1; done
+  curl -sk --fail-with-body -H 'Authorization: Bearer secret' -X POST -H 'Content-Type: application/yaml' \
+    --data-binary @"$here/$manifest.yaml" "$jobs?fieldValidation=Strict" >state/answer || { cat state/answer >&2; exit 1; }
+  name=$(sed -n 's/^    "name": "\(epochal-.*\)",/\1/p' state/answer)
+  until_there "\"name\": \"$name-1-" pods
   ended 0 2
   ended 1 1
-  until [[ $(ask "$jobs/$name") == *'"failedIndexes": "0"'* ]]; do sleep 1; done
-  until [[ $(pods) == *'"batch.kubernetes.io/job-index-failure-count": "1"'* ]]; do sleep 1; done
+  until_there '"failedIndexes": "0"' ask "$jobs/$name"
+  until_there '"batch.kubernetes.io/job-index-failure-count": "1"' pods
   echo "$name: accepted; index 0 was given up after code 2, index 1 is tried again after code 1"
 done
