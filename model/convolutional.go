@@ -186,8 +186,11 @@ func patchProduct(patches, weight *Node, images int) *Node {
 	var gradient *Node // as in product
 	weight = IdentityWithCustomGradient(weight, func(_, _ *Node) *Node {
 		rows, fan, out := patches.Shape().Dim(0), patches.Shape().Dim(1), gradient.Shape().Dim(1)
-		const small = 1 << 18 // multiplications, a third of what has been seen to be divided
-		chunks := 1
+		// Multiplications of a chunk: a third of what has been seen to be divided.
+		small, chunks := 1<<18, 1
+		if fan*out >= 1<<14 {
+			small = 1 << 22
+		}
 		for n := 2; n <= min(images, rows/out) && rows/chunks*fan*out > small; n++ {
 			if images%n == 0 {
 				chunks = n
