@@ -72,7 +72,7 @@ func answerFigure(r Results) *figure {
 	return &figure{
 		Alt: "Test accuracy of a convolution and of a fully connected network with as many parameters. The table says the same in numbers.",
 		Caption: "Test accuracy of a convolution and of a fully connected network with as many parameters, 35 k: means of the seeds " +
-			"with their 95% intervals. Those with fewer training images have more epochs and smaller batches.",
+			"with their 95% intervals. Those with fewer training images have more epochs.",
 		file: "answer", drawing: figures.Accuracies("Convolution and fully connected network, 35 k parameters each", parts),
 	}
 }
