@@ -47,7 +47,7 @@ func TestServeTrainsFirst(t *testing.T) {
 	}
 	waitFor(t, func() bool { return !strings.Contains(state(address), `"network":null`) })
 	found := state(address)
-	if !strings.Contains(found, `"epochs":3,"steps":45,"done":45,`) || !strings.Contains(found, `"layers":"12, 128, 3"`) {
+	if !strings.Contains(found, `"epochs":3,"steps":45,"done":45,`) || !strings.Contains(found, `"layers":"layers 12, 128, 3"`) {
 		t.Errorf("found the state %s", found)
 	}
 	runs, _ := filepath.Glob(filepath.Join(folder, "runs", "*", "model.safetensors"))
