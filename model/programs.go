@@ -64,7 +64,7 @@ func evaluationChunk(inputs int) int {
 
 // chunk is the number of images that p evaluates at once on b. It divides evaluationChunk,
 // which the resident rows are made for: convolutions, whose products have many rows for an
-// image, take the largest divisor whose inputs of a product stay as small as images'.
+// image, take the largest divisor with which no product has more inputs than the bounds above.
 func (p Program) chunk(b compute.Backend) int {
 	most := evaluationChunk(p.inputs())
 	chunk, inputs := most, chunkConvolved

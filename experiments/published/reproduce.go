@@ -55,6 +55,13 @@ func (o Options) Validate() error {
 	return err
 }
 
+// warn tells the observer, if there is one.
+func (o Options) warn(format string, about ...any) {
+	if o.Observer != nil {
+		o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf(format, about...)}})
+	}
+}
+
 // Reproduce runs the chosen experiments, except for the runs that its folder holds
 // already, and judges their claims. It must be given every experiment that these
 // claims refer to.
@@ -119,8 +126,8 @@ func Reproduce(ctx context.Context, chosen []Experiment, o Options) (Results, er
 			delete(all, e.Name)
 		} else if err := e.reread(o.Folder); err == nil {
 			r.Experiments = append(r.Experiments, e)
-		} else if o.Observer != nil {
-			o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf("%s is no longer in the results: %v", e.Name, err)}})
+		} else {
+			o.warn("%s is no longer in the results: %v", e.Name, err)
 		}
 	}
 	for _, e := range chosen {
@@ -151,9 +158,9 @@ func complete(chosen []Experiment, made []study.Result, o Options) (there []Expe
 	for i, e := range chosen {
 		if lacking := missing[e.Name]; lacking == 0 {
 			there, runs = append(there, e), append(runs, made[i*o.Seeds:(i+1)*o.Seeds]...)
-		} else if o.Observer != nil {
-			o.Observer(study.Other{Event: experiments.Warning{Text: fmt.Sprintf("%s is left out: %d of the runs that it needs %s missing",
-				e.Name, lacking, map[bool]string{true: "is", false: "are"}[lacking == 1])}})
+		} else {
+			o.warn("%s is left out: %d of the runs that it needs %s missing",
+				e.Name, lacking, map[bool]string{true: "is", false: "are"}[lacking == 1])
 		}
 	}
 	if len(there) == 0 {
@@ -270,6 +277,7 @@ func (e *ExperimentResult) reread(folder string) error {
 
 // distort evaluates the networks on distorted test images, except for those of kept runs that were.
 func (e *ExperimentResult) distort(ctx context.Context, kept []RunResult, o Options) error {
+	left := 0
 	for i := range e.Runs {
 		run := &e.Runs[i]
 		for _, before := range kept {
@@ -280,26 +288,24 @@ func (e *ExperimentResult) distort(ctx context.Context, kept []RunResult, o Opti
 		if run.Diverged != nil || run.Distorted != nil {
 			continue
 		}
-		warn := func(text string) {
-			if o.Observer != nil {
-				o.Observer(study.Other{Event: experiments.Warning{Text: text}})
-			}
-		}
 		if o.ReadOnly {
-			warn(fmt.Sprintf("%s: not evaluated on distorted test images, which the command without --report-only does", e.Name))
-			return nil
+			left++
+			continue
 		}
 		network, err := trained.Open(filepath.Join(o.Folder, run.Folder), model.Hints{})
 		if err != nil {
 			return err
 		}
 		result, err := evaluate.Run(ctx, network, evaluate.Options{
-			Backend: o.Backend, Distort: true, Warn: warn,
+			Backend: o.Backend, Distort: true, Warn: func(text string) { o.warn("%s", text) },
 		})
 		if err != nil {
 			return err
 		}
 		run.Distorted = result.Distorted
+	}
+	if left > 0 {
+		o.warn("%s: %s not evaluated on distorted test images, which the command without --report-only does", e.Name, plural(left, "run"))
 	}
 	return nil
 }
