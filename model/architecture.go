@@ -101,6 +101,12 @@ func product(x, weight *Node) *Node {
 	if !transposesGradient(x.Graph(), x.Shape().Dim(0), weight.Shape().Dim(0)) {
 		return DotGeneral(x, []int{1}, nil, weight, []int{1}, nil)
 	}
+	return productWith(x, weight, weightGradient)
+}
+
+// productWith is that product with another gradient of its weight, [out, in], which is
+// made of the gradient of the output, [rows, out], and x.
+func productWith(x, weight *Node, weightGradient func(gradient, x *Node) *Node) *Node {
 	// GoMLX accepts a custom gradient only on an identity. Automatic
 	// differentiation works backwards, so it meets the identity after the product,
 	// which records the gradient, before the one of the weight, which needs it.
@@ -116,10 +122,23 @@ func weightGradient(gradient, x *Node) *Node {
 	if !transposesGradient(gradient.Graph(), gradient.Shape().Dim(0), gradient.Shape().Dim(1)) {
 		return DotGeneral(gradient, []int{0}, nil, x, []int{0}, nil)
 	}
-	// The barrier keeps XLA from folding the transposition into the product. It
-	// has two operands because on the CPU go-xla ignores one with a single operand.
-	barred := OptimizationBarriers(Transpose(gradient, 0, 1), x)
+	return transposedProduct(gradient, x)
+}
+
+// transposedProduct is a [rows, m], transposed, times b [rows, n], [m, n]. The barrier
+// keeps XLA from folding the transposition into the product.
+func transposedProduct(a, b *Node) *Node {
+	barred := OptimizationBarriers(Transpose(a, 0, 1), b)
 	return DotGeneral(barred[0], []int{1}, nil, barred[1], []int{0}, nil)
+}
+
+// once keeps XLA's CPU client from computing a and b again in each operation that takes
+// them. There are two because go-xla ignores a barrier with a single operand there.
+func once(a, b *Node) []*Node {
+	if !backend.IsXLACPU(a.Graph().Backend()) {
+		return []*Node{a, b}
+	}
+	return OptimizationBarriers(a, b)
 }
 
 // transposesGradient reports whether the product for a weight's gradient is faster

@@ -13,8 +13,6 @@ import (
 	"epochal/dataset"
 	"epochal/model/backend"
 
-	"github.com/gomlx/compute/dtypes"
-	"github.com/gomlx/compute/shapes"
 )
 
 // MaxStages, MaxChannels and MaxKernel bound the convolutions of a network.
@@ -144,6 +142,7 @@ func (n Convolutional) Logits(images *Node, parameters []*Node) *Node {
 		// the pooling, where there is a quarter of the work; the results are the same.
 		x = maxPool(convolution(x, parameters[0]))
 		x = activation.apply(Add(x, ExpandAxes(parameters[1], 0, 1, 2)))
+		x = once(x, parameters[0])[0] // not for each place of the next kernel
 		parameters = parameters[2:]
 	}
 	return n.dense().Logits(TransposeAllAxes(x, 0, 3, 1, 2), parameters) // PyTorch flattens [channels, rows, columns]
@@ -169,39 +168,25 @@ func convolution(x, weight *Node) *Node {
 	fan := side * side * in
 	patches := Reshape(Concatenate(seen, 3), from[0]*rows*columns, fan)
 	matrix := Reshape(TransposeAllAxes(weight, 0, 2, 3, 1), out, fan)
-	return Reshape(patchProduct(patches, matrix, from[0]), from[0], rows, columns, out)
+	return Reshape(patchProduct(patches, matrix), from[0], rows, columns, out)
 }
 
-// patchProduct is patches [rows, fan] of so many images times the transposed weight [out, fan],
-// [rows, out].
+// patchProduct is patches [rows, fan] times the transposed weight [out, fan], [rows, out].
 //
-// The sums of the weight's gradient have so many terms that XLA's CPU client would divide
-// them among its threads, whose number would decide the bits, where the gradient itself is
-// too small to be divided. So they are computed in chunks and then added up: of images, whose
-// sums are short, and no more of them than take the memory of the patches.
-func patchProduct(patches, weight *Node, images int) *Node {
+// For the gradient of the weight, XLA's CPU client would divide the many rows among its
+// threads, whose number would decide the bits. It does not when one operand has been
+// transposed before; the smaller one costs less.
+func patchProduct(patches, weight *Node) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
 	}
-	var gradient *Node // as in product
-	weight = IdentityWithCustomGradient(weight, func(_, _ *Node) *Node {
-		rows, fan, out := patches.Shape().Dim(0), patches.Shape().Dim(1), gradient.Shape().Dim(1)
-		// Multiplications of a chunk: a third of what has been seen to be divided.
-		small, chunks := 1<<18, 1
-		if fan*out >= 1<<14 {
-			small = 1 << 22
+	return productWith(patches, weight, func(gradient, patches *Node) *Node {
+		if patches.Shape().Dim(1) >= gradient.Shape().Dim(1) {
+			return transposedProduct(gradient, patches)
 		}
-		for n := 2; n <= min(images, rows/out) && rows/chunks*fan*out > small; n++ {
-			if images%n == 0 {
-				chunks = n
-			}
-		}
-		sums := DotGeneral(Reshape(gradient, chunks, rows/chunks, out), []int{1}, []int{0},
-			Reshape(patches, chunks, rows/chunks, fan), []int{1}, []int{0}) // [chunks, out, fan]
-		return ReduceSum(sums, 0)
+		product := once(transposedProduct(patches, gradient), weight)[0] // or XLA would swap the operands
+		return Transpose(product, 0, 1)
 	})
-	output := DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
-	return IdentityWithCustomGradient(output, func(_, v *Node) *Node { gradient = v; return v })
 }
 
 // maxPool is the largest value of each 2x2 pixels of x [batch, rows, columns, channels],
@@ -215,11 +200,12 @@ func maxPool(x *Node) *Node {
 	// As in product, the identity after the maximum records the gradient for the one before it.
 	var gradient *Node // [batch, rows, columns, channels]
 	windows = IdentityWithCustomGradient(windows, func(windows, _ *Node) *Node {
-		g := windows.Graph()
-		shape := shapes.Make(dtypes.Int32, windows.Shape().Dimensions...)
-		place := Add(Mul(Iota(g, shape, 2), Const(g, int32(pooling))), Iota(g, shape, 4))
-		first := BroadcastToShape(ExpandAxes(firstLargest(windows), 2, 4), shape)
-		return Where(Equal(place, first), BroadcastToShape(ExpandAxes(gradient, 2, 4), windows.Shape()), ZerosLike(windows))
+		known := once(firstLargest(windows), gradient)
+		all := windows.Shape().Dimensions
+		spread := func(x *Node) *Node { return BroadcastToDims(ExpandAxes(x, 2, 4), all...) }
+		// A constant, because XLA would compute an iota before the loop, at full size.
+		place := Reshape(Const(windows.Graph(), []int32{0, 1, 2, 3}), 1, 1, pooling, 1, pooling, 1)
+		return Where(Equal(BroadcastToDims(place, all...), spread(known[0])), spread(known[1]), ZerosLike(windows))
 	})
 	a, b, c, d := corners(windows)
 	return IdentityWithCustomGradient(Max(Max(a, b), Max(c, d)), func(_, v *Node) *Node { gradient = v; return v })

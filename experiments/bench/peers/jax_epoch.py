@@ -82,8 +82,9 @@ def pool(x):
 def unpool(x, g):  # to the first largest, as in PyTorch; faster than to all of them
     a, b, c, d = corners(x)
     first = jnp.where(jnp.maximum(c, d) > jnp.maximum(a, b), jnp.where(d > c, 3, 2), jnp.where(b > a, 1, 0))
+    first, g = jax.lax.optimization_barrier((first, g))  # or both are computed for each corner
     shape = windows(x).shape
-    place = 2 * jax.lax.broadcasted_iota(jnp.int32, shape, 2) + jax.lax.broadcasted_iota(jnp.int32, shape, 4)
+    place = jnp.array([[0, 1], [2, 3]])[:, None, :, None]  # an iota would be computed before the scan, at full size
     g = jnp.where(place == first[:, :, None, :, None], g[:, :, None, :, None], 0)
     g = g.reshape(shape[0], 2 * shape[1], 2 * shape[3], shape[5])
     return jnp.pad(g, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))),
@@ -98,7 +99,8 @@ def logits(params, x):
     if stages:
         x = x.reshape(-1, 28, 28, 1)
     for w, b in params[:stages]:
-        x = jax.nn.relu(pool(convolution(x, w)) + b)
+        # The barrier keeps XLA from computing the pooling again for each place of the next kernel.
+        x = jax.lax.optimization_barrier(jax.nn.relu(pool(convolution(x, w)) + b))
     x = x.reshape(len(x), -1)
     for w, b in params[stages:-1]:
         x = jax.nn.relu(x @ w.T + b)
