@@ -12,7 +12,6 @@ import (
 
 	"epochal/dataset"
 	"epochal/model/backend"
-
 )
 
 // MaxStages, MaxChannels and MaxKernel bound the convolutions of a network.
