@@ -158,33 +158,43 @@ func convolution(x, weight *Node) *Node {
 	from, kernel := x.Shape().Dimensions, weight.Shape().Dimensions
 	out, in, side := kernel[0], kernel[1], kernel[2]
 	rows, columns := (from[1]-side+1)/pooling*pooling, (from[2]-side+1)/pooling*pooling
+	pixels, fan := from[0]*rows*columns, side*side*in
 	var seen []*Node // by each output, [batch, rows, columns, in] for each place of the kernel
 	for i := range side {
 		for j := range side {
 			seen = append(seen, Slice(x, AxisRange(), AxisRange(i, i+rows), AxisRange(j, j+columns), AxisRange()))
 		}
 	}
-	fan := side * side * in
-	patches := Reshape(Concatenate(seen, 3), from[0]*rows*columns, fan)
 	matrix := Reshape(TransposeAllAxes(weight, 0, 2, 3, 1), out, fan)
+	if in == 1 && backend.IsXLACPU(x.Graph().Backend()) {
+		for i, pixel := range seen {
+			seen[i] = Reshape(pixel, 1, pixels)
+		}
+		return Reshape(productOfPlaces(Concatenate(seen, 0), matrix), from[0], rows, columns, out)
+	}
+	patches := Reshape(Concatenate(seen, 3), pixels, fan)
 	return Reshape(patchProduct(patches, matrix), from[0], rows, columns, out)
 }
 
-// patchProduct is patches [rows, fan] times the transposed weight [out, fan], [rows, out].
+// patchProduct is patches [pixels, fan] times the transposed weight [out, fan], [pixels, out].
 //
-// For the gradient of the weight, XLA's CPU client would divide the many rows among its
+// For the gradient of the weight, XLA's CPU client would divide the many pixels among its
 // threads, whose number would decide the bits. It does not when one operand has been
-// transposed before; the smaller one costs less.
+// transposed before.
 func patchProduct(patches, weight *Node) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
 	}
-	return productWith(patches, weight, func(gradient, patches *Node) *Node {
-		if patches.Shape().Dim(1) >= gradient.Shape().Dim(1) {
-			return transposedProduct(gradient, patches)
-		}
-		product := once(transposedProduct(patches, gradient), weight)[0] // or XLA would swap the operands
-		return Transpose(product, 0, 1)
+	return productWith(patches, weight, transposedProduct)
+}
+
+// productOfPlaces is patchProduct of the transposed patches [fan, pixels]. With one channel
+// they take less time to make, place by place, and both products take them as they are.
+func productOfPlaces(places, weight *Node) *Node {
+	places = once(places, weight)[0] // or XLA would transpose them first
+	return productWith(Transpose(places, 0, 1), weight, func(gradient, _ *Node) *Node {
+		product := DotGeneral(places, []int{1}, nil, gradient, []int{0}, nil) // [fan, out]
+		return Transpose(once(product, weight)[0], 0, 1)                      // or XLA would swap the operands
 	})
 }
 
