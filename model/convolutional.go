@@ -209,12 +209,17 @@ func maxPool(x *Node) *Node {
 	// As in product, the identity after the maximum records the gradient for the one before it.
 	var gradient *Node // [batch, rows, columns, channels]
 	windows = IdentityWithCustomGradient(windows, func(windows, _ *Node) *Node {
-		known := once(firstLargest(windows), gradient)
+		first, of := firstLargest(windows), gradient
+		if channels < 32 {
+			// Then it is slow to compute for each place of a window; with more, the memory is slower.
+			known := once(first, of)
+			first, of = known[0], known[1]
+		}
 		all := windows.Shape().Dimensions
 		spread := func(x *Node) *Node { return BroadcastToDims(ExpandAxes(x, 2, 4), all...) }
 		// A constant, because XLA would compute an iota before the loop, at full size.
 		place := Reshape(Const(windows.Graph(), []int32{0, 1, 2, 3}), 1, 1, pooling, 1, pooling, 1)
-		return Where(Equal(BroadcastToDims(place, all...), spread(known[0])), spread(known[1]), ZerosLike(windows))
+		return Where(Equal(BroadcastToDims(place, all...), spread(first)), spread(of), ZerosLike(windows))
 	})
 	a, b, c, d := corners(windows)
 	return IdentityWithCustomGradient(Max(Max(a, b), Max(c, d)), func(_, v *Node) *Node { gradient = v; return v })

@@ -82,7 +82,6 @@ def pool(x):
 def unpool(x, g):  # to the first largest, as in PyTorch; faster than to all of them
     a, b, c, d = corners(x)
     first = jnp.where(jnp.maximum(c, d) > jnp.maximum(a, b), jnp.where(d > c, 3, 2), jnp.where(b > a, 1, 0))
-    first, g = jax.lax.optimization_barrier((first, g))  # or both are computed for each corner
     shape = windows(x).shape
     place = jnp.array([[0, 1], [2, 3]])[:, None, :, None]  # an iota would be computed before the scan, at full size
     g = jnp.where(place == first[:, :, None, :, None], g[:, :, None, :, None], 0)
