@@ -141,7 +141,7 @@ func (n Convolutional) Logits(images *Node, parameters []*Node) *Node {
 		// the pooling, where there is a quarter of the work; the results are the same.
 		x = maxPool(convolution(x, parameters[0]))
 		x = activation.apply(Add(x, ExpandAxes(parameters[1], 0, 1, 2)))
-		x = once(x, parameters[0])[0] // not for each place of the next kernel
+		x = once(x, parameters[0])[0] // or XLA would compute it for each place of the next kernel
 		parameters = parameters[2:]
 	}
 	return n.dense().Logits(TransposeAllAxes(x, 0, 3, 1, 2), parameters) // PyTorch flattens [channels, rows, columns]
@@ -177,15 +177,21 @@ func convolution(x, weight *Node) *Node {
 }
 
 // patchProduct is patches [pixels, fan] times the transposed weight [out, fan], [pixels, out].
-//
-// For the gradient of the weight, XLA's CPU client would divide the many pixels among its
-// threads, whose number would decide the bits. It does not when one operand has been
-// transposed before.
 func patchProduct(patches, weight *Node) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
 	}
-	return productWith(patches, weight, transposedProduct)
+	return productWith(patches, weight, patchGradient)
+}
+
+// patchGradient is the gradient of its weight, [out, fan], by that of its output,
+// [pixels, out]. XLA's CPU client would divide the many pixels among its threads, whose
+// number would decide the bits. It does not when one operand has been transposed before.
+func patchGradient(gradient, patches *Node) *Node {
+	if !backend.IsXLACPU(patches.Graph().Backend()) {
+		return DotGeneral(gradient, []int{0}, nil, patches, []int{0}, nil)
+	}
+	return transposedProduct(gradient, patches)
 }
 
 // productOfPlaces is patchProduct of the transposed patches [fan, pixels]. With one channel
@@ -211,7 +217,8 @@ func maxPool(x *Node) *Node {
 	windows = IdentityWithCustomGradient(windows, func(windows, _ *Node) *Node {
 		first, of := firstLargest(windows), gradient
 		if channels < 32 {
-			// Then it is slow to compute for each place of a window; with more, the memory is slower.
+			// Measured: to store both is faster than to compute them for each of the four outputs
+			// of a window. With more channels it is slower.
 			known := once(first, of)
 			first, of = known[0], known[1]
 		}

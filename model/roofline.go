@@ -47,7 +47,7 @@ func CompileRoofline(b *backend.Backend, a Architecture, batch int) (*Roofline, 
 		}
 	}
 	return compileRoofline(b, "matrix products", TrainFLOPs(a)*float64(batch), operands, results, func(v values) {
-		stepProducts(v, len(products))
+		stepProducts(v, products)
 	})
 }
 
@@ -70,10 +70,11 @@ func matrix(kind string, i, rows, columns int) ParameterSpec {
 
 func nameOf(kind string, i int) string { return fmt.Sprintf("%s %d", kind, i) }
 
-// stepProducts builds that many products of a training step and their gradients
+// stepProducts builds the products of a training step and their gradients
 // in v, from the operands there. It leaves there what no other product uses: the
 // gradient of each weight and of each input that is a matrix of its own.
-func stepProducts(v values, count int) {
+func stepProducts(v values, products []Product) {
+	count := len(products)
 	inputs, outputs := make([]*Node, count), make([]*Node, count)
 	for i := range count {
 		if inputs[i] = v[nameOf("input", i)]; inputs[i] == nil {
@@ -83,7 +84,11 @@ func stepProducts(v values, count int) {
 	}
 	gradient := outputs[count-1] // stands for the gradient of the loss
 	for i := count - 1; i >= 0; i-- {
-		v[nameOf("gradient", i)] = weightGradient(gradient, inputs[i])
+		gradientOf := weightGradient
+		if products[i].Rows > 1 {
+			gradientOf = patchGradient
+		}
+		v[nameOf("gradient", i)] = gradientOf(gradient, inputs[i])
 		if i == 0 {
 			break
 		}
