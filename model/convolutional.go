@@ -173,20 +173,13 @@ func convolution(x, weight *Node) *Node {
 		return Reshape(productOfPlaces(Concatenate(seen, 0), matrix), from[0], rows, columns, out)
 	}
 	patches := Reshape(Concatenate(seen, 3), pixels, fan)
-	return Reshape(patchProduct(patches, matrix), from[0], rows, columns, out)
+	return Reshape(productWith(patches, matrix, patchGradient), from[0], rows, columns, out)
 }
 
-// patchProduct is patches [pixels, fan] times the transposed weight [out, fan], [pixels, out].
-func patchProduct(patches, weight *Node) *Node {
-	if !backend.IsXLACPU(patches.Graph().Backend()) {
-		return DotGeneral(patches, []int{1}, nil, weight, []int{1}, nil)
-	}
-	return productWith(patches, weight, patchGradient)
-}
-
-// patchGradient is the gradient of its weight, [out, fan], by that of its output,
-// [pixels, out]. XLA's CPU client would divide the many pixels among its threads, whose
-// number would decide the bits. It does not when one operand has been transposed before.
+// patchGradient is the gradient of the weight, [out, fan], by that of the output, [pixels, out],
+// of a product with patches [pixels, fan]. XLA's CPU client would divide the many pixels
+// among its threads, whose number would decide the bits. It does not when one operand has
+// been transposed before.
 func patchGradient(gradient, patches *Node) *Node {
 	if !backend.IsXLACPU(patches.Graph().Backend()) {
 		return DotGeneral(gradient, []int{0}, nil, patches, []int{0}, nil)
@@ -194,8 +187,8 @@ func patchGradient(gradient, patches *Node) *Node {
 	return transposedProduct(gradient, patches)
 }
 
-// productOfPlaces is patchProduct of the transposed patches [fan, pixels]. With one channel
-// they take less time to make, place by place, and both products take them as they are.
+// productOfPlaces is that product, [pixels, out], by the transposed patches [fan, pixels]. With
+// one channel they take less time to make, place by place, and both products take them as they are.
 func productOfPlaces(places, weight *Node) *Node {
 	places = once(places, weight)[0] // or XLA would transpose them first
 	return productWith(Transpose(places, 0, 1), weight, func(gradient, _ *Node) *Node {
@@ -215,18 +208,18 @@ func maxPool(x *Node) *Node {
 	// As in product, the identity after the maximum records the gradient for the one before it.
 	var gradient *Node // [batch, rows, columns, channels]
 	windows = IdentityWithCustomGradient(windows, func(windows, _ *Node) *Node {
-		first, of := firstLargest(windows), gradient
+		first, value := firstLargest(windows), gradient
 		if channels < 32 {
 			// Measured: to store both is faster than to compute them for each of the four outputs
 			// of a window. With more channels it is slower.
-			known := once(first, of)
-			first, of = known[0], known[1]
+			stored := once(first, value)
+			first, value = stored[0], stored[1]
 		}
 		all := windows.Shape().Dimensions
 		spread := func(x *Node) *Node { return BroadcastToDims(ExpandAxes(x, 2, 4), all...) }
 		// A constant, because XLA would compute an iota before the loop, at full size.
 		place := Reshape(Const(windows.Graph(), []int32{0, 1, 2, 3}), 1, 1, pooling, 1, pooling, 1)
-		return Where(Equal(BroadcastToDims(place, all...), spread(first)), spread(of), ZerosLike(windows))
+		return Where(Equal(BroadcastToDims(place, all...), spread(first)), spread(value), ZerosLike(windows))
 	})
 	a, b, c, d := corners(windows)
 	return IdentityWithCustomGradient(Max(Max(a, b), Max(c, d)), func(_, v *Node) *Node { gradient = v; return v })
